@@ -133,6 +133,12 @@ impl Arrivals {
         arrivals
     }
 
+    /// None at all.
+    pub(crate) fn none() -> Self {
+        let schedule = Schedule { rate: Rate::Constant(0.0), spacing: Spacing::Even };
+        Self::new(&schedule, Duration::ZERO, 0, Share::ALL)
+    }
+
     /// One more than the last one's number, or an exponential variable more.
     fn gap(&mut self) -> f64 {
         match self.spacing {

@@ -24,6 +24,8 @@ const REQUESTS_MAX: usize = 64;
 pub struct Scenario {
     /// Where the server is, and by which protocol it is asked.
     pub place: Place,
+    /// The path of the target: what HTTP asks for where a request does not say, and the service of Cap'n Proto.
+    pub path: String,
     /// When requests are made.
     pub shape: Shape,
     /// Of the run, from the first request's time on. What is open at its end is waited for, as long as its timeout.
@@ -141,6 +143,7 @@ impl Scenario {
         let path = path.to_owned();
         Self {
             place,
+            path: path.clone(),
             shape: Shape::Closed { think: Duration::ZERO },
             duration: Duration::from_secs(10),
             timeout: Duration::from_secs(10),

@@ -142,10 +142,18 @@ impl Workload {
         self.recorder.finish(now, &job, outcome);
     }
 
+    /// Ends the run before its time: nothing is due any more, and what was to come is not counted.
+    pub fn stop(&mut self, now: Duration) {
+        self.end = self.end.min(now);
+        if let Some(arrivals) = &mut self.arrivals {
+            *arrivals = Arrivals::none().peekable();
+        }
+    }
+
     /// Gives up: what was due and not made has failed for want of a connection.
     pub fn give_up(&mut self, now: Duration) {
-        let (Some(arrivals), begin) = (self.arrivals.take(), self.begin) else { return };
-        for offset in arrivals {
+        let (Some(arrivals), begin) = (&mut self.arrivals, self.begin) else { return };
+        for offset in core::mem::replace(arrivals, Arrivals::none().peekable()) {
             let kind = self.choose();
             self.recorder.never_started(now, begin + offset, kind);
         }

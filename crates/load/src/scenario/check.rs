@@ -1,6 +1,6 @@
 //! What does not go together in a scenario, whoever said it.
 
-use super::{CONNECTIONS_MAX, REQUESTS_MAX, Scenario, Shape};
+use super::{CONNECTIONS_MAX, Protocol, REQUESTS_MAX, Scenario, Shape};
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
@@ -48,6 +48,11 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), String> {
         && connection.half_open == 0;
     if !place.protocol.is_http() && !is_plain {
         return Err("in [connection], only requests_max is for protocols other than HTTP".into());
+    }
+    if place.protocol == Protocol::Capnp && requests.iter().any(|it| it.call.is_none()) {
+        return Err("a request of Cap'n Proto is an interface and call, as interface = \"0xb6a0be44b4d7d3d5\" \
+                    and call = 0"
+            .into());
     }
     Ok(())
 }

@@ -185,7 +185,7 @@ impl Reader<'_> {
     }
 
     fn request(&self, value: &Value<'_>, scenario: &Scenario) -> Result<RequestKind> {
-        let path = scenario.requests.first().map_or("/", |first| first.path.as_str()).to_owned();
+        let path = scenario.path.clone();
         let mut request = RequestKind { name: String::new(), path, ..RequestKind::default() };
         let (mut interface, mut call) = (None, None);
         for (key, value) in self.table(value)? {
@@ -390,6 +390,7 @@ expect_status = 201
         };
         let expected = Scenario {
             place,
+            path: "/start".into(),
             shape: Shape::Open(Schedule {
                 rate: Rate::Ramp(10.0, 100.5),
                 spacing: Spacing::Poisson,
@@ -469,6 +470,8 @@ expect_status = 201
             no_target.to_string(),
             "a.toml:1: no target; allowed: target = \"http://HOST:PORT/\""
         );
+        let callless = "target = 'capnp://h:1/'";
+        assert!(Scenario::parse("", callless).unwrap_err().sentence.contains("interface and call"));
         let slow = "target = 'zmq://h:1'\n[connection]\npipelining = 2";
         assert!(Scenario::parse("", slow).unwrap_err().sentence.contains("other than HTTP"));
         assert!(Scenario::parse("", &"#".repeat(FILE_BYTES_MAX + 1)).is_err());
