@@ -14,6 +14,7 @@ use crate::head::PartialHead;
 use crate::send::Sender;
 use crate::{ConnectionState, Error, Limits, OutOfTurn};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::ops::Range;
 use core::time::Duration;
@@ -34,7 +35,7 @@ pub enum Event {
     Failed(Error),
 }
 
-/// One connection of a client: one request at a time.
+/// One connection of a client: one request at a time, unless others are [pipelined](Connection::pipeline) behind it.
 #[derive(Debug)]
 pub struct Connection {
     limits: Rc<Limits>,
@@ -45,8 +46,12 @@ pub struct Connection {
     partial: PartialHead,
     input: Input,
     exchange: Exchange,
+    /// Requests that are written, at least in part, whose responses come after that of `exchange`.
+    following: VecDeque<Exchange>,
     /// A request whose head is not written yet.
     request: Option<Request>,
+    /// Requests that are written after it.
+    queued: VecDeque<Request>,
     /// Content held back until the server says 100, or for too long.
     held: Option<(Content, BodyFraming)>,
     sender: Sender,
@@ -88,7 +93,9 @@ impl Connection {
             partial: PartialHead::default(),
             input: Input::Idle,
             exchange: Exchange::default(),
+            following: VecDeque::new(),
             request: None,
+            queued: VecDeque::new(),
             held: None,
             sender: Sender::default(),
             state: ConnectionState::Open,
@@ -127,6 +134,31 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends a request behind those that are under way, before their responses have come (RFC 9112 section 9.3.2): its
+    /// response comes after theirs. On an idle connection the same as [`request`](Connection::request). How many are
+    /// under way is the caller's to bound. If the connection ends first, none of those without a response has one: the
+    /// caller knows which can be repeated.
+    ///
+    /// # Errors
+    /// The connection takes no other request; or this one is a stream, waits for consent or asks to switch protocols.
+    pub fn pipeline(&mut self, now: Duration, request: Request) -> Result<(), OutOfTurn> {
+        if self.is_reusable() {
+            return self.request(now, request);
+        }
+        let is_last = request.expect_continue
+            || request.is_upgrading()
+            || request.method == web::Method::Connect
+            || request.content.is_stream();
+        // After one that says `close` there is none (RFC 9112 section 9.6).
+        let persists = self.exchange.persists && self.following.iter().all(|it| it.persists);
+        if self.state != ConnectionState::Open || is_last || !persists || self.is_streaming() {
+            return Err(OutOfTurn);
+        }
+        self.queued.push_back(request);
+        self.arm_write(now);
+        Ok(())
+    }
+
     /// The next thing that came of input, its end, or time.
     #[inline]
     pub fn poll_event(&mut self) -> Option<Event> {
@@ -135,7 +167,15 @@ impl Connection {
 
     /// Whether [`poll_transmit`](Connection::poll_transmit) has something to write.
     pub fn wants_transmit(&self) -> bool {
-        self.request.is_some() || self.sender.is_ready()
+        self.request.is_some() || self.sender.is_ready() || self.has_next_in_turn()
+    }
+
+    /// Whether the next of the pipelined requests can be written: all before it are.
+    fn has_next_in_turn(&self) -> bool {
+        !self.queued.is_empty()
+            && self.request.is_none()
+            && self.held.is_none()
+            && self.sender.is_done()
     }
 
     /// Whether the request is a stream that takes data or its end, now or later.
@@ -281,8 +321,12 @@ impl Connection {
     /// The response is complete: the connection is idle, or at its end.
     fn end_response(&mut self, now: Duration) {
         // RFC 9112 section 9.3: an unfinished request leaves the server waiting for its rest.
-        let sent = self.request.is_none() && self.held.is_none() && self.sender.is_complete();
-        if sent && self.exchange.persists {
+        let sent = !self.following.is_empty()
+            || self.request.is_none() && self.held.is_none() && self.sender.is_complete();
+        if sent && self.exchange.persists && self.next_exchange() {
+            self.input = Input::Head { interim: 0 };
+            self.read_deadline = Some(now + self.limits.response_timeout);
+        } else if sent && self.exchange.persists {
             self.input = Input::Idle;
             self.sender = Sender::default();
             self.read_deadline = Some(now + self.limits.idle_timeout);
@@ -291,10 +335,26 @@ impl Connection {
         }
     }
 
+    /// Turns to the response of the next pipelined request, if there is one.
+    fn next_exchange(&mut self) -> bool {
+        if let Some(exchange) = self.following.pop_front() {
+            self.exchange = exchange;
+            return true;
+        }
+        // Its turn to be written has not come yet.
+        let Some(request) = self.queued.pop_front() else { return false };
+        self.exchange = request.exchange();
+        self.sender = Sender::default();
+        self.request = Some(request);
+        true
+    }
+
     fn finish_in(&mut self, state: ConnectionState) {
         self.state = state;
         self.input = Input::Ended;
+        self.following = VecDeque::new();
         self.request = None;
+        self.queued = VecDeque::new();
         self.held = None;
         self.sender = Sender::default();
         self.read_deadline = None;

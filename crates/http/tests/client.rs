@@ -551,3 +551,92 @@ fn an_aborted_connection_stays_aborted() {
     assert!(client.connection.poll_event().is_none());
     assert_eq!(client.connection.state(), ConnectionState::Abort);
 }
+
+const PIPELINED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\
+    HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n\
+    HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n";
+
+fn to(method: Method, path: &str) -> Request {
+    Request::new(method, "a", path).unwrap()
+}
+
+#[test]
+fn rfc9112_9_3_2_pipelined_responses_come_in_the_order_of_their_requests() {
+    // What comes before its request is asked for is none of ours: the third does not.
+    let third = PIPELINED.windows(12).position(|part| part == b"HTTP/1.1 404").unwrap();
+    for split in 0..=third {
+        let mut client = Client::new(Limits::default());
+        client.connection.pipeline(NOW, to(Method::Get, "/1")).unwrap();
+        client.connection.pipeline(NOW, to(Method::Head, "/2")).unwrap();
+        // One goes while responses come.
+        assert_eq!(client.transmit().matches(" HTTP/1.1\r\n").count(), 2);
+        client.feed(&PIPELINED[..split]);
+        client.connection.pipeline(NOW, to(Method::Get, "/3")).unwrap();
+        assert!(client.connection.wants_transmit() && !client.connection.is_reusable());
+        let last = client.transmit();
+        assert!(last.starts_with("GET /3 HTTP/1.1\r\n"), "{split}: {last}");
+        client.feed(&PIPELINED[split..]);
+        // To HEAD there is no content, whatever the length says.
+        let heads = ["200 OK", "200 OK", "404 Not"];
+        let events = &client.events;
+        assert_eq!(events.len(), 5, "{split}: {events:?}");
+        assert_eq!([&*events[1], &*events[2], &*events[4]], ["body hi", "200 OK", "body no"]);
+        assert!([0, 2, 3].iter().zip(heads).all(|(at, head)| events[*at].starts_with(head)));
+        assert!(client.connection.is_reusable(), "{split}");
+    }
+}
+
+#[test]
+fn pipelined_requests_are_written_one_after_the_other_through_any_buffer() {
+    let mut whole = String::new();
+    for room in [1, 7, 100, 1024] {
+        let mut client = Client::new(Limits::default());
+        let body = || to(Method::Post, "/p").with_content("text/plain", "content");
+        for request in [body(), to(Method::Get, "/2"), body()] {
+            client.connection.pipeline(NOW, request).unwrap();
+        }
+        let mut sent = Vec::new();
+        while client.connection.wants_transmit() {
+            let mut out = vec![0; room];
+            let count = client.connection.poll_transmit(NOW, &mut out);
+            assert!(count > 0, "it said that there was something");
+            sent.extend_from_slice(&out[..count]);
+        }
+        let sent = String::from_utf8(sent).unwrap();
+        assert_eq!(sent.matches(" HTTP/1.1\r\n").count(), 3);
+        assert!(whole.is_empty() || whole == sent, "{room}: {sent}");
+        whole = sent;
+    }
+}
+
+#[test]
+fn what_ends_a_connection_ends_pipelining() {
+    // RFC 9112 section 9.6: nothing after a request or a response that says `close`.
+    let mut client = Client::new(Limits::default());
+    client.connection.pipeline(NOW, get().closing()).unwrap();
+    assert!(client.connection.pipeline(NOW, get()).is_err());
+    let mut client = Client::new(Limits::default());
+    client.connection.pipeline(NOW, get()).unwrap();
+    client.connection.pipeline(NOW, get()).unwrap();
+    client.transmit();
+    client.feed(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.connection.state(), ConnectionState::Closed);
+    assert!(!client.connection.wants_transmit());
+    assert!(client.connection.pipeline(NOW, get()).is_err());
+    // Behind others there is nothing that waits for its server.
+    let mut client = Client::new(Limits::default());
+    client.connection.pipeline(NOW, get()).unwrap();
+    for request in [
+        get().upgrading("websocket"),
+        to(Method::Post, "/").with_content("text/plain", "x").expecting_continue(),
+        to(Method::Post, "/").carrying(Content::Stream(None)),
+        Request::new(Method::Connect, "a:1", "").unwrap(),
+    ] {
+        assert!(client.connection.pipeline(NOW, request).is_err());
+    }
+    // A connection that breaks is told of once.
+    client.transmit();
+    client.connection.handle_end(NOW);
+    client.note_events(&[]);
+    assert_eq!(client.events, ["failed: NoResponse"]);
+}

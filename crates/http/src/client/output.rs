@@ -20,6 +20,12 @@ impl Connection {
             self.start_request(now, request, out, &mut at);
         }
         self.sender.write(out, &mut at);
+        while at < out.len() && self.has_next_in_turn() {
+            let Some(request) = self.queued.pop_front() else { break };
+            self.following.push_back(request.exchange());
+            self.start_request(now, request, out, &mut at);
+            self.sender.write(out, &mut at);
+        }
         if at > 0
             && !self.sender.is_ready()
             && self.held.is_none()

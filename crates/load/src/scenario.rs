@@ -1,0 +1,172 @@
+//! Scenario: what is asked, of whom, by how many connections and for how long. A small TOML file, or what a command line says.
+
+mod check;
+mod place;
+mod read;
+
+pub use place::{Place, Protocol};
+pub use read::ScenarioError;
+
+use crate::Schedule;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Connections of one generator at most. One address of ours has some 28,000 ports for one address of a server's unless the
+/// system is told otherwise; beyond 65,535 there are none.
+pub const CONNECTIONS_MAX: u32 = 1_000_000;
+/// Kinds of requests in one scenario.
+const REQUESTS_MAX: usize = 64;
+
+/// What is asked, of whom, by how many connections and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Where the server is, and by which protocol it is asked.
+    pub place: Place,
+    /// The path of the target: what HTTP asks for where a request does not say, and the service of Cap'n Proto.
+    pub path: String,
+    /// When requests are made.
+    pub shape: Shape,
+    /// Of the run, from the first request's time on. What is open at its end is waited for, as long as its timeout.
+    pub duration: Duration,
+    /// Between the sending of a request and the last byte of its answer; and for a connection to be opened.
+    pub timeout: Duration,
+    /// Connections that ask.
+    pub connections: u32,
+    /// What they do beside asking.
+    pub connection: ConnectionUse,
+    /// Of the random numbers: the same gives the same times and choices.
+    pub seed: u64,
+    /// What is asked; at least one.
+    pub requests: Vec<RequestKind>,
+}
+
+/// When requests are made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    /// By a schedule: latency counts from when a request was due.
+    Open(Schedule),
+    /// When the connection has its last answer, and has thought so long.
+    Closed {
+        /// From an answer to the next request.
+        think: Duration,
+    },
+}
+
+impl Shape {
+    /// `open` or `closed`, as results are labelled.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+/// What connections do beside asking.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionUse {
+    /// Requests that are under way on one connection at most. Default 1: the next waits for the answer.
+    pub pipelining: u16,
+    /// Requests after which a connection is closed and another opened for the next; the time that takes is part of that request's
+    /// latency. 0, the default: as long as the server leaves it open.
+    pub requests_max: u32,
+    /// How fast answers are read, bytes per second. 0, the default: as fast as they come.
+    pub read_bytes_per_second: u32,
+    /// How fast requests are written, bytes per second. 0, the default: as fast as the server takes them.
+    pub write_bytes_per_second: u32,
+    /// Of a hundred requests so many are given up, by a reset, as soon as they are sent.
+    pub abandoned_percent: u8,
+    /// Connections beside the others that send the first line of a request, and never its end.
+    pub half_open: u32,
+    /// Cookies that the server sets are sent back, each connection being a visitor of its own.
+    pub cookies: bool,
+}
+
+impl Default for ConnectionUse {
+    fn default() -> Self {
+        Self {
+            pipelining: 1,
+            requests_max: 0,
+            read_bytes_per_second: 0,
+            write_bytes_per_second: 0,
+            abandoned_percent: 0,
+            half_open: 0,
+            cookies: false,
+        }
+    }
+}
+
+/// One kind of request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestKind {
+    /// By which results call it.
+    pub name: String,
+    /// How often it is made, beside the others' weights.
+    pub weight: u32,
+    /// HTTP's method.
+    pub method: String,
+    /// HTTP's path, with a query if there is one.
+    pub path: String,
+    /// Further fields of an HTTP request.
+    pub headers: Vec<(String, String)>,
+    /// The content of an HTTP request; the message to a ZeroMQ socket.
+    pub body: String,
+    /// The status that an answer must have. None: any from 200 to 399.
+    pub expect_status: Option<u16>,
+    /// What an answer's content must contain, within its first 64 KiB.
+    pub expect_body: Option<String>,
+    /// The interface and method of a Cap'n Proto call without parameters, made to the bootstrap object.
+    pub call: Option<(u64, u16)>,
+}
+
+impl Default for RequestKind {
+    fn default() -> Self {
+        Self {
+            name: "/".to_owned(),
+            weight: 1,
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+            expect_status: None,
+            expect_body: None,
+            call: None,
+        }
+    }
+}
+
+impl Scenario {
+    /// What is meant when nothing but the place is said: 64 connections for 10 s, each of which asks as soon as it has an answer.
+    pub fn new(place: Place, path: &str) -> Self {
+        let path = path.to_owned();
+        Self {
+            place,
+            path: path.clone(),
+            shape: Shape::Closed { think: Duration::ZERO },
+            duration: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+            connections: 64,
+            connection: ConnectionUse::default(),
+            seed: 1,
+            requests: [RequestKind { name: path.clone(), path, ..RequestKind::default() }].into(),
+        }
+    }
+
+    /// Reads a scenario. `file` names it in errors.
+    ///
+    /// # Errors
+    /// The first thing that is not TOML, not known, missing or out of range, with its line and what is allowed.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        read::scenario(file, text)
+    }
+
+    /// What does not go together, whoever said it.
+    ///
+    /// # Errors
+    /// One sentence with what is allowed.
+    pub fn check(&self) -> Result<(), String> {
+        check::check(self)
+    }
+}

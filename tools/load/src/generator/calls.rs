@@ -1,0 +1,74 @@
+//! Calls of other protocols than HTTP, one at a time on each connection.
+
+use super::shared::{Seat, Shared, failure};
+use ::flow::task::wait_fn;
+use ::flow::{Connector, Flow};
+use load::{Failure, Outcome, RequestKind};
+use std::rc::Rc;
+
+/// A protocol by which calls are made.
+pub(super) trait Protocol: Clone + 'static {
+    /// The other end of a connection.
+    type Peer;
+
+    /// Begins on a flow that was just opened.
+    fn connect(&self, flow: impl Flow + Unpin + 'static) -> Self::Peer;
+
+    /// Makes one call and judges its answer. If it fails, the connection is given up.
+    fn call(peer: &Self::Peer, kind: &RequestKind) -> impl Future<Output = Result<(), Failure>>;
+}
+
+/// Makes calls until none is left.
+pub(super) async fn run<C: Connector, P: Protocol>(shared: Rc<Shared>, connector: C, protocol: P) {
+    let seat = Rc::new(Seat::default());
+    let requests_max = shared.scenario().connection.requests_max;
+    let (mut peer, mut made) = (None, 0);
+    match shared.open(&connector).await {
+        Ok(flow) => peer = Some(protocol.connect(flow)),
+        Err(error) => shared.count_unopened(error),
+    }
+    shared.count(|counts| counts.ready += 1);
+    while let Some(job) = wait_fn(|cx| shared.poll_job(cx, &seat, shared.timers().now())).await {
+        let opened = match peer.take() {
+            Some(peer) => Ok(peer),
+            None => shared.open(&connector).await.map(|flow| {
+                made = 0;
+                protocol.connect(flow)
+            }),
+        };
+        let outcome = match opened {
+            Err(error) => Err(failure(error)),
+            Ok(opened) => {
+                let deadline = job.made() + shared.scenario().timeout;
+                let called =
+                    shared.timers().before(deadline, P::call(&opened, shared.kind(&job))).await;
+                let outcome = called.unwrap_or(Err(Failure::Timeout));
+                made += 1;
+                let is_kept = requests_max == 0 || made < requests_max;
+                // An answer that is not as expected is an answer: the connection is as good as before.
+                let is_sound = matches!(outcome, Ok(()) | Err(Failure::Status | Failure::Body));
+                peer = Some(opened).filter(|_| is_kept && is_sound);
+                outcome
+            }
+        };
+        let now = shared.timers().now();
+        shared.finish(now, job, outcome.map_or_else(Outcome::Failure, |()| Outcome::Success));
+        if peer.is_none() && outcome.is_err() {
+            shared.rest().await;
+        }
+        if let Some(until) = shared.think_until(now) {
+            shared.timers().sleep_until(until).await;
+        }
+    }
+    shared.count(|counts| counts.ended += 1);
+}
+
+/// Whether what is expected is in an answer.
+pub(super) fn judge(kind: &RequestKind, content: &[u8]) -> Result<(), Failure> {
+    match &kind.expect_body {
+        Some(expected) if memchr::memmem::find(content, expected.as_bytes()).is_none() => {
+            Err(Failure::Body)
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,68 @@
+//! ZeroMQ: a REQ socket for each connection, whose messages have the request's body as their only part.
+
+use super::calls::{Protocol, judge};
+use ::flow::task::Spawner;
+use ::flow::time::Timers;
+use ::flow::{ConnectError, Connector, Flow, Target};
+use bytes::Bytes;
+use endpoints::zmq::{Connect, Host, Options, SocketType, ZmqSocket};
+use load::{Failure, RequestKind};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// What the sockets of a thread need.
+#[derive(Clone)]
+pub(super) struct ZeroMq {
+    host: Host,
+    target: Target,
+}
+
+impl ZeroMq {
+    pub(super) fn new(target: &Target, seed: u64, spawner: &Spawner, timers: &Timers) -> Self {
+        // For the jitter of reconnections, and for no secret: the sockets have no keys.
+        let random = RefCell::new(fastrand::Rng::with_seed(seed));
+        let entropy = Rc::new(move |bytes: &mut [u8]| random.borrow_mut().fill(bytes));
+        let host = Host { spawner: spawner.clone(), timers: timers.clone(), entropy, ledger: None };
+        Self { host, target: target.clone() }
+    }
+}
+
+impl Protocol for ZeroMq {
+    type Peer = Open;
+
+    fn connect(&self, flow: impl Flow + Unpin + 'static) -> Open {
+        let socket = ZmqSocket::new(&self.host, Options::new(SocketType::Req));
+        let flow: Box<dyn Flow> = Box::new(flow);
+        let connector = Given(Rc::new(RefCell::new(Some(flow))));
+        socket.attach(Connect::new(connector, self.target.clone()));
+        Open(socket)
+    }
+
+    async fn call(Open(socket): &Open, kind: &RequestKind) -> Result<(), Failure> {
+        let body = Bytes::copy_from_slice(kind.body.as_bytes());
+        socket.send(body).await.map_err(|_| Failure::Reset)?;
+        let answer = socket.recv().await.map_err(|_| Failure::Reset)?;
+        judge(kind, answer.last())
+    }
+}
+
+/// A socket, which is closed when nobody uses it any more.
+pub(super) struct Open(ZmqSocket);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.shut();
+    }
+}
+
+/// A flow that is there already, once: a socket whose flow is lost is given up, not connected again.
+#[derive(Clone)]
+struct Given(Rc<RefCell<Option<Box<dyn Flow>>>>);
+
+impl Connector for Given {
+    type Flow = Box<dyn Flow>;
+
+    async fn connect(&self, _: &Target) -> Result<Box<dyn Flow>, ConnectError> {
+        self.0.borrow_mut().take().ok_or(ConnectError::Refused)
+    }
+}
