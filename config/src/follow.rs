@@ -30,7 +30,10 @@ pub fn following(section: &str, name: &str) -> Following {
         ("tls", "redirect" | "hsts_seconds" | "handshake_timeout_seconds" | "handshakes_max") => {
             Following::Restart
         }
-        ("rpc", "key" | "host" | "strangers" | "peers" | "epochs" | "log_references")
+        (
+            "rpc",
+            "websocket_path" | "key" | "host" | "strangers" | "peers" | "epochs" | "log_references",
+        )
         | ("memory", "peers_bytes_max")
         | ("sessions", "carry_over")
         | ("affinity", "key") => Following::Own,

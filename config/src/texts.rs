@@ -42,6 +42,12 @@ pub(crate) fn is_unix_path(text: &str) -> bool {
     is_named && (2..=107).contains(&text.len()) && text.bytes().all(is_plain)
 }
 
+/// One path of the web server, of letters that need no decoding (RFC 3986 section 2.3) and are no pattern's.
+pub(crate) fn is_web_path(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    text.starts_with('/') && text.len() <= 200 && text.bytes().all(is_plain)
+}
+
 /// A path inside the bundle: relative, without empty or dotted parts.
 pub(crate) fn is_path(text: &str) -> bool {
     text.split('/').all(|part| !part.is_empty() && part != "." && part != "..")

@@ -108,6 +108,7 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("unix", "zmq") => quoted(&config.unix.zmq),
         ("unix", "admin") => quoted(&config.unix.admin),
         ("unix", "mode") => format!("\"{:04o}\"", config.unix.mode),
+        ("rpc", "websocket_path") => quoted(&config.rpc.websocket_path),
         ("rpc", "key") => quoted(&config.rpc.key),
         ("rpc", "host") => quoted(&config.rpc.host),
         ("rpc", "strangers") => list(&config.rpc.strangers),

@@ -67,6 +67,17 @@ interface Admin {
   }
 }
 
+# "counters": the same metrics for who may have no more than these, told to an object of the caller's.
+interface Counters {
+  # Tells the watcher all of them at once, and again after each interval, of at least 100 ms; later if the watcher is behind.
+  # Returns when the watcher fails; until then the caller ends it by dropping the call.
+  follow @0 (watcher :Watcher, intervalMilliseconds :UInt32 = 1000) -> ();
+
+  interface Watcher {
+    update @0 (counters :List(Admin.Counter)) -> stream;
+  }
+}
+
 # "calculator": a sample. Values and functions are objects, on either side.
 interface Calculator {
   value @0 (number :Float64) -> (value :Value);

@@ -46,7 +46,21 @@ impl Table for Appliance {
 
 /// Adds what all protocols that carry web requests serve to `routes`: last of all the site, which takes every path.
 pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
-    with_proxies(with_health(routes, context).get("/*path", Site::new(context)), context)
+    let routes = with_rpc(with_health(routes, context), context);
+    with_proxies(routes.get("/*path", Site::new(context)), context)
+}
+
+#[cfg(feature = "rpc-websocket")]
+fn with_rpc<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    crate::services::rpc_websocket::with_route(routes, context)
+}
+
+#[cfg(not(feature = "rpc-websocket"))]
+fn with_rpc<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    if !context.config.rpc.websocket_path.is_empty() {
+        log::warn!("[rpc] websocket_path is without effect: it is not in this build");
+    }
+    routes
 }
 
 #[cfg(feature = "admin")]
@@ -113,6 +127,7 @@ impl App {
         check_capabilities(context)?;
         send_log(context)?;
         open_proxies(context)?;
+        open_rpc_websockets(context)?;
         for entry in entries {
             if let Some(service) = (entry.open)(context)? {
                 service.inspect(entry.name, &context.inspector);
@@ -218,6 +233,14 @@ fn open_proxies<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Refuses settings of the vat that a route needs, before that is made.
+fn open_rpc_websockets<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
+    #[cfg(feature = "rpc-websocket")]
+    crate::services::rpc_websocket::open(context)?;
+    let _ = context;
+    Ok(())
+}
+
 /// Takes the site of another appliance over, if the configuration says whose.
 fn follow<P: Platform>(context: &Context<P>) {
     #[cfg(feature = "vats")]
@@ -304,6 +327,7 @@ mod tests {
             "disk",
             "syslog",
             "relay",
+            "rpc-websocket",
             "vsock",
             "shared-memory",
         ];

@@ -9,6 +9,8 @@ pub mod http;
 pub mod https;
 #[cfg(feature = "rpc")]
 pub mod rpc;
+#[cfg(feature = "rpc-websocket")]
+pub(crate) mod rpc_websocket;
 #[cfg(feature = "vats")]
 pub mod vats;
 mod web_service;

@@ -257,6 +257,7 @@ static ROWS: &[Row] = &[
         (world.is_open(7000), world.is_open(7001))
     }),
     row!("rpc", "secure_port", "7002", "true", |c: &Config| World::new(c).is_open(7002)),
+    row!("rpc", "websocket_path", "\"/r\"", "\"426\"", |c: &Config| World::new(c).get("/r")),
     row!("rpc", "key", "\"a/key.pem\"", "\"a/key.pem\"", |c: &Config| vat(c).key),
     row!("rpc", "host", "\"b.example\"", "Some(\"b.example\")", |c: &Config| vat(c).host),
     row!("rpc", "strangers", "[\"admin\"]", "[\"admin\"]", |c: &Config| vat(c).strangers),

@@ -5,18 +5,20 @@
 mod names;
 
 use aqueduct::app::{App, Appliance};
-use aqueduct::appliance_capnp::{admin, calculator, directory};
+use aqueduct::appliance_capnp::{admin, calculator, counters, directory};
 use aqueduct::context::Context;
 use aqueduct::platform::{ListenError, Platform};
 use aqueduct::vat::{self, NoCapability};
-use capnp::capability::{Client, FromClientHook};
+use capnp::capability::{Client as AnyClient, FromClientHook};
 use config::{Bundle, Config, cpio};
 use core::task::{self, Poll, Waker};
 use core::time::Duration;
+use endpoints::http::client::{Client, ClientConfig};
 use endpoints::network_capnp::{conf, network};
 use endpoints::rpc::network::{Conf, RemoteNetwork, Watch};
 use endpoints::rpc::{Fingerprint, Limits, Peer, Rpc, SecureVat, SturdyRef, VatPlace};
 use endpoints::tls::TlsConfig;
+use endpoints::websocket::Host as Sockets;
 use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use flow::registry::StaticRegistry;
 use flow::task::Executor;
@@ -174,6 +176,29 @@ impl World {
         let (caller, network) = (self.caller.clone(), self.network.clone());
         let target = target.parse().unwrap();
         self.run(async move { caller.connect(&network, &target).await.unwrap() })
+    }
+
+    /// The directory at a path of a web server, or why there is none.
+    fn over_websocket(
+        &self,
+        target: &str,
+        path: &'static str,
+    ) -> Result<directory::Client, String> {
+        let (spawner, timers) = (self.executor.spawner(), &self.timers);
+        let client = Client::new(ClientConfig::default(), self.network.clone(), &spawner, timers);
+        let host = Sockets::new(&spawner, timers, |bytes| bytes.fill(7), None);
+        let (caller, target): (_, Target) = (self.caller.clone(), target.parse().unwrap());
+        let connected = self.run(async move {
+            caller.connect_websocket::<_, directory::Client>(&host, &client, &target, path).await
+        });
+        connected.map_err(|error| error.to_string())
+    }
+
+    /// A service of a directory.
+    fn get_service<C: FromClientHook>(&self, directory: &directory::Client, name: &str) -> C {
+        let mut request = directory.get_request();
+        request.get().set_name(name);
+        C::new(request.send().pipeline.get_service().as_cap())
     }
 
     /// A vat of nobody's services, with a key.
@@ -370,6 +395,107 @@ fn strangers_have_what_is_theirs_by_the_directory_and_by_name() {
 }
 
 #[test]
+fn over_websockets_everybody_is_a_stranger() {
+    let world = World::new();
+    let settings = "[rpc]\nwebsocket_path = \"/rpc\"\nstrangers = [\"calculator\"]\n";
+    let (_open, app) = world.start("open", settings, "");
+    let directory = world.over_websocket("open:80", "/rpc").unwrap();
+    assert_eq!(world.list(&directory), ["calculator"]);
+    assert!(!world.has(&directory, "admin") && world.has(&directory, "calculator"));
+    let elsewhere = world.over_websocket("open:80", "/other").err();
+    assert_eq!(elsewhere.unwrap(), "the server answered 404");
+    // No port came with it, and who is there is let go.
+    assert!(!world.is_open("open:7000"));
+    app.stop();
+    world.settle();
+    assert!(app.has_stopped(0));
+}
+
+#[test]
+fn a_service_that_there_is_not_is_refused_where_only_websockets_have_it() {
+    let world = World::new();
+    let settings = "[rpc]\nwebsocket_path = \"/rpc\"\nstrangers = [\"calculatr\"]\n";
+    let refused = world.try_start("open", settings, "").err().unwrap();
+    assert!(refused.contains("there is no service `calculatr`"), "{refused}");
+}
+
+#[test]
+fn counters_are_told_to_the_callers_object_until_it_wants_no_more() {
+    let world = World::new();
+    let settings = "[rpc]\nport = 7000\nstrangers = [\"counters\"]\n";
+    let (_open, _app) = world.start("open", settings, "");
+    let directory = world.plain("open:7000");
+    let counters: counters::Client = world.get_service(&directory, "counters");
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let watcher: counters::watcher::Client = world.caller.client(Watcher(told.clone()));
+    let mut request = counters.follow_request();
+    request.get().set_watcher(watcher);
+    request.get().set_interval_milliseconds(500);
+    let following = request.send();
+    world.settle();
+    // At once, and then each half second; nothing in between.
+    assert_eq!(told.borrow().len(), 1);
+    world.pass(Duration::from_millis(499));
+    assert_eq!(told.borrow().len(), 1);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(told.borrow().len(), 2);
+    assert!(told.borrow()[1].iter().any(|name| name == "rpc_connections_made"));
+    drop(following);
+    world.settle();
+    world.pass(Duration::from_secs(5));
+    assert_eq!(told.borrow().len(), 2);
+}
+
+#[test]
+fn counters_are_told_no_more_often_than_ten_times_a_second_and_not_to_who_refuses_them() {
+    let world = World::new();
+    let settings = "[rpc]\nport = 7000\nstrangers = [\"counters\"]\n";
+    let (_open, _app) = world.start("open", settings, "");
+    let directory = world.plain("open:7000");
+    let counters: counters::Client = world.get_service(&directory, "counters");
+    let follow = |watcher: counters::watcher::Client| {
+        let mut request = counters.follow_request();
+        request.get().set_watcher(watcher);
+        request.get().set_interval_milliseconds(0);
+        request.send().promise
+    };
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let watcher: counters::watcher::Client = world.caller.client(Watcher(told.clone()));
+    let following = follow(watcher);
+    world.settle();
+    world.pass(Duration::from_millis(99));
+    assert_eq!(told.borrow().len(), 1);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(told.borrow().len(), 2);
+    drop(following);
+    let refusing: counters::watcher::Client = world.caller.client(Refusing);
+    let refused = follow(refusing);
+    world.settle();
+    // How a stream's call ended is learnt by the next one.
+    world.pass(Duration::from_millis(100));
+    assert!(world.run(refused).is_err());
+}
+
+struct Watcher(Rc<RefCell<Vec<Vec<String>>>>);
+
+impl counters::watcher::Server for Watcher {
+    async fn update(
+        self: Rc<Self>,
+        params: counters::watcher::UpdateParams,
+    ) -> Result<(), capnp::Error> {
+        let all = params.get()?.get_counters()?;
+        let names = all.iter().map(|it| it.get_name().unwrap().to_string().unwrap());
+        self.0.borrow_mut().push(names.collect());
+        Ok(())
+    }
+}
+
+/// Has no method.
+struct Refusing;
+
+impl counters::watcher::Server for Refusing {}
+
+#[test]
 fn each_vat_sees_what_the_table_gives_it() {
     let world = World::new();
     let (own, known) = (new_key(), new_key());
@@ -443,7 +569,7 @@ fn an_appliance_has_services_of_others_by_name_and_again_when_they_return() {
     let settings = format!("[capabilities]\nstore = \"{store}\"\n");
     let (user, _app) = world.start("user", &settings, "");
     assert_eq!(
-        user.capability::<Client>("other").err(),
+        user.capability::<AnyClient>("other").err(),
         Some(NoCapability::Unknown("other".into()))
     );
     // Nobody is there yet.

@@ -5,11 +5,17 @@ use super::rule::{
     FINGERPRINTS_MAX, Key, Number, Rule, SERVICES_MAX, count, key, list, seconds, text,
 };
 use crate::schema::is_service;
-use crate::texts::{is_host_text, is_path};
+use crate::texts::{is_host_text, is_path, is_web_path};
 
 pub(super) const MESSAGES: &[Key] = &[
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
     key("rpc", "secure_port", Rule::PortOrOff(|c| &mut c.rpc.secure_port)),
+    text(
+        "rpc",
+        "websocket_path",
+        "a path such as \"/rpc\", without `:` and `*`, or \"\"",
+        |c, text| (text.is_empty() || is_web_path(text)) && put(&mut c.rpc.websocket_path, text),
+    ),
     text("rpc", "key", "a file of the bundle, as \"rpc/key.pem\"", |c, text| {
         is_path(text) && put(&mut c.rpc.key, text)
     }),

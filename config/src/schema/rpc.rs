@@ -15,6 +15,9 @@ pub struct Rpc {
     /// TCP port of the same by TLS, for vats with keys; none is off. Default none: a reference to it is of use only if
     /// its owner keeps the key.
     pub secure_port: Option<u16>,
+    /// The path of the web server at which the same is served as by `port`, over WebSockets, for programs in browsers. Empty,
+    /// the default, is off.
+    pub websocket_path: String,
     /// The file of the bundle with the vat's key, in PEM. Default `rpc/key.pem`; without that file a key is made at each
     /// start.
     pub key: String,
@@ -77,6 +80,7 @@ impl Default for Rpc {
         Self {
             port: None,
             secure_port: None,
+            websocket_path: String::new(),
             key: "rpc/key.pem".to_owned(),
             host: String::new(),
             strangers: Vec::new(),

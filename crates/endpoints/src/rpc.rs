@@ -17,6 +17,7 @@ pub mod network;
 mod peer;
 #[cfg(feature = "tls")]
 mod secure_vat;
+pub mod websocket;
 
 use crate::drive::drive;
 use crate::rpc::driver::Driver;
@@ -87,6 +88,8 @@ struct Shared {
     draining: Cell<bool>,
     /// How long a peer may leave the last bytes of a connection untaken.
     finish_timeout: Duration,
+    /// The longest message in the standard framing, in bytes.
+    message_bytes_max: usize,
 }
 
 /// The metrics of a vat.
@@ -149,6 +152,7 @@ impl Rpc {
                 made: Cell::new(0),
                 draining: Cell::new(false),
                 finish_timeout: limits.stall_timeout,
+                message_bytes_max: framed_bytes(&limits),
             }),
         }
     }
@@ -161,12 +165,13 @@ impl Rpc {
 
     /// The same vat; connections that are offered or made through this handle are counted, and drained, apart from others.
     pub fn apart(&self) -> Self {
-        let Shared { finish_timeout, .. } = *self.shared;
+        let Shared { finish_timeout, message_bytes_max, .. } = *self.shared;
         let shared = Shared {
             connections: Cell::new(0),
             made: Cell::new(0),
             draining: Cell::new(false),
             finish_timeout,
+            message_bytes_max,
         };
         Self { shared: Rc::new(shared), ..self.clone() }
     }
@@ -288,6 +293,12 @@ impl Rpc {
         let account = self.ledger.as_ref().map(ServiceLedger::account);
         self.spawner.spawn("rpc connection", drive(flow, driver, &self.timers).weighed(account));
     }
+}
+
+/// The longest message with its table of segments.
+fn framed_bytes(limits: &Limits) -> usize {
+    let table_bytes = (limits.segments_max as usize).saturating_add(2).saturating_mul(4);
+    (limits.message_words_max as usize).saturating_mul(8).saturating_add(table_bytes)
 }
 
 /// Where the vat of a reference listens.

@@ -30,16 +30,18 @@
 //! - **Memory** is weighed on the host's ledger, and who makes us hold too much is not read for a while, or reset.
 //!
 //! A socket may also be run by hand: [`Host::negotiate`] answers the request, [`Host::open`] makes a socket of the
-//! connection. [`Host::connect`] is the client's side.
+//! connection. [`Host::connect`] is the client's side. [`ByteStream`] makes a flow of a socket, for protocols that run over flows.
 
 mod client;
 mod driver;
 mod socket;
+mod stream;
 
 pub use ::websocket::handshake::{Agreed, ClientOptions, Origins, Refused};
 pub use ::websocket::{CloseCode, Closure, Deflate, Limits, Message};
 pub use client::ConnectFailed;
 pub use socket::{Error, Reader, Socket, Writer};
+pub use stream::ByteStream;
 
 use crate::drive::{Drive, drive};
 use ::websocket::handshake::{self, ServerOptions};

@@ -4,11 +4,14 @@
 
 mod admin;
 mod calculator;
+mod counters;
 #[cfg_attr(not(feature = "vats"), allow(dead_code, reason = "who follows a site has a key"))]
 pub(crate) mod site_conf;
 
 use crate::Platform;
-use crate::appliance_capnp::{admin as admin_schema, calculator as calculator_schema, directory};
+use crate::appliance_capnp::{
+    admin as admin_schema, calculator as calculator_schema, counters as counters_schema, directory,
+};
 use crate::context::Context;
 use admin::Admin;
 use alloc::boxed::Box;
@@ -19,15 +22,17 @@ use calculator::Calculator;
 use capnp::Error;
 use capnp::capability::FromClientHook;
 use capnp::private::capability::ClientHook;
+use counters::Counters;
 use endpoints::rpc::Rpc;
 use site_conf::SiteConf;
 
 /// What the objects are called.
-pub(crate) const NAMES: [&str; 5] = ["admin", "calculator", "site", "site-editor", "names"];
+pub(crate) const NAMES: [&str; 6] =
+    ["admin", "calculator", "site", "site-editor", "counters", "names"];
 
 /// A name, what it is for, and the object.
 pub(crate) fn objects<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Object> {
-    let [admin_name, calculator_name, site_name, editor_name, _] = NAMES;
+    let [admin_name, calculator_name, site_name, editor_name, counters_name, _] = NAMES;
     let site = context.live_site();
     let config::Conf { site_bytes_max, .. } = context.config.conf;
     let settings = &context.live_settings;
@@ -35,11 +40,13 @@ pub(crate) fn objects<P: Platform>(context: &Context<P>, vat: &Rpc) -> Vec<Objec
     let editing = vat.export_conf(SiteConf::writable(&site, settings, site_bytes_max));
     let admin: admin_schema::Client = vat.client(Admin::new(context));
     let calculator: calculator_schema::Client = vat.client(Calculator::new(vat));
+    let counters: counters_schema::Client = vat.client(Counters::new(context));
     alloc::vec![
         Object::new(admin_name, "what the appliance is doing", admin),
         Object::new(calculator_name, "a sample: values and functions are objects", calculator),
         Object::new(site_name, "the files of the site, settings, and when they change", reading),
         Object::new(editor_name, "the same, to be changed", editing),
+        Object::new(counters_name, "the metrics, told to an object of yours", counters),
     ]
 }
 

@@ -1,5 +1,5 @@
-//! WebSockets, over connections of HTTP: what a table with routes for them adds. The shipped appliance has none, so that
-//! nothing of this is in its image.
+//! WebSockets, over connections of HTTP: what a table with routes for them adds. The shipped appliance has none
+//! but that of RPC, which has a host of its own.
 
 use crate::Platform;
 use crate::context::Context;

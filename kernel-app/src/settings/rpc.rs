@@ -12,6 +12,8 @@ pub struct RpcSettings {
     pub port: Option<u16>,
     /// The TCP port of vats with keys; none is off.
     pub secure_port: Option<u16>,
+    /// The path of the web server for WebSockets; none is off.
+    pub websocket_path: Option<String>,
     /// The file of the bundle with the vat's key.
     pub key: String,
     /// What references name as the vat's host; none is its host name.
@@ -34,6 +36,7 @@ impl RpcSettings {
         let Rpc {
             port,
             secure_port,
+            websocket_path,
             key,
             host,
             strangers,
@@ -80,6 +83,18 @@ impl RpcSettings {
             bytes_per_second_min,
         };
         let host = (!host.is_empty()).then_some(host);
-        Self { port, secure_port, key, host, strangers, peers, epochs, log_references, limits }
+        let websocket_path = (!websocket_path.is_empty()).then_some(websocket_path);
+        Self {
+            port,
+            secure_port,
+            websocket_path,
+            key,
+            host,
+            strangers,
+            peers,
+            epochs,
+            log_references,
+            limits,
+        }
     }
 }

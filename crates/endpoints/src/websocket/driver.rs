@@ -160,7 +160,7 @@ impl Core for Driver {
     }
 
     fn held(&self) -> usize {
-        self.link.core.borrow().held_bytes()
+        self.link.core.borrow().held_bytes() + self.link.kept_bytes.get()
     }
 
     fn handle_pressure(&mut self, _: Duration, pressure: Pressure) {

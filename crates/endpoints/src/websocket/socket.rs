@@ -84,6 +84,10 @@ impl Socket {
         self.writer.0.link.protocol.as_deref()
     }
 
+    pub(super) fn link(&self) -> &Rc<Link> {
+        &self.reader.0.link
+    }
+
     /// Its two halves, to wait for both at once.
     pub fn split(self) -> (Reader, Writer) {
         (self.reader, self.writer)
@@ -192,6 +196,8 @@ pub(super) struct Link {
     pub(super) is_inside: Cell<bool>,
     /// The application did something since the driver looked.
     pub(super) has_changed: Cell<bool>,
+    /// Of a message that the application took and has not read to its end, where that is weighed.
+    pub(super) kept_bytes: Cell<usize>,
     /// The peer's last was received.
     end: Cell<Option<Result<(), Error>>>,
     pub(super) driver: Cell<WakerSlot>,
@@ -211,6 +217,7 @@ impl Link {
             broken: Cell::new(None),
             is_inside: Cell::new(false),
             has_changed: Cell::new(false),
+            kept_bytes: Cell::new(0),
             end: Cell::new(None),
             driver: Cell::default(),
             reader: Cell::default(),
@@ -261,7 +268,7 @@ impl Link {
         self.wake_waiting(None);
     }
 
-    fn poll_next(&self, cx: &Context<'_>) -> Poll<Result<Option<Message>, Error>> {
+    pub(super) fn poll_next(&self, cx: &Context<'_>) -> Poll<Result<Option<Message>, Error>> {
         if let Some(end) = self.end.get() {
             return Poll::Ready(end.map(|()| None));
         }
@@ -283,7 +290,8 @@ impl Link {
         })
     }
 
-    fn poll_send(
+    /// Queues a message, or without one waits until one would be taken.
+    pub(super) fn poll_send(
         &self,
         cx: &Context<'_>,
         message: &mut Option<Message>,
@@ -305,6 +313,19 @@ impl Link {
         drop(core);
         self.changed();
         Poll::Ready(sent.map_err(|_| Error::Closed))
+    }
+
+    /// Waits until all that was queued went to the transport.
+    pub(super) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        let core = self.core.borrow();
+        if let Some(failure) = core.failure() {
+            return Poll::Ready(Err(self.failed(failure)));
+        }
+        if core.wants_transmit() {
+            self.writers.register(cx);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {

@@ -1,15 +1,15 @@
 //! Admin service: counters, tasks, connections and the log, for an operator, over RPC.
 
+use super::counters::Readings;
 use crate::appliance_capnp::admin;
 use crate::context::Context;
 use crate::{Platform, log_ring};
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use capnp::Error;
 use core::time::Duration;
-use inspect::{Family, Kind, MetricVisitor, Reading, Sample};
 use net::ConnectionInfo;
 
 /// Connections in one answer: each takes some 30 words of the message.
@@ -68,18 +68,8 @@ impl<P: Platform> admin::Server for Admin<P> {
         _: admin::CountersParams,
         mut results: admin::CountersResults,
     ) -> Result<(), Error> {
-        let mut counters = Counters::default();
-        self.context.inspector.visit_metrics(&mut counters);
-        let mut list = results.get().init_counters(counters.0.len() as u32);
-        for (index, Counter { family, labels, value }) in (0..).zip(counters.0) {
-            let mut counter = list.reborrow().get(index);
-            counter.set_name(family.name);
-            counter.set_value(value);
-            counter.set_labels(&*labels);
-            counter.set_unit(family.unit.name());
-            counter.set_is_counter(family.kind == Kind::Counter);
-            counter.set_help(family.help);
-        }
+        let readings = Readings::take(&self.context.inspector);
+        readings.write(results.get().init_counters(readings.len()));
         Ok(())
     }
 
@@ -115,31 +105,6 @@ impl<P: Platform> admin::Server for Admin<P> {
     }
 }
 
-/// The metrics that are numbers: a message has to know how many before it is written.
-#[derive(Default)]
-struct Counters(Vec<Counter>);
-
-struct Counter {
-    family: Family,
-    labels: String,
-    value: u64,
-}
-
-impl MetricVisitor for Counters {
-    fn family(&mut self, _: &Family) {}
-
-    fn sample(&mut self, family: &Family, sample: &Sample<'_>) {
-        let value = match sample.reading {
-            Reading::Number(number) => number,
-            Reading::Time(time) => nanoseconds(time),
-            Reading::Histogram(_) => return,
-        };
-        let labels = sample.labels.iter().flatten();
-        let labels: Vec<_> = labels.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
-        self.0.push(Counter { family: *family, labels: labels.join(","), value });
-    }
-}
-
 fn describe(connection: &ConnectionInfo, mut to: admin::connection::Builder<'_>) {
     to.set_local(&*connection.local.to_string());
     to.set_peer(&*connection.peer.to_string());
@@ -153,6 +118,6 @@ fn describe(connection: &ConnectionInfo, mut to: admin::connection::Builder<'_>)
 }
 
 /// Enough for 584 years.
-fn nanoseconds(time: Duration) -> u64 {
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
