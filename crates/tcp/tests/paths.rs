@@ -144,3 +144,32 @@ fn shares_of_all_links() {
     let only = std::env::var("ROW").unwrap_or_default();
     table(rows().into_iter().filter(|row| row.name.contains(&only)).collect(), 10);
 }
+
+/// A page of which a run of segments is lost, over a round trip of 25 ms: how long until all of it is there, and how often a
+/// timer had to help.
+fn run_of_losses(segments: u64, skipped: u64, lost: u64) -> (Duration, u64) {
+    let config = Config::default();
+    let way = path(GIGABIT, 12_500);
+    let mut net = Net::new(1, [config.clone(), config], &[way.clone(), way]);
+    net.hosts[1].to_send = segments * 1_448;
+    let mut count = 0;
+    net.tap = Some(Box::new(move |from, _, packet| {
+        count += u64::from(from == 1 && !packet.data.is_empty());
+        !(skipped + 1..=skipped + lost).contains(&count) || from == 0 || packet.data.is_empty()
+    }));
+    let begin = net.now;
+    net.run_until(Duration::from_secs(20), |net| net.hosts[0].received == segments * 1_448);
+    assert_eq!(net.hosts[0].received, segments * 1_448);
+    (net.now.since(begin), net.hosts[1].shared.counters.retransmission_timeouts)
+}
+
+#[test]
+fn rfc_9937_a_run_of_losses_is_repaired_by_doubling() {
+    // After the handshake, the request's way and the first flight: 1, 2, 4, 8 and 5 again, and the rest in three round trips.
+    let rows = [(71, 11, 10, 200), (71, 11, 20, 300), (71, 31, 40, 375), (725, 300, 60, 250)];
+    for (segments, skipped, lost, limit) in rows {
+        let (time, timeouts) = run_of_losses(segments, skipped, lost);
+        assert_eq!(timeouts, 0, "{lost} of {segments}");
+        assert!(time <= Duration::from_millis(limit), "{lost} of {segments}: {time:?}");
+    }
+}

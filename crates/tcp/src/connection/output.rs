@@ -41,7 +41,15 @@ impl Connection {
             State::Closed => return None,
             State::SynSent | State::SynReceived => return self.transmit_syn(shared, now),
             State::FinWait2 | State::TimeWait => None,
-            _ => self.transmit_data(shared, now, max_bytes as u32),
+            _ => {
+                let transmit = self.transmit_data(shared, now, max_bytes as u32);
+                if transmit.is_none()
+                    && let Some(episode) = self.recovery.active_mut()
+                {
+                    episode.all_sent();
+                }
+                transmit
+            }
         };
         transmit.or_else(|| self.transmit_acknowledgement(shared, now))
     }

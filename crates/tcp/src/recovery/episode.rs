@@ -41,6 +41,8 @@ struct Prr {
     out: u32,
     /// RecoverFS: what was in flight.
     flight: u32,
+    /// SndCnt: what may be sent, and has not been since the last acknowledgement.
+    count: u32,
     /// What may be in flight now.
     window: u32,
 }
@@ -62,7 +64,7 @@ impl Episode {
             first_resent: None,
             resent_octets: 0,
             detects_spurious: false,
-            prr: Prr { delivered: 0, out: 0, flight: flight.max(1), window: 0 },
+            prr: Prr { delivered: 0, out: 0, flight: flight.max(1), count: 0, window: 0 },
         }
     }
 
@@ -75,6 +77,12 @@ impl Episode {
     /// Something was sent.
     pub(crate) fn sent(&mut self, octets: u32) {
         self.prr.out += octets;
+        self.prr.count = self.prr.count.saturating_sub(octets);
+    }
+
+    /// There is nothing more to send now.
+    pub(crate) fn all_sent(&mut self) {
+        self.prr.count = 0;
     }
 
     /// What may be in flight.
@@ -98,15 +106,16 @@ impl Episode {
             let due = u64::from(prr.delivered) * u64::from(threshold);
             (due.div_ceil(u64::from(prr.flight)) as u32).saturating_sub(prr.out)
         } else {
-            let mut limit = prr.delivered.saturating_sub(prr.out).max(delivered);
+            // The RFC sends for each acknowledgement before it takes the next; here several may come in between.
+            let mut limit = prr.delivered.saturating_sub(prr.out).max(prr.count + delivered);
             if is_safe {
                 limit += mss;
             }
             limit.min(threshold - in_flight)
         };
         // "Force a fast retransmit upon entering recovery."
-        let count = if prr.out == 0 { count.max(mss) } else { count };
-        prr.window = in_flight + count;
+        prr.count = if prr.out == 0 { count.max(mss) } else { count };
+        prr.window = in_flight + prr.count;
     }
 }
 
@@ -134,6 +143,44 @@ mod tests {
         }
         assert!((12_000..=14_000).contains(&sent), "{sent}");
         assert!((12_000..=14_000).contains(&in_flight), "{in_flight}");
+    }
+
+    #[test]
+    fn rfc_9937_acknowledgements_that_come_together_allow_what_they_do_one_by_one() {
+        for batch in [1, 2, 4] {
+            let mut episode = episode();
+            episode.acknowledged(0, 1_000, 14_000, 1_000, false);
+            episode.sent(1_000);
+            let mut in_flight = 1_000;
+            let mut rounds = std::vec::Vec::new();
+            for _ in 0..3 {
+                let mut sent = 0;
+                for number in 1..=in_flight / 1_000 {
+                    in_flight -= 1_000;
+                    episode.acknowledged(1_000, in_flight + sent, 14_000, 1_000, true);
+                    if number % batch == 0 || in_flight == 0 {
+                        let more = episode.window() - in_flight - sent;
+                        episode.sent(more);
+                        sent += more;
+                        episode.all_sent();
+                    }
+                }
+                in_flight = sent;
+                rounds.push(sent / 1_000);
+            }
+            assert_eq!(rounds, [2, 4, 8], "{batch} at a time");
+        }
+    }
+
+    #[test]
+    fn rfc_9937_what_was_not_needed_is_not_sent_later() {
+        let mut episode = episode();
+        episode.acknowledged(2_000, 5_000, 14_000, 1_000, true);
+        assert_eq!(episode.window(), 8_000);
+        episode.sent(1_000);
+        episode.all_sent();
+        episode.acknowledged(1_000, 5_000, 14_000, 1_000, true);
+        assert_eq!(episode.window(), 8_000, "what was delivered and not replaced, and one more");
     }
 
     #[test]
