@@ -115,6 +115,7 @@ pub(super) fn between_guests(harness: &mut Harness) -> Result {
     two.create(&site.host)?;
     two.wait_answer(&site.host, &format!("http://{OTHER_ADDRESS}/"), ANSWER_LIMIT)?;
     let result = reach_each_other(&site.host)
+        .and_then(|()| is_listed(&site.host))
         // An idle connection is kept: what it has mapped is not there afterwards.
         .and_then(|()| site.host.must(SAVE_AND_RESTORE).map(drop))
         .and_then(|()| one.wait_answer(&site.host, &url("/"), ANSWER_LIMIT))
@@ -137,9 +138,26 @@ fn reach_each_other(host: &Host) -> Result {
     let ask = ["--silent", "--data-binary", "water flows"];
     let answer = curl(&[&ask[..], &[&url("/_test/transform/vchan-zmq@two")]].concat())?;
     equal("the answer by ZeroMQ", &answer.as_str(), &"WATER FLOWS")?;
-    let call = url("/_test/call/service:%2F%2Fvchan-rpc@two");
-    let echo = curl(&[&ask[..], &[&call]].concat())?;
-    equal("the echo of a call", &echo.as_str(), &"water flows")
+    equal("the echo of a call", &call()?.as_str(), &"water flows 200")
+}
+
+/// Who may come by a name is dom0's to say. Each call is a connection.
+fn is_listed(host: &Host) -> Result {
+    for (listed, ending) in
+        [("0", " 502"), ("$(xl domid one)", " 200"), ("", " 502"), ("*", " 200")]
+    {
+        let node = "/local/domain/$(xl domid two)/data/vchan-from/rpc";
+        host.must(&format!("xenstore-write {node} \"{listed}\""))?;
+        let said = call()?;
+        equal(&format!("a call, for {listed:?}"), &said.ends_with(ending), &true)?;
+    }
+    Ok(())
+}
+
+/// What comes back from an object of the other guest's, and the status.
+fn call() -> Result<String> {
+    let words = ["--silent", "--data-binary", "water flows", "-w", " %{http_code}"];
+    curl(&[&words[..], &[&url("/_test/call/service:%2F%2Fvchan-rpc@two")]].concat())
 }
 
 /// Half a page comes, and then an error: not silence.

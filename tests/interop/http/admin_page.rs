@@ -3,8 +3,10 @@
 use crate::interop::admin_port::{self, PORT as ADMIN_PORT, TOKEN};
 use crate::interop::devtools::Browser;
 use command::{
+    child::Child,
     failure::{OrSay, Result, fail},
     paths,
+    programs::{self, CURL},
 };
 use lab::{
     harness::{GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, noise},
@@ -19,6 +21,8 @@ use std::{
 };
 
 const FILE_BYTES: usize = 8 << 20;
+/// More than sockets on its way take while its client is slow.
+const LONG_FILE_BYTES: usize = 32 << 20;
 const LIMIT: Duration = Duration::from_secs(20);
 /// Long enough that the window is zero for some time.
 const STALL: Duration = Duration::from_secs(3);
@@ -68,7 +72,7 @@ pub(super) fn of_process(harness: &mut Harness) -> Result {
         "[admin]\nport = {ADMIN_PORT}\n[shared_memory]\nhttp_path = \"{}\"\n",
         path.display()
     );
-    let bundle = harness.bundle(&config, &[("site/file", &noise(FILE_BYTES))])?;
+    let bundle = harness.bundle(&config, &[("site/file", &noise(LONG_FILE_BYTES))])?;
     let child = harness.trial_process(&bundle)?;
     let address = SocketAddr::new(PROCESS_ADDRESS.ip(), ADMIN_PORT);
     let result = Page::start(harness, address, "process").and_then(|mut page| {
@@ -236,9 +240,10 @@ impl Page {
     fn draws_what_the_rings_did(&mut self, path: &Path) -> Result {
         let target = path.display().to_string().replace('/', "%2F");
         let url = format!("http://{PROCESS_ADDRESS}/_test/relay/shm:{target}/file");
-        let slow = thread::spawn(move || {
-            curl(&["--limit-rate", "500k", "--max-time", "12", "-o", "/dev/null", &url])
-        });
+        let mut command = programs::command(&CURL)?;
+        command.args(["-s", "--limit-rate", "200k", "-o", "/dev/null", &url]);
+        // It is still at it when all has been looked at, and ends then.
+        let _slow = Child::start(&command, |_| {})?;
         self.browser.value("location.hash = 'shared_memory_flows'")?;
         self.browser.until("document.querySelectorAll('#view tbody tr').length === 2")?;
         self.picture("shared-memory")?;
@@ -259,8 +264,6 @@ impl Page {
         self.browser.prefer("dark")?;
         self.fits("graph", 412)?;
         self.picture("rings-dark")?;
-        // Its end is its own time's.
-        let _ = slow.join();
         self.no_faults()
     }
 
