@@ -15,6 +15,7 @@ use std::time::Duration;
 use web::{Handler, Request, Response, Status};
 
 const SECOND: Duration = Duration::from_secs(1);
+const BEGIN_DELAY: Duration = Duration::from_millis(20);
 
 struct Lab {
     executor: Executor,
@@ -49,7 +50,8 @@ impl Lab {
         while !shared.is_ready() {
             self.step(&shared);
         }
-        shared.begin(self.timers.now());
+        // As threads do, which all begin a little later.
+        shared.begin(self.timers.now() + BEGIN_DELAY);
         self.settle(&shared);
         while !shared.has_ended() {
             self.step(&shared);
@@ -108,8 +110,9 @@ fn a_stall_of_the_server_is_in_the_latencies_as_computed() {
     lab.serve(move |_: Request| {
         let timers = timers.clone();
         async move {
-            if (3 * SECOND..4 * SECOND).contains(&timers.now()) {
-                timers.sleep_until(4 * SECOND).await;
+            let now = timers.now() - BEGIN_DELAY;
+            if (3 * SECOND..4 * SECOND).contains(&now) {
+                timers.sleep(4 * SECOND - now).await;
             }
             Response::ok("text/plain", "hello")
         }
