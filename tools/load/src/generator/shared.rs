@@ -165,8 +165,8 @@ impl Shared {
         let mut workload = Workload::new(&self.scenario, self.share, begin);
         let opened = self.connections() - self.counts().unopened;
         (0..opened).for_each(|_| workload.recorder_mut().count_connection());
+        // Who waits is woken when something is due.
         self.workload.replace(Some(workload));
-        self.wake_all();
     }
 
     /// Wakes who is to make what is due now: to be called in each turn of the loop, after tasks ran. Whether it woke somebody.
