@@ -274,23 +274,26 @@ fn connections_that_break_or_do_not_come_to_be_are_told_apart() {
 
 #[test]
 fn abandoned_requests_reach_the_server_and_are_no_failures() {
-    let lab = Lab::new();
-    let served = Rc::new(Cell::new(0));
-    let (timers, seen) = (lab.timers.clone(), served.clone());
-    lab.serve(move |_: Request| {
-        seen.set(seen.get() + 1);
-        let timers = timers.clone();
-        async move {
-            timers.sleep(Duration::from_millis(50)).await;
-            Response::ok("text/plain", "late")
-        }
-    });
-    let mut impatient = scenario(open(50.0), 10);
-    impatient.connection.abandoned_percent = 30;
-    let progress = lab.run(&impatient).progress();
-    assert!((15..45).contains(&progress.abandoned), "{progress:?}");
-    assert_eq!((progress.succeeded + progress.abandoned, progress.failed), (100, 0));
-    assert_eq!(served.get(), 100);
+    // Also if the answer comes at once.
+    for delay in [0, 50].map(Duration::from_millis) {
+        let lab = Lab::new();
+        let served = Rc::new(Cell::new(0));
+        let (timers, seen) = (lab.timers.clone(), served.clone());
+        lab.serve(move |_: Request| {
+            seen.set(seen.get() + 1);
+            let timers = timers.clone();
+            async move {
+                timers.sleep(delay).await;
+                Response::ok("text/plain", "late")
+            }
+        });
+        let mut impatient = scenario(open(50.0), 10);
+        impatient.connection.abandoned_percent = 30;
+        let progress = lab.run(&impatient).progress();
+        assert!((15..45).contains(&progress.abandoned), "{progress:?}");
+        assert_eq!((progress.succeeded + progress.abandoned, progress.failed), (100, 0));
+        assert_eq!(served.get(), 100);
+    }
 }
 
 #[test]
