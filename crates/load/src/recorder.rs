@@ -50,6 +50,8 @@ impl Failure {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     begin: Duration,
+    /// When the last request ended, whatever became of it.
+    ended: Duration,
     kinds: Vec<Kind>,
     /// From the sending.
     service: Histogram,
@@ -129,6 +131,7 @@ impl Recorder {
             |name: &String| Kind { name: name.clone(), latencies: Histogram::default(), failed: 0 };
         Self {
             begin,
+            ended: begin,
             kinds: scenario.requests.iter().map(|request| kind(&request.name)).collect(),
             service: Histogram::default(),
             current: Histogram::default(),
@@ -146,6 +149,7 @@ impl Recorder {
     }
 
     pub(crate) fn finish(&mut self, now: Duration, job: &Job, outcome: Outcome) {
+        self.ended = self.ended.max(now);
         let second = self.second_of(now);
         if second != self.current_second {
             self.close_second();
@@ -169,6 +173,7 @@ impl Recorder {
 
     /// A request that was due, and was not made by the end.
     pub(crate) fn never_started(&mut self, now: Duration, due: Duration, kind: usize) {
+        self.ended = self.ended.max(now);
         self.totals.unstarted += 1;
         let second = self.second_of(due);
         self.second(second).due += 1;
@@ -190,6 +195,7 @@ impl Recorder {
 
     /// Adds all that another recorded of the same scenario.
     pub fn merge(&mut self, mut other: Self) {
+        self.ended = self.ended.max(other.ended);
         self.close_second();
         other.close_second();
         for (kind, more) in self.kinds.iter_mut().zip(other.kinds) {
@@ -208,6 +214,11 @@ impl Recorder {
         for (count, more) in self.failures.iter_mut().zip(other.failures) {
             *count += more;
         }
+    }
+
+    /// From the begin to the end of the last request.
+    pub fn elapsed(&self) -> Duration {
+        self.ended.saturating_sub(self.begin)
     }
 
     /// Counts so far.

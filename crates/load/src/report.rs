@@ -16,8 +16,6 @@ use serde::Serialize;
 /// What the generator knows of its own run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
-    /// From the begin to the last answer.
-    pub elapsed: Duration,
     /// Threads of the generator.
     pub threads: u32,
     /// Processor time of the generator.
@@ -171,7 +169,7 @@ impl Report {
     pub fn new(scenario: &Scenario, mut recorder: Recorder, run: &Run) -> Self {
         let latencies = recorder.latencies();
         let Progress { started, succeeded, failed, abandoned, unstarted, .. } = recorder.progress();
-        let seconds = run.elapsed.max(scenario.duration).as_secs_f64();
+        let seconds = recorder.elapsed().max(scenario.duration).as_secs_f64();
         let percentile = |(part, whole)| {
             (part as f64 * 100.0 / whole as f64, milliseconds(latencies.quantile(part, whole)))
         };
@@ -182,7 +180,7 @@ impl Report {
             shape: scenario.shape.name(),
             arrivals: arrivals(&scenario.shape),
             duration_seconds: scenario.duration.as_secs_f64(),
-            elapsed_seconds: run.elapsed.as_secs_f64(),
+            elapsed_seconds: recorder.elapsed().as_secs_f64(),
             connections: scenario.connections,
             threads: run.threads,
             seed: scenario.seed,

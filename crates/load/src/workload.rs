@@ -132,6 +132,11 @@ impl Workload {
         self.think
     }
 
+    /// When the run begins.
+    pub fn begin(&self) -> Duration {
+        self.begin
+    }
+
     /// When the run ends: nothing is due from then on.
     pub fn end(&self) -> Duration {
         self.end

@@ -64,7 +64,6 @@ pub(crate) struct Meeting {
 pub(crate) struct Outcome {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) longest_turn: Duration,
-    pub(crate) ended: Duration,
 }
 
 impl Setup {
@@ -77,6 +76,10 @@ impl Setup {
             0 => None,
             nanos => Some(Duration::from_nanos(nanos)),
         }
+    }
+
+    fn is_within_run(&self, now: Duration) -> bool {
+        self.begin().is_some_and(|begin| begin < now && now < begin + self.scenario.duration)
     }
 
     /// A thread is ready; the last one says when all begin.
@@ -185,12 +188,12 @@ impl Loop<'_> {
                 shown_at = now;
             }
             let after = self.setup.now();
-            if has_begun && now > self.setup.begin().unwrap_or_default() {
+            if self.setup.is_within_run(now) {
                 longest_turn = longest_turn.max(after - now);
             }
             if has_ended {
                 let recorder = self.shared.take_recorder();
-                return Outcome { recorder, longest_turn, ended: after };
+                return Outcome { recorder, longest_turn };
             }
             self.wait(after, more_to_run, has_begun);
         }

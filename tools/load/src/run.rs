@@ -133,11 +133,8 @@ fn explain_unopened(setup: &Setup) -> Result<(), String> {
 }
 
 fn report(setup: &Setup, outcomes: Vec<Outcome>, cpu: Duration) -> Result<Report, String> {
-    let begin = Duration::from_nanos(setup.begin.load(Ordering::Acquire));
-    let ended = outcomes.iter().map(|outcome| outcome.ended).max().unwrap_or(begin);
     let longest_turn = outcomes.iter().map(|outcome| outcome.longest_turn).max();
     let run = Run {
-        elapsed: ended.saturating_sub(begin),
         threads: setup.threads,
         cpu,
         longest_turn: longest_turn.unwrap_or_default(),

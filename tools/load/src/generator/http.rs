@@ -218,8 +218,9 @@ impl Core for HttpConnection {
         self.writing.advance(now);
     }
 
+    /// Who gives up does not look whether there is an answer already.
     fn wants_input(&self) -> bool {
-        self.reading.has_some()
+        self.reading.has_some() && self.abandons_at.is_none()
     }
 
     fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {

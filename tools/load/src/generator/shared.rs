@@ -165,8 +165,8 @@ impl Shared {
         let mut workload = Workload::new(&self.scenario, self.share, begin);
         let opened = self.connections() - self.counts().unopened;
         (0..opened).for_each(|_| workload.recorder_mut().count_connection());
+        // Who waits is woken when something is due.
         self.workload.replace(Some(workload));
-        self.wake_all();
     }
 
     /// Wakes who is to make what is due now: to be called in each turn of the loop, after tasks ran. Whether it woke somebody.
@@ -180,8 +180,8 @@ impl Shared {
             Some(due) if due > now => false,
             // The next one wakes the one after it, if that is due, too.
             Some(_) => self.wake_next(),
-            None if now >= workload.end() || !self.is_closed() => self.wake_all(),
-            None => false,
+            // The begin of a closed loop, or the end of any.
+            None => now >= workload.begin() && self.wake_all(),
         }
     }
 
@@ -192,7 +192,8 @@ impl Shared {
         let end = Some(workload.end()).filter(|end| *end > now);
         let given_up = Some(workload.end() + self.scenario.timeout).filter(|end| *end > now);
         let is_waited_for = !self.waiting.borrow().is_empty();
-        let due = workload.next_due().filter(|_| is_waited_for);
+        let due = workload.next_due().or(Some(workload.begin()).filter(|begin| *begin > now));
+        let due = due.filter(|_| is_waited_for);
         earlier(earlier(due, end), given_up)
     }
 

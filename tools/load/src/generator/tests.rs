@@ -15,6 +15,7 @@ use std::time::Duration;
 use web::{Handler, Request, Response, Status};
 
 const SECOND: Duration = Duration::from_secs(1);
+const BEGIN_DELAY: Duration = Duration::from_millis(20);
 
 struct Lab {
     executor: Executor,
@@ -49,7 +50,8 @@ impl Lab {
         while !shared.is_ready() {
             self.step(&shared);
         }
-        shared.begin(self.timers.now());
+        // As threads do, which all begin a little later.
+        shared.begin(self.timers.now() + BEGIN_DELAY);
         self.settle(&shared);
         while !shared.has_ended() {
             self.step(&shared);
@@ -108,8 +110,9 @@ fn a_stall_of_the_server_is_in_the_latencies_as_computed() {
     lab.serve(move |_: Request| {
         let timers = timers.clone();
         async move {
-            if (3 * SECOND..4 * SECOND).contains(&timers.now()) {
-                timers.sleep_until(4 * SECOND).await;
+            let now = timers.now() - BEGIN_DELAY;
+            if (3 * SECOND..4 * SECOND).contains(&now) {
+                timers.sleep(4 * SECOND - now).await;
             }
             Response::ok("text/plain", "hello")
         }
@@ -271,23 +274,26 @@ fn connections_that_break_or_do_not_come_to_be_are_told_apart() {
 
 #[test]
 fn abandoned_requests_reach_the_server_and_are_no_failures() {
-    let lab = Lab::new();
-    let served = Rc::new(Cell::new(0));
-    let (timers, seen) = (lab.timers.clone(), served.clone());
-    lab.serve(move |_: Request| {
-        seen.set(seen.get() + 1);
-        let timers = timers.clone();
-        async move {
-            timers.sleep(Duration::from_millis(50)).await;
-            Response::ok("text/plain", "late")
-        }
-    });
-    let mut impatient = scenario(open(50.0), 10);
-    impatient.connection.abandoned_percent = 30;
-    let progress = lab.run(&impatient).progress();
-    assert!((15..45).contains(&progress.abandoned), "{progress:?}");
-    assert_eq!((progress.succeeded + progress.abandoned, progress.failed), (100, 0));
-    assert_eq!(served.get(), 100);
+    // Also if the answer comes at once.
+    for delay in [0, 50].map(Duration::from_millis) {
+        let lab = Lab::new();
+        let served = Rc::new(Cell::new(0));
+        let (timers, seen) = (lab.timers.clone(), served.clone());
+        lab.serve(move |_: Request| {
+            seen.set(seen.get() + 1);
+            let timers = timers.clone();
+            async move {
+                timers.sleep(delay).await;
+                Response::ok("text/plain", "late")
+            }
+        });
+        let mut impatient = scenario(open(50.0), 10);
+        impatient.connection.abandoned_percent = 30;
+        let progress = lab.run(&impatient).progress();
+        assert!((15..45).contains(&progress.abandoned), "{progress:?}");
+        assert_eq!((progress.succeeded + progress.abandoned, progress.failed), (100, 0));
+        assert_eq!(served.get(), 100);
+    }
 }
 
 #[test]
