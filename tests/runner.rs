@@ -53,7 +53,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser, cases: &[&'static Case]) -> Re
     let started = Instant::now();
     let mut summary = Summary::default();
     if selection.unit() {
-        unit::run(&mut summary)?;
+        unit::run(install, &mut summary)?;
     }
     let cases = selection.of(cases);
     if !cases.is_empty() {

@@ -15,6 +15,7 @@ pub(crate) mod nginx;
 mod prometheus;
 mod recovery;
 mod restart;
+mod rpc_page;
 mod session_crowds;
 mod sessions;
 mod tap;
@@ -28,6 +29,8 @@ use lab::{
 };
 
 const TSHARK: &[&programs::Program] = &[&programs::CURL, &programs::TSHARK, &programs::SETPRIV];
+const NODE: &[&programs::Program] = &[&programs::NODE, &programs::CAPNP];
+const PAGE: &[&programs::Program] = &[&programs::CHROMIUM, &programs::CAPNP];
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("http/curl_site_guest", &[&programs::CURL], 90, curl::site_guest),
@@ -108,6 +111,9 @@ pub(crate) const CASES: &[Case] = &[
         180,
         admin_page::of_process,
     ),
+    Case::new("http/rpc_page_guest", PAGE, 240, rpc_page::of_guest),
+    Case::new("http/rpc_page_process", PAGE, 180, rpc_page::of_process),
+    Case::new("http/rpc_page_golden_in_node", NODE, 60, rpc_page::golden_in_node),
     Case::new("http/prometheus_guest", &[&programs::CURL], 120, prometheus::scrapes_the_guest),
     Case::new("http/loss_and_reordering", &[&programs::CURL], 180, lossy_wire::loss_and_reordering),
     Case::new("http/recovery_beside_linux_process", &[&NSENTER], 240, recovery::process),

@@ -5,7 +5,9 @@ use command::{
     cargo,
     child::Child,
     failure::{Failure, Result},
+    programs::Install,
 };
+use image_builder::page;
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
@@ -16,11 +18,13 @@ use std::{
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs them. Each test that cargo ran counts as one.
-pub(super) fn run(summary: &mut Summary) -> Result {
+pub(super) fn run(install: Install, summary: &mut Summary) -> Result {
     summary.step("format (mend with `cargo fmt`)", is_formatted()?);
     summary.step("clippy", tidy::clippy(cargo::command().arg("clippy"))?);
     summary.step("clippy of the images", tidy::clippy_images()?);
     summary.step("tidy", tidy::check()?);
+    eprintln!("xtask: the protocol cores for WebAssembly");
+    summary.step("cores for WebAssembly", page::check_cores(install)?);
     for command in [tests(), failing_allocations()] {
         let (output, success) = run_tests(&command)?;
         summary.libtest(&output, success);

@@ -2,7 +2,8 @@
 
 use command::{
     cargo,
-    failure::Result,
+    failure::{OrSay, Result, fail},
+    files, paths,
     programs::{self, Install},
 };
 use lab::peers;
@@ -21,5 +22,18 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
         cargo::command().args(["run", "--package", "rpc", "--example", "codegen"]),
         "what generates code",
     )?;
+    compile_demo()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The demo's schema, as the tests of the page's client read it.
+fn compile_demo() -> Result {
+    let mut compile = programs::command(&peers::CAPNP)?;
+    compile.current_dir(paths::root());
+    compile.args(["compile", "-o-", "--src-prefix=tests/rpc-demo", "tests/rpc-demo/demo.capnp"]);
+    let output = compile.output().or_say(|| "cannot start capnp".into())?;
+    if !output.status.success() {
+        fail!("capnp: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    files::write(&paths::root().join("wasm/tests/demo.schema"), output.stdout)
 }

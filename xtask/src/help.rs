@@ -37,7 +37,7 @@ cargo xtask bench shared          memory that two processes share beside TCP ove
 cargo xtask bench hermit          the same application on the bare machine and on the Hermit kernel
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines
 cargo xtask image                 build the bootable ELF; the last line printed is its path
-    --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,vats,relay,zmq,admin,http-client,disk,syslog,vsock)
+    --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,vats,relay,rpc-websocket,zmq,admin,http-client,disk,syslog,vsock)
     --http-only                   the same as --services http: about half of the size
     --trial                       with routes for tests; never where others can reach it
     --hermit                      on the Hermit kernel, with its loader
@@ -46,6 +46,8 @@ cargo xtask bundle DIR --out FILE make a boot bundle
 cargo xtask capability --bundle DIR SERVICE HOST:PORT
                                   print the reference of a service, by the key of this bundle: docs/vats.md
     --out FILE                    write it to a file that only its owner reads
+cargo xtask wasm                  build the example page of Cap'n Proto in a browser; the last line printed is a bundle's
+                                  folder: docs/browser.md
 cargo xtask codegen               remake the code generated from schemas
 cargo xtask tidy                  check the shape of the tree: crate arrows, lengths, unsafe
 cargo xtask fuzz [TARGET] [--seconds N]

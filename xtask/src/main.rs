@@ -11,6 +11,7 @@ mod image;
 mod run;
 mod test;
 mod tidy;
+mod wasm;
 mod xen;
 
 use command::failure::{Result, fail};
@@ -43,6 +44,7 @@ fn dispatch() -> Result<ExitCode> {
         Some("tidy") => tidy::main(parser()),
         Some("codegen") => codegen::main(parser()),
         Some("fuzz") => fuzz::main(parser()),
+        Some("wasm") => wasm::main(parser()),
         Some("xen") => xen::main(parser()),
         None | Some("help" | "--help" | "-h") => {
             print!("{}", help::TEXT);

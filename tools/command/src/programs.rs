@@ -24,6 +24,8 @@ pub const CC: Program = Program { name: "gcc", package: "gcc" };
 pub const LIBC_HEADERS: Program = Program { name: "/usr/include/stdio.h", package: "libc6-dev" };
 /// Sets up interfaces.
 pub const IP: Program = Program { name: "ip", package: "iproute2" };
+/// Cap'n Proto's compiler.
+pub const CAPNP: Program = Program { name: "capnp", package: "capnproto" };
 /// A proxy that speaks TLS for programs that do not.
 pub const STUNNEL: Program = Program { name: "stunnel", package: "stunnel4" };
 /// Asks for an echo.
@@ -46,6 +48,8 @@ pub const CGI_FCGI: Program = Program { name: "cgi-fcgi", package: "libfcgi-bin"
 pub const LYNX: Program = Program { name: "lynx", package: "lynx" };
 /// A browser.
 pub const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
+/// JavaScript without a browser.
+pub const NODE: Program = Program { name: "node", package: "nodejs" };
 /// Draws the graphs of captures.
 pub const TCPTRACE: Program = Program { name: "tcptrace", package: "tcptrace" };
 /// Runs a program as another user.

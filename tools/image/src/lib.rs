@@ -8,4 +8,5 @@ mod features;
 pub mod hermit;
 pub mod image;
 mod pack;
+pub mod page;
 mod symbols;

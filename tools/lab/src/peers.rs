@@ -3,6 +3,7 @@
 pub mod linux_guest;
 mod vchan;
 
+pub use command::programs::CAPNP;
 pub use vchan::{vchan, vchan_in_dom0};
 
 use crate::debian::{self, Package};
@@ -12,6 +13,7 @@ use command::{
     paths,
     programs::{self, Install, Program},
 };
+use image_builder::page;
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -21,8 +23,6 @@ use std::{
 pub const PYTHON: Program = Program { name: "python3", package: "python3" };
 /// Installs their packages.
 pub const PIP: Program = Program { name: "pip3", package: "python3-pip" };
-/// Cap'n Proto's compiler.
-pub const CAPNP: Program = Program { name: "capnp", package: "capnproto" };
 /// Cap'n Proto's C++ library.
 pub const CAPNP_HEADERS: Program =
     Program { name: "/usr/include/capnp/rpc.h", package: "libcapnp-dev" };
@@ -77,6 +77,9 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
         build_rpc()?;
         build_rpc_cpp()?;
         build_cpp(&[appliance_schema()], "tests/interop/rpc/appliance.cpp", &appliance_cpp()?)?;
+    }
+    if any("http/rpc_page") {
+        page::build(install)?;
     }
     if any("zmq/") {
         build_zmq()?;
