@@ -166,7 +166,7 @@ impl<T: Clone + Eq + Display> Balancer<T> {
         Ok(self.begin(now, index))
     }
 
-    /// Another place for a request that failed at those of `tried`, or is slow there. Only the caller knows whether it may be
+    /// Another place for a request that failed at those of `tried`, one for each try, or is slow there. Only the caller knows whether it may be
     /// repeated at all.
     ///
     /// # Errors
@@ -182,10 +182,21 @@ impl<T: Clone + Eq + Display> Balancer<T> {
             return Err(NotAgain::Tries);
         }
         let index = self.pick(now, random, key, tried).ok_or(NotAgain::NoOther)?;
-        if !self.budget.take(now, &self.config.retries) {
-            return Err(NotAgain::Budget);
-        }
+        self.repeat(now, tried)?;
         Ok(self.begin(now, index))
+    }
+
+    /// Takes a further try out of the budget for a request that was tried at those of `tried`, and goes to the last of them
+    /// again: what failed was not the place. It keeps its ticket.
+    ///
+    /// # Errors
+    /// It is to be left at the tries that it had.
+    pub fn repeat(&mut self, now: Duration, tried: &[PlaceId]) -> Result<(), NotAgain> {
+        if tried.len() >= self.config.retries.tries_max {
+            return Err(NotAgain::Tries);
+        }
+        let has_room = self.budget.take(now, &self.config.retries);
+        has_room.then_some(()).ok_or(NotAgain::Budget)
     }
 
     /// How long a request that may be repeated is waited for before it is sent to a second place, too.

@@ -55,6 +55,16 @@ struct Totals {
     ejections: Cell<u64>,
 }
 
+impl Totals {
+    fn count_further_try<T>(&self, allowed: &Result<T, NotAgain>) {
+        match allowed {
+            Ok(_) => add(&self.further_tries),
+            Err(NotAgain::Budget) => add(&self.refused_tries),
+            Err(NotAgain::Tries | NotAgain::NoOther) => {}
+        }
+    }
+}
+
 /// A request's right to go to a place. Dropping it says that nobody waits for the answer any more.
 pub struct Lease {
     places: Rc<Shared>,
@@ -141,13 +151,15 @@ impl Places {
         let (now, random) = (self.0.timers.now(), self.0.random());
         let ticket = self.0.balancer.borrow_mut().choose_again(now, random, key, tried);
         self.0.settle();
-        let totals = &self.0.totals;
-        add(match ticket {
-            Ok(_) => &totals.further_tries,
-            Err(NotAgain::Budget) => &totals.refused_tries,
-            Err(NotAgain::Tries | NotAgain::NoOther) => return None,
-        });
+        self.0.totals.count_further_try(&ticket);
         Some(self.leased(ticket.ok()?))
+    }
+
+    /// Whether a request that was tried at those of `tried` may be repeated at the last of them, within the budget.
+    pub fn may_repeat(&self, tried: &[PlaceId]) -> bool {
+        let repeated = self.0.balancer.borrow_mut().repeat(self.0.timers.now(), tried);
+        self.0.totals.count_further_try(&repeated);
+        repeated.is_ok()
     }
 
     /// How long a request that may be repeated is waited for before it is sent to a second place, too; none is for ever.

@@ -187,6 +187,17 @@ fn a_request_is_tried_again_elsewhere_within_its_tries_and_the_budget() {
 }
 
 #[test]
+fn a_request_is_repeated_at_the_same_place_within_its_tries_and_the_budget() {
+    let retries = Retries { tries_max: 2, percent_max: 100, per_second_min: 0 };
+    let mut balancer =
+        balancer(Config { retries, ..config(Policy::LeastOutstanding) }, &[("a", 1)]);
+    let first = balancer.choose(s(1), 0, None).unwrap();
+    assert_eq!(balancer.repeat(s(1), &[first.id()]), Ok(()));
+    assert_eq!(balancer.repeat(s(1), &[first.id()]), Err(NotAgain::Budget));
+    assert_eq!(balancer.repeat(s(1), &[first.id(); 2]), Err(NotAgain::Tries));
+}
+
+#[test]
 fn slow_requests_are_hedged_by_key_only_where_there_is_another_place() {
     let config = Config { hedge_percentile: Some(90), ..config(Policy::LeastOutstanding) };
     let mut balancer = balancer(config, &[("a", 1), ("b", 1)]);
