@@ -56,12 +56,7 @@ pub(crate) fn change(
 
 /// The line, counted from 1, at which a file gives a key, or an item of its list, counted from 0; none if it does not, or is no
 /// TOML.
-pub(crate) fn line_of(
-    text: &str,
-    section: &str,
-    name: &str,
-    item: Option<usize>,
-) -> Option<usize> {
+pub(crate) fn line_of(text: &str, section: &str, name: &str, item: Option<usize>) -> Option<usize> {
     let (origin, source) = (Origin { file: "", text }, Source::new(text));
     let (mut is_header, mut is_within) = (false, false);
     let mut events = events(origin, source).ok()?.into_iter();
@@ -374,7 +369,8 @@ mod tests {
             assert_eq!(line_of(text, section, name, None), line, "[{section}] {name}");
         }
         assert_eq!(line_of("[http\nport = 80\n", "http", "port", None), None);
-        let text = "[proxy]\nroutes = [\n  \"/a a:1\", \"/b a:1\",\n  # \"/x a:1\"\n  \"/c a:1\"\n]\n";
+        let text =
+            "[proxy]\nroutes = [\n  \"/a a:1\", \"/b a:1\",\n  # \"/x a:1\"\n  \"/c a:1\"\n]\n";
         let lines = [0, 1, 2, 3].map(|item| line_of(text, "proxy", "routes", Some(item)));
         assert_eq!(lines, [Some(3), Some(3), Some(5), None]);
     }

@@ -358,7 +358,10 @@ mod tests {
             ("a:1 b:2", std::format!("{FROM}, not `a:1`")),
             ("/a", "a target at least".to_string()),
             ("/a a:1 strip=yes", "strip=true or strip=false, not `strip=yes`".to_string()),
-            ("/a a:1 timeout=0", "timeout= and whole seconds from 1 to 3600, not `timeout=0`".to_string()),
+            (
+                "/a a:1 timeout=0",
+                "timeout= and whole seconds from 1 to 3600, not `timeout=0`".to_string(),
+            ),
             ("/a a:1 colour=red", std::format!("{PLACE}, not `colour=red`")),
             ("/a a:1 strip=true strip=false", "each option once, not `strip=false`".to_string()),
         ] {

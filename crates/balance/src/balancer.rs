@@ -140,10 +140,9 @@ impl<T: Clone + Eq + Display> Balancer<T> {
                 Some(index) => before.swap_remove(index),
                 None => self.newcomer(now, place),
             };
-            member.place = Place {
-                is_draining: place.is_draining,
-                ..Place::new(place.target.clone(), place.weight)
-            };
+            let (is_draining, priority) = (place.is_draining, place.priority);
+            let place = Place::new(place.target.clone(), place.weight);
+            member.place = Place { is_draining, priority, ..place };
             self.members.push(member);
         }
     }
@@ -316,6 +315,10 @@ impl<T: Clone + Eq + Display> Balancer<T> {
                 are_all_used && !member.place.is_draining || member.state() == State::Used;
             is_used && !tried.contains(&member.id)
         };
+        let first = self.members.iter().filter(|member| is_eligible(member));
+        let first = first.map(|member| member.place.priority).min()?;
+        let is_eligible =
+            |member: &Member<T>| member.place.priority == first && is_eligible(member);
         if self.config.policy == Policy::RoundRobin {
             return round_robin(&mut self.members, is_eligible, |member| {
                 weight(member, now, self.config.slow_start)

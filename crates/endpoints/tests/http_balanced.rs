@@ -521,14 +521,20 @@ fn rfc9110_15_6_3_content_that_is_wrong_from_the_first_is_502() {
 #[test]
 fn rfc9112_8_what_came_before_content_breaks_off_is_passed_on_and_not_ended() {
     for (bytes, rest) in [
-        (&b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\nzz\r\n"[..], "00000005\r\nearly\r\n"),
+        (
+            &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\nzz\r\n"[..],
+            "00000005\r\nearly\r\n",
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nearly", "early"),
     ] {
         let world = World::new();
         world.serve("a", Nature::Says(bytes));
         front(&world, Config::default(), &["a"], proxy());
         let answer = say(&world, &get("/", ""));
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&format!("\r\n\r\n{rest}")), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&format!("\r\n\r\n{rest}")),
+            "{answer}"
+        );
     }
 }
 

@@ -9,7 +9,7 @@ pub use ::http::client::Request;
 pub use balanced::BalancedClient;
 pub use response::Response;
 
-use crate::places::NoPlace;
+use crate::places::{Location, NoPlace};
 use ::http::Limits;
 use ::http::client::Connection;
 use alloc::boxed::Box;
@@ -161,15 +161,7 @@ impl<C: Connector> Client<C> {
         target: &Target,
         request: Request,
     ) -> impl Future<Output = Result<Response<C::Flow>, ClientError>> {
-        waiting(async move {
-            let again = request.is_repeatable().then(|| request.clone());
-            match (self.send_once(target, request, None).await, again) {
-                (Err(Unanswered { is_stale: true, .. }), Some(again)) => {
-                    self.send_anew(target, again).await
-                }
-                (outcome, _) => outcome.map_err(Unanswered::into),
-            }
-        })
+        waiting(async move { self.send_to(&target.into(), request).await })
     }
 
     /// As [`send`](Self::send), with a body that `produce` writes as the server takes it. The request's own body is
@@ -186,34 +178,48 @@ impl<C: Connector> Client<C> {
     ) -> impl Future<Output = Result<Response<C::Flow>, ClientError>> {
         waiting(async move {
             let produce = |writer| -> Producing { Box::pin(produce(writer)) };
-            let sent = self.send_once(target, request, Some(Box::new(produce))).await;
+            let sent = self.send_once(&target.into(), request, Some(Box::new(produce))).await;
             sent.map_err(Unanswered::into)
         })
+    }
+
+    async fn send_to(
+        &self,
+        to: &Location,
+        request: Request,
+    ) -> Result<Response<C::Flow>, ClientError> {
+        let again = request.is_repeatable().then(|| request.clone());
+        match (self.send_once(to, request, None).await, again) {
+            (Err(Unanswered { is_stale: true, .. }), Some(again)) => {
+                self.send_anew(to, again).await
+            }
+            (outcome, _) => outcome.map_err(Unanswered::into),
+        }
     }
 
     /// Sends a request over an idle connection if there is one, else over a new one.
     async fn send_once(
         &self,
-        target: &Target,
+        to: &Location,
         request: Request,
         produce: Option<Produce>,
     ) -> Result<Response<C::Flow>, Unanswered> {
-        let (opened, was_idle) = match self.pool.take(target) {
+        let (opened, was_idle) = match self.pool.take(to) {
             Some(idle) => (idle, true),
-            None => (self.connect(target).await?, false),
+            None => (self.connect(&to.target).await?, false),
         };
-        let sent = self.send_over(target, opened, request, produce).await;
+        let sent = self.send_over(to, opened, request, produce).await;
         sent.map_err(|error| Unanswered { error, is_stale: was_idle && is_broken(error) })
     }
 
     /// Sends a request over a new connection.
     async fn send_anew(
         &self,
-        target: &Target,
+        to: &Location,
         request: Request,
     ) -> Result<Response<C::Flow>, ClientError> {
-        let opened = self.connect(target).await?;
-        self.send_over(target, opened, request, None).await
+        let opened = self.connect(&to.target).await?;
+        self.send_over(to, opened, request, None).await
     }
 
     async fn connect(&self, target: &Target) -> Result<Opened<C::Flow>, ClientError> {
@@ -227,7 +233,7 @@ impl<C: Connector> Client<C> {
 
     async fn send_over(
         &self,
-        target: &Target,
+        to: &Location,
         opened: Opened<C::Flow>,
         request: Request,
         produce: Option<Produce>,
@@ -236,7 +242,7 @@ impl<C: Connector> Client<C> {
         let mut driver = Driver::new(flow, core, &self.timers, produce);
         driver.begin(request)?;
         let head = driver.head().await?;
-        Ok(Response::new(head, driver, since, target.clone(), self.pool.clone()))
+        Ok(Response::new(head, driver, since, to.clone(), self.pool.clone()))
     }
 }
 

@@ -87,10 +87,12 @@ impl<C: Connector> BalancedClient<C> {
         C: 'static,
     {
         let (client, path) = (self.client.clone(), String::from(path));
-        self.places.probe_with(timeout, move |target| {
+        self.places.probe_with(timeout, move |location| {
             let (client, path) = (client.clone(), path.clone());
             async move {
-                let Ok(mut answer) = client.get(&target, &path).await else { return false };
+                let asked = Request::new(Method::Get, &location.target.authority(), &path);
+                let Ok(request) = asked else { return false };
+                let Ok(mut answer) = client.send_to(&location, request).await else { return false };
                 let is_well = (200..400).contains(&answer.status().code());
                 // Read to its end, so that the connection can be used again.
                 is_well && answer.collect(PROBE_BYTES_MAX).await.is_ok()
@@ -225,11 +227,10 @@ impl<C: Connector> BalancedClient<C> {
         tries: Tries<'_>,
         lease: &Lease,
     ) -> Result<Response<C::Flow>, ClientError> {
-        let (target, request) = (lease.target(), tries.request.clone());
+        let (location, request) = (lease.location(), tries.request.clone());
         let produce = tries.produce.cloned();
-        let produce =
-            produce.map(|produce| -> Produce { Box::new(move |writer| produce(writer)) });
-        let sent = self.client.send_once(target, request, produce).await;
+        let produce = produce.map(|produce| -> Produce { Box::new(move |writer| produce(writer)) });
+        let sent = self.client.send_once(location, request, produce).await;
         let Err(Unanswered { is_stale: true, .. }) = &sent else {
             return sent.map_err(Unanswered::into);
         };
@@ -237,7 +238,7 @@ impl<C: Connector> BalancedClient<C> {
             return sent.map_err(Unanswered::into);
         }
         tries.tried.borrow_mut().push(lease.id());
-        self.client.send_anew(target, tries.request.clone()).await
+        self.client.send_anew(location, tries.request.clone()).await
     }
 }
 
