@@ -11,6 +11,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use config::Config;
 use core::cell::{Cell, RefCell};
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use flow::registry::{Answer, Query, Registry, RegistryError, Service, Way};
@@ -197,21 +198,20 @@ impl<C: Connector> ByDns<C> {
         let id = (self.random)() as u16;
         let asked = question(id, name).ok_or_else(|| NoAnswer("DNS has no such names".into()))?;
         let target = Target::Address(SocketAddr::new(server, PORT));
-        let mut flow = self.connector.connect(&target).await.map_err(NoAnswer::from_error)?;
+        let mut flow = self.connector.connect(&target).await?;
         let length = (asked.len() as u16).to_be_bytes();
-        let sent = flow.write_all(&[&length[..], &asked].concat()).await;
-        sent.map_err(NoAnswer::from_error)?;
+        flow.write_all(&[&length[..], &asked].concat()).await?;
         let mut length = [0; 2];
         read_exact(&mut flow, &mut length).await?;
         let mut message = alloc::vec![0; usize::from(u16::from_be_bytes(length))];
         read_exact(&mut flow, &mut message).await?;
         flow.finish();
-        answer(&message, id, name).map_err(NoAnswer::from_error)
+        Ok(answer(&message, id, name)?)
     }
 }
 
-impl NoAnswer {
-    fn from_error(error: impl ToString) -> Self {
+impl<E: fmt::Display> From<E> for NoAnswer {
+    fn from(error: E) -> Self {
         Self(error.to_string())
     }
 }
@@ -241,7 +241,7 @@ async fn read_exact(flow: &mut impl Flow, bytes: &mut [u8]) -> Result<(), NoAnsw
         match flow.read(&mut bytes[read..]).await {
             Ok(0) => return Err(NoAnswer("it ended before its answer did".into())),
             Ok(count) => read += count,
-            Err(error) => return Err(NoAnswer::from_error(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
@@ -284,7 +284,8 @@ mod tests {
     const NAME: &str = "_http._tcp.example.org";
 
     /// What a server says of each question: the whole of its answer, made of the question.
-    type Says = Rc<RefCell<Box<dyn Fn(&[u8]) -> Vec<u8>>>>;
+    type Answers = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+    type Says = Rc<RefCell<Answers>>;
 
     struct Lab {
         executor: Executor,
@@ -445,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_server_that_lies_or_is_silent_is_not_believed_and_the_next_one_is_asked() {
-        let lies: [Box<dyn Fn(&[u8]) -> Vec<u8>>; 6] = [
+        let lies: [Answers; 6] = [
             Box::new(|_| Vec::new()),
             Box::new(|_| Vec::from([0, 200, 1])),
             Box::new(|question| with_length(&question[..5])),
