@@ -9,11 +9,16 @@ use crate::{
 };
 use alloc::{borrow::ToOwned, vec, vec::Vec};
 
-/// The line of a bundle's `appliance.toml`, counted from 1, that gives a key: for what only those find wrong who use the
-/// setting. None if the file does not give it.
-pub fn line_of(bundle: &Bundle<'_>, section: &str, name: &str) -> Option<usize> {
+/// The line of a bundle's `appliance.toml`, counted from 1, that gives a key, or an item of its list, counted from 0: for what
+/// only those find wrong who use the setting. None if the file does not give it.
+pub fn line_of(
+    bundle: &Bundle<'_>,
+    section: &str,
+    name: &str,
+    item: Option<usize>,
+) -> Option<usize> {
     let file = bundle.get(CONFIG_FILE)?;
-    toml::line_of(core::str::from_utf8(file.bytes).ok()?, section, name)
+    toml::line_of(core::str::from_utf8(file.bytes).ok()?, section, name, item)
 }
 
 /// Where the settings of one configuration come from.

@@ -54,11 +54,13 @@ pub(crate) fn change(
     Ok((config, places))
 }
 
-/// The line, counted from 1, at which a file gives a key; none if it does not, or is no TOML.
-pub(crate) fn line_of(text: &str, section: &str, name: &str) -> Option<usize> {
+/// The line, counted from 1, at which a file gives a key, or an item of its list, counted from 0; none if it does not, or is no
+/// TOML.
+pub(crate) fn line_of(text: &str, section: &str, name: &str, item: Option<usize>) -> Option<usize> {
     let (origin, source) = (Origin { file: "", text }, Source::new(text));
     let (mut is_header, mut is_within) = (false, false);
-    let found = events(origin, source).ok()?.into_iter().find(|event| {
+    let mut events = events(origin, source).ok()?.into_iter();
+    let found = events.find(|event| {
         let is = |expected: &str| {
             let mut name = Cow::Borrowed("");
             source.get(*event).is_some_and(|raw| {
@@ -75,6 +77,10 @@ pub(crate) fn line_of(text: &str, section: &str, name: &str) -> Option<usize> {
         }
         false
     })?;
+    let found = match item {
+        None => found,
+        Some(item) => events.filter(|event| event.kind() == EventKind::Scalar).nth(item)?,
+    };
     Some(1 + text.get(..found.span().start())?.matches('\n').count())
 }
 
@@ -242,7 +248,8 @@ impl<'a> Reader<'a> {
             return fits.then_some(()).ok_or_else(refused);
         }
         let allowed = failure.is_none() && key.rule.set(&mut self.config, value);
-        if allowed { Ok(()) } else { Err(self.refuse(event, key.rule.allowed())) }
+        let refused = || self.refuse(event, key.rule.refusal(&self.config, value));
+        if allowed { Ok(()) } else { Err(refused()) }
     }
 
     fn name(&self, event: Event) -> Result<Cow<'a, str>, ConfigError> {
@@ -359,9 +366,27 @@ mod tests {
             ("http", "a-b", None),
             ("rpc", "port", None),
         ] {
-            assert_eq!(line_of(text, section, name), line, "[{section}] {name}");
+            assert_eq!(line_of(text, section, name, None), line, "[{section}] {name}");
         }
-        assert_eq!(line_of("[http\nport = 80\n", "http", "port"), None);
+        assert_eq!(line_of("[http\nport = 80\n", "http", "port", None), None);
+        let text =
+            "[proxy]\nroutes = [\n  \"/a a:1\", \"/b a:1\",\n  # \"/x a:1\"\n  \"/c a:1\"\n]\n";
+        let lines = [0, 1, 2, 3].map(|item| line_of(text, "proxy", "routes", Some(item)));
+        assert_eq!(lines, [Some(3), Some(3), Some(5), None]);
+    }
+
+    #[test]
+    fn a_route_that_is_none_is_refused_by_its_word_and_line() {
+        for (route, word) in [
+            ("/c a:1 strip=yes", "`strip=yes`"),
+            ("/c a:1 policy=best", "`policy=best`"),
+            ("/c a:1 a:1*0", "`a:1*0`"),
+            ("/b a:1", "`/b`"),
+        ] {
+            let text = std::format!("[proxy]\nroutes = [\n  \"/b a:1\",\n  \"{route}\",\n]\n");
+            let said = refused(&text);
+            assert!(said.starts_with("a.toml:4:3: ") && said.contains(word), "{said}");
+        }
     }
 
     #[test]
@@ -649,9 +674,9 @@ peers_bytes_max = 1"
             let mut reader =
                 Reader::new(Origin { file: "", text: "" }, Source::new(""), Config::default());
             assert!(key.rule.allowed().contains(&items_max.to_string()));
-            assert!(
-                refused(&format!("[{}]\n{} = [{text}]", key.section, key.name)).contains("at most")
-            );
+            let said = refused(&format!("[{}]\n{} = [{text}]", key.section, key.name));
+            // Of a long item, what is wrong with its word.
+            assert!(said.contains("at most") || said.contains("not `x`"), "{said}");
             reader.state = State::List(key, items_max);
             let item = Event::new_unchecked(EventKind::Scalar, None, Span::new_unchecked(0, 0));
             assert!(reader.event(item).is_err());

@@ -70,8 +70,8 @@ impl Balanced {
 /// # Errors
 /// One of them leads nowhere.
 pub(crate) fn open<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
-    let settings = ProxySettings::all(&context.config.proxy).map_err(|reason| {
-        StartError::Setting { section: "proxy", key: "routes".to_string(), reason }
+    let settings = ProxySettings::all(&context.config.proxy).map_err(|(index, reason)| {
+        StartError::Item { section: "proxy", key: "routes", index, reason }
     })?;
     let routes = settings.into_iter().map(|settings| Rc::new(route(context, settings))).collect();
     context.balanced.routes.replace(routes);
@@ -105,9 +105,12 @@ impl Route {
     }
 }
 
-/// Whether an authority is this host, at whichever port (RFC 3986 section 3.2.2: without case).
+/// Whether an authority is this host, at whichever port (RFC 3986 section 3.2.2: without case, and a final dot only says that
+/// the name is whole).
 fn is_host(authority: &[u8], host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
     let (own, rest) = authority.split_at_checked(host.len()).unwrap_or((authority, b""));
+    let rest = rest.strip_prefix(b".").unwrap_or(rest);
     let is_port = |rest: &[u8]| match rest {
         [] => true,
         [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
@@ -197,12 +200,18 @@ mod tests {
             ("shop.example", true),
             ("Shop.Example:8080", true),
             ("shop.example:", true),
+            ("shop.example.", true),
+            ("SHOP.example.:80", true),
+            ("shop.example..", false),
+            ("shop.example:.", false),
             ("shop.example.evil", false),
             ("shop.exampl", false),
             ("shop.example:80x", false),
             ("", false),
         ] {
-            assert_eq!(is_host(authority.as_bytes(), "shop.example"), expected, "{authority}");
+            for host in ["shop.example", "shop.example."] {
+                assert_eq!(is_host(authority.as_bytes(), host), expected, "{authority} {host}");
+            }
         }
     }
 

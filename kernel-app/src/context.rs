@@ -130,6 +130,7 @@ impl<P: Platform> Context<P> {
         let names = crate::names::over(&registry, &config, timers);
         #[cfg(feature = "vats")]
         let registry = names.clone().map_or(registry, |names| names as Rc<dyn Registry>);
+        let registry = crate::service_records::over(registry, &platform, &config, timers);
         let entropy = platform.clone();
         let sessions = SessionHost::new(
             &executor.spawner(),

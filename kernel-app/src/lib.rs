@@ -42,6 +42,7 @@ pub mod profile;
 pub mod registry;
 pub mod runtime;
 pub mod service;
+mod service_records;
 pub mod services;
 pub mod settings;
 #[cfg(feature = "syslog")]

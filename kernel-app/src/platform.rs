@@ -98,6 +98,13 @@ pub trait Platform: Clone + 'static {
         found
     }
 
+    /// Servers of DNS, as far as the platform knows any.
+    fn name_servers(&self) -> Vec<IpAddr> {
+        let mut found = Vec::new();
+        self.visit_stacks(&mut |_, stack| found.extend(stack.name_servers()));
+        found
+    }
+
     /// Whether it sends datagrams of UDP.
     fn has_datagrams(&self) -> bool {
         let mut has_stack = false;

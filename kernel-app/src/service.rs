@@ -240,6 +240,17 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An item of a setting that is a list does.
+    Item {
+        /// Its section.
+        section: &'static str,
+        /// Its key.
+        key: &'static str,
+        /// Which one, counted from 0.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The same, of a setting that the bundle's configuration gives.
     Line {
         /// At which line.
@@ -263,7 +274,10 @@ impl StartError {
     #[must_use]
     pub fn at_line(self, bundle: &Bundle<'_>) -> Self {
         let line = match &self {
-            Self::Setting { section, key, .. } => config::line_of(bundle, section, key),
+            Self::Setting { section, key, .. } => config::line_of(bundle, section, key, None),
+            Self::Item { section, key, index, .. } => {
+                config::line_of(bundle, section, key, Some(*index))
+            }
             _ => None,
         };
         match line {
@@ -282,6 +296,9 @@ impl fmt::Display for StartError {
             }
             Self::Line { line, error } => return write!(f, "{CONFIG_FILE}:{line}: {error}"),
             Self::Setting { section, key, reason } => {
+                return write!(f, "`{key}` in [{section}]: {reason}");
+            }
+            Self::Item { section, key, reason, .. } => {
                 return write!(f, "`{key}` in [{section}]: {reason}");
             }
         };

@@ -98,7 +98,7 @@ impl Vat {
         #[cfg(feature = "vats")]
         let names = name_server::of(context);
         #[cfg(feature = "vats")]
-        own.extend(names.iter().map(|names| name_server::object(names, &rpc, None)));
+        own.extend(names.iter().map(|names| name_server::object(names, &rpc)));
         access.check(own.iter().map(|object| object.name), relayed(context))?;
         let services = own.into_iter().map(|object| {
             let (addresses, name) = (addresses.clone(), object.name);
@@ -147,6 +147,14 @@ impl Vat {
     /// The directory of all services.
     pub(crate) fn directory_of_all(&self) -> directory::Client {
         handlers::directory(&self.rpc, self.services_of(|_| true))
+    }
+
+    /// Whether what a stranger gets depends on where it is: what it has of the name server does.
+    pub(crate) fn tells_places_apart(&self) -> bool {
+        #[cfg(feature = "vats")]
+        return self.names.is_some();
+        #[cfg(not(feature = "vats"))]
+        false
     }
 
     /// The names of what everybody may have.

@@ -67,7 +67,10 @@ impl World {
             "{names}[network]\nhostname = \"front\"\n[zmq]\nport = 0\n[unix]\nadmin = \"{}\"\n",
             admin.display()
         );
-        let front = harness.bundle(&config, &[("site/who", b"front")])?;
+        // One that is written down, by a name of its host that has to be resolved.
+        let written = format!("written here http localhost:{}\n", address(0).port());
+        let files = [("site/who", &b"front"[..]), ("names", written.as_bytes())];
+        let front = harness.bundle(&config, &files)?;
         let front = harness.trial_process(&front)?;
         Ok(Self { front, replicas, bundles, admin })
     }
@@ -121,6 +124,7 @@ fn three_processes(harness: &mut Harness) -> Result {
         equal("what ZeroMQ's service made of it", &answer.as_str(), &"WATER FLOWS")?;
     }
     equal("who answers", &world.who("http")?.as_str(), &"b1")?;
+    equal("who is written down", &world.who("written")?.as_str(), &"b1")?;
     // A replica and name server dies: the other one is asked, and stays known by the server that is left.
     let killed = &mut world.replicas[0];
     killed.signal(Signal::KILL);

@@ -53,6 +53,8 @@ pub(crate) enum Rule {
         items_max: usize,
         clear: fn(&mut Config),
         push: fn(&mut Config, &str) -> bool,
+        /// What may stand in place of a part of an item that is not allowed, where an item is long.
+        refusal: fn(&Config, &str) -> Option<String>,
     },
     /// A text under each of any number of names; `put` says whether both are allowed. It is a secret, which errors do not
     /// show.
@@ -109,6 +111,15 @@ impl Rule {
             _ => return false,
         }
         true
+    }
+
+    /// What this key may hold in place of a value that is not allowed, for an error.
+    pub(crate) fn refusal(&self, config: &Config, value: Value<'_>) -> String {
+        let of_item = match (self, value) {
+            (Self::List { refusal, .. }, Value::Text(text)) => refusal(config, text),
+            _ => None,
+        };
+        of_item.unwrap_or_else(|| self.allowed())
     }
 
     /// What this key may hold, for an error.
@@ -176,7 +187,7 @@ pub(super) const fn list(
     clear: fn(&mut Config),
     push: fn(&mut Config, &str) -> bool,
 ) -> Key {
-    key(section, name, Rule::List { allowed, items_max, clear, push })
+    key(section, name, Rule::List { allowed, items_max, clear, push, refusal: |_, _| None })
 }
 
 pub(super) const fn count(min: u64, max: u64, field: fn(&mut Config) -> Number<'_>) -> Rule {

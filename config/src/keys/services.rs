@@ -4,6 +4,7 @@ use super::field::{host, parsed, push, push_way};
 use super::rule::{Key, Number, ROUTES_MAX, Rule, count, key, list, seconds, text};
 use crate::schema::WayKind;
 use crate::texts::is_place;
+use alloc::string::ToString;
 
 /// Most name servers: two or three are enough, and each is registered with.
 const NAME_SERVERS_MAX: usize = 8;
@@ -45,13 +46,8 @@ pub(super) const SERVICES: &[Key] = &[
     key("names", "local_timeout_seconds", seconds(1, 60, |c| &mut c.names.local_timeout)),
     key("names", "remote_timeout_seconds", seconds(1, 300, |c| &mut c.names.remote_timeout)),
     key("names", "retry_seconds", seconds(0, 3600, |c| &mut c.names.retry)),
-    list(
-        "proxy",
-        "routes",
+    list_of_routes(
         "routes, as \"/api service://api strip=true\" or \"shop.example/cart 10.9.0.2:80 10.9.0.3:80*2 policy=round_robin health=/healthz\": a host, a path or both; where to; then policy=, key= (client, path, header:NAME, cookie:NAME), strip=, health=, timeout=",
-        ROUTES_MAX,
-        |c| c.proxy.routes.clear(),
-        |c, text| parsed(text).map(|route| c.proxy.routes.push(route)).is_some(),
     ),
     key("proxy", "response_timeout_seconds", seconds(1, 3600, |c| &mut c.proxy.response_timeout)),
     key("proxy", "trust_forwarded", Rule::Flag(|c| &mut c.proxy.trust_forwarded)),
@@ -121,3 +117,21 @@ pub(super) const SERVICES: &[Key] = &[
         seconds(1, 86_400, |c| &mut c.balance.connection_age_max),
     ),
 ];
+
+/// What is wrong with a route is told word by word.
+const fn list_of_routes(allowed: &'static str) -> Key {
+    let rule = Rule::List {
+        allowed,
+        items_max: ROUTES_MAX,
+        clear: |c| c.proxy.routes.clear(),
+        push: |c, text| match c.proxy.route(text) {
+            Ok(route) => {
+                c.proxy.routes.push(route);
+                true
+            }
+            Err(_) => false,
+        },
+        refusal: |c, text| c.proxy.route(text).err().map(|bad| bad.to_string()),
+    };
+    key("proxy", "routes", rule)
+}

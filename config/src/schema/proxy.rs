@@ -71,12 +71,47 @@ pub enum ProxyKey {
     Cookie(String),
 }
 
-impl FromStr for ProxyRoute {
-    type Err = ();
+/// The text is no [`ProxyRoute`]. As text, what may stand in place of which word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRoute {
+    /// The word; none if one is missing.
+    pub word: String,
+    /// What may stand there.
+    pub allowed: &'static str,
+}
 
-    fn from_str(text: &str) -> Result<Self, ()> {
+impl fmt::Display for BadRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { word, allowed } = self;
+        if word.is_empty() { f.write_str(allowed) } else { write!(f, "{allowed}, not `{word}`") }
+    }
+}
+
+impl core::error::Error for BadRoute {}
+
+impl Proxy {
+    /// The route that a text means, beside those that there are.
+    ///
+    /// # Errors
+    /// It is none, or there is one for the same requests.
+    pub(crate) fn route(&self, text: &str) -> Result<ProxyRoute, BadRoute> {
+        let route: ProxyRoute = text.parse()?;
+        if self.routes.iter().any(|other| other.is_for_the_same(&route)) {
+            let word = text.split_ascii_whitespace().next().unwrap_or("").to_owned();
+            return Err(BadRoute { word, allowed: "each host and path once" });
+        }
+        Ok(route)
+    }
+}
+
+impl FromStr for ProxyRoute {
+    type Err = BadRoute;
+
+    fn from_str(text: &str) -> Result<Self, BadRoute> {
         let mut words = text.split_ascii_whitespace();
-        let (host, prefix) = from(words.next().ok_or(())?).ok_or(())?;
+        let first = words.next().unwrap_or("");
+        let refused = |word: &str, allowed| BadRoute { word: word.to_owned(), allowed };
+        let (host, prefix) = from(first).ok_or_else(|| refused(first, FROM))?;
         let mut route = Self {
             host,
             prefix,
@@ -87,27 +122,96 @@ impl FromStr for ProxyRoute {
             health: None,
             response_timeout: None,
         };
-        words.try_for_each(|word| route.word(word).ok_or(()))?;
-        let fits = (1..=PLACES_MAX).contains(&route.places.len());
-        if fits { Ok(route) } else { Err(()) }
+        let mut options = Vec::new();
+        for word in words {
+            let option = word.split_once('=').map(|(name, value)| (option(name), value));
+            let put = match option {
+                Some((Some(name), _)) if options.contains(&name) => Err("each option once"),
+                Some((Some(name), value)) => {
+                    options.push(name);
+                    name.put(&mut route, value).ok_or(name.allowed())
+                }
+                _ => route.add_place(word),
+            };
+            put.map_err(|allowed| refused(word, allowed))?;
+        }
+        if route.places.is_empty() { Err(refused("", "a target at least")) } else { Ok(route) }
+    }
+}
+
+const FROM: &str = "first a host, a path or both, as shop.example/cart, the path without `?`, `#`, `\\` and quotes";
+const PLACE: &str = "a target, as 10.9.0.2:80, with a weight from 1 to 1000 or without, as 10.9.0.2:80*2, or one of policy=, key=, strip=, health= and timeout=";
+
+/// What may be said of a route, each once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RouteOption {
+    Policy,
+    Key,
+    Strip,
+    Health,
+    Timeout,
+}
+
+fn option(name: &str) -> Option<RouteOption> {
+    Some(match name {
+        "policy" => RouteOption::Policy,
+        "key" => RouteOption::Key,
+        "strip" => RouteOption::Strip,
+        "health" => RouteOption::Health,
+        "timeout" => RouteOption::Timeout,
+        _ => return None,
+    })
+}
+
+impl RouteOption {
+    fn allowed(self) -> &'static str {
+        match self {
+            Self::Policy => {
+                "policy=least_outstanding, policy=round_robin, policy=weighted or policy=consistent_hash"
+            }
+            Self::Key => "key=client, key=path, key=header:NAME or key=cookie:NAME",
+            Self::Strip => "strip=true or strip=false",
+            Self::Health => "health= and an absolute path",
+            Self::Timeout => "timeout= and whole seconds from 1 to 3600",
+        }
+    }
+
+    fn put(self, route: &mut ProxyRoute, value: &str) -> Option<()> {
+        match self {
+            Self::Policy => route.policy = Some(value.parse().ok()?),
+            Self::Key => route.key = value.parse().ok()?,
+            Self::Strip => route.strips_prefix = value.parse().ok()?,
+            Self::Health => route.health = Some(path_text(value)?),
+            Self::Timeout => {
+                let seconds = value.parse().ok().filter(|seconds| (1..=3600).contains(seconds))?;
+                route.response_timeout = Some(Duration::from_secs(seconds));
+            }
+        }
+        Some(())
     }
 }
 
 impl ProxyRoute {
-    fn word(&mut self, word: &str) -> Option<()> {
-        match word.split_once('=') {
-            Some(("policy", policy)) => self.policy = Some(policy.parse().ok()?),
-            Some(("key", key)) => self.key = key.parse().ok()?,
-            Some(("strip", flag)) => self.strips_prefix = flag.parse().ok()?,
-            Some(("health", path)) => self.health = Some(path_text(path)?),
-            Some(("timeout", seconds)) => {
-                let seconds =
-                    seconds.parse().ok().filter(|seconds| (1..=3600).contains(seconds))?;
-                self.response_timeout = Some(Duration::from_secs(seconds));
-            }
-            _ => self.places.push(word.parse().ok()?),
+    fn add_place(&mut self, word: &str) -> Result<(), &'static str> {
+        let place: ProxyPlace = word.parse().map_err(|()| PLACE)?;
+        if self.places.iter().any(|other| other.target == place.target) {
+            return Err("each target once: a weight says how much it gets");
         }
-        Some(())
+        if self.places.len() == PLACES_MAX {
+            return Err("at most 64 targets");
+        }
+        self.places.push(place);
+        Ok(())
+    }
+
+    /// Whether requests to this one would never come to the other.
+    fn is_for_the_same(&self, other: &Self) -> bool {
+        let host = |route: &Self| {
+            let host = route.host.as_ref().map(|host| host.to_ascii_lowercase());
+            host.map(|host| host.strip_suffix('.').map(ToOwned::to_owned).unwrap_or(host))
+        };
+        let path = |route: &Self| route.prefix.trim_end_matches('/').to_owned();
+        host(self) == host(other) && path(self) == path(other)
     }
 }
 
@@ -215,8 +319,9 @@ mod tests {
 
     #[test]
     fn what_is_no_route_is_refused() {
-        let many = "/a".to_string() + &" a:1".repeat(65);
-        assert!(many[..2 + 64 * 4].parse::<ProxyRoute>().is_ok());
+        let many: String = (1..=65).map(|port| std::format!(" a:{port:02}")).collect();
+        let many = "/a".to_string() + &many;
+        assert!(many[..2 + 64 * 5].parse::<ProxyRoute>().is_ok());
         for text in [
             "",
             "/a",
@@ -237,9 +342,44 @@ mod tests {
             "/a a:1 key=user",
             "/a a:1 colour=red",
             "/a policy=weighted",
+            "/a a:1 a:1*2",
+            "/a a:1 strip=true strip=true",
+            "/a a:1 policy=weighted policy=round_robin",
             &many,
         ] {
-            assert_eq!(text.parse::<ProxyRoute>(), Err(()), "{text}");
+            assert!(text.parse::<ProxyRoute>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_of_its_word() {
+        for (text, said) in [
+            ("", FROM.to_string()),
+            ("a:1 b:2", std::format!("{FROM}, not `a:1`")),
+            ("/a", "a target at least".to_string()),
+            ("/a a:1 strip=yes", "strip=true or strip=false, not `strip=yes`".to_string()),
+            (
+                "/a a:1 timeout=0",
+                "timeout= and whole seconds from 1 to 3600, not `timeout=0`".to_string(),
+            ),
+            ("/a a:1 colour=red", std::format!("{PLACE}, not `colour=red`")),
+            ("/a a:1 strip=true strip=false", "each option once, not `strip=false`".to_string()),
+        ] {
+            assert_eq!(text.parse::<ProxyRoute>().unwrap_err().to_string(), said);
+        }
+    }
+
+    #[test]
+    fn two_routes_for_the_same_requests_are_one_too_many() {
+        let mut proxy = Proxy::default();
+        proxy.routes.push("shop.example/a a:1".parse().unwrap());
+        for (text, fits) in [
+            ("Shop.Example./a/ b:1", false),
+            ("shop.example/a b:1", false),
+            ("/a b:1", true),
+            ("shop.example/ab b:1", true),
+        ] {
+            assert_eq!(proxy.route(text).is_ok(), fits, "{text}");
         }
     }
 }

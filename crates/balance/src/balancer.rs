@@ -140,10 +140,9 @@ impl<T: Clone + Eq + Display> Balancer<T> {
                 Some(index) => before.swap_remove(index),
                 None => self.newcomer(now, place),
             };
-            member.place = Place {
-                is_draining: place.is_draining,
-                ..Place::new(place.target.clone(), place.weight)
-            };
+            let (is_draining, priority) = (place.is_draining, place.priority);
+            let place = Place::new(place.target.clone(), place.weight);
+            member.place = Place { is_draining, priority, ..place };
             self.members.push(member);
         }
     }
@@ -166,7 +165,7 @@ impl<T: Clone + Eq + Display> Balancer<T> {
         Ok(self.begin(now, index))
     }
 
-    /// Another place for a request that failed at those of `tried`, or is slow there. Only the caller knows whether it may be
+    /// Another place for a request that failed at those of `tried`, one for each try, or is slow there. Only the caller knows whether it may be
     /// repeated at all.
     ///
     /// # Errors
@@ -182,10 +181,21 @@ impl<T: Clone + Eq + Display> Balancer<T> {
             return Err(NotAgain::Tries);
         }
         let index = self.pick(now, random, key, tried).ok_or(NotAgain::NoOther)?;
-        if !self.budget.take(now, &self.config.retries) {
-            return Err(NotAgain::Budget);
-        }
+        self.repeat(now, tried)?;
         Ok(self.begin(now, index))
+    }
+
+    /// Takes a further try out of the budget for a request that was tried at those of `tried`, and goes to the last of them
+    /// again: what failed was not the place. It keeps its ticket.
+    ///
+    /// # Errors
+    /// It is to be left at the tries that it had.
+    pub fn repeat(&mut self, now: Duration, tried: &[PlaceId]) -> Result<(), NotAgain> {
+        if tried.len() >= self.config.retries.tries_max {
+            return Err(NotAgain::Tries);
+        }
+        let has_room = self.budget.take(now, &self.config.retries);
+        has_room.then_some(()).ok_or(NotAgain::Budget)
     }
 
     /// How long a request that may be repeated is waited for before it is sent to a second place, too.
@@ -305,6 +315,10 @@ impl<T: Clone + Eq + Display> Balancer<T> {
                 are_all_used && !member.place.is_draining || member.state() == State::Used;
             is_used && !tried.contains(&member.id)
         };
+        let first = self.members.iter().filter(|member| is_eligible(member));
+        let first = first.map(|member| member.place.priority).min()?;
+        let is_eligible =
+            |member: &Member<T>| member.place.priority == first && is_eligible(member);
         if self.config.policy == Policy::RoundRobin {
             return round_robin(&mut self.members, is_eligible, |member| {
                 weight(member, now, self.config.slow_start)

@@ -15,6 +15,8 @@ pub struct Place<T> {
     pub weight: u32,
     /// It gets no new requests.
     pub is_draining: bool,
+    /// While a place of a lower number is used, it gets none.
+    pub priority: u16,
 }
 
 impl<T> Place<T> {
@@ -23,7 +25,13 @@ impl<T> Place<T> {
 
     /// A place with a weight. What is out of range becomes the nearest that is in it.
     pub fn new(target: T, weight: u32) -> Self {
-        Self { target, weight: weight.clamp(1, Self::WEIGHT_MAX), is_draining: false }
+        Self { target, weight: weight.clamp(1, Self::WEIGHT_MAX), is_draining: false, priority: 0 }
+    }
+
+    /// The same place, for when those of a lower number are not used.
+    #[must_use]
+    pub fn with_priority(self, priority: u16) -> Self {
+        Self { priority, ..self }
     }
 
     /// The same place, which gets no new requests.

@@ -35,6 +35,9 @@ struct Shared {
     balancer: RefCell<Balancer<Target>>,
     /// Whether it was said which places there are.
     are_known: Rc<Watch<bool>>,
+    /// For each of those that a registry knows, how often any had come or moved when it did so last.
+    moves: RefCell<Vec<(Target, u64)>>,
+    moves_so_far: Cell<u64>,
     random: Cell<u64>,
     spawner: Spawner,
     timers: Timers,
@@ -55,11 +58,36 @@ struct Totals {
     ejections: Cell<u64>,
 }
 
+impl Totals {
+    fn count_further_try<T>(&self, allowed: &Result<T, NotAgain>) {
+        match allowed {
+            Ok(_) => add(&self.further_tries),
+            Err(NotAgain::Budget) => add(&self.refused_tries),
+            Err(NotAgain::Tries | NotAgain::NoOther) => 0,
+        };
+    }
+}
+
+/// Where a place is. What was connected to it before it moved leads to somewhere else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// What it is reached by.
+    pub target: Target,
+    /// Grows when it moves; 0 for what is not followed.
+    pub moves: u64,
+}
+
+impl From<&Target> for Location {
+    fn from(target: &Target) -> Self {
+        Self { target: target.clone(), moves: 0 }
+    }
+}
+
 /// A request's right to go to a place. Dropping it says that nobody waits for the answer any more.
 pub struct Lease {
     places: Rc<Shared>,
     id: PlaceId,
-    target: Target,
+    location: Location,
     /// Taken when it is given back.
     ticket: Option<Ticket<Target>>,
     /// Whether the place has answered.
@@ -80,6 +108,8 @@ impl Places {
             name: name.into(),
             balancer: RefCell::new(Balancer::new(config)),
             are_known: Watch::new(false),
+            moves: RefCell::default(),
+            moves_so_far: Cell::new(0),
             random: Cell::new(seed),
             spawner: spawner.clone(),
             timers: timers.clone(),
@@ -110,7 +140,7 @@ impl Places {
     pub fn probe_with<P: Future<Output = bool> + 'static>(
         &self,
         timeout: Duration,
-        probe: impl Fn(Target) -> P + 'static,
+        probe: impl Fn(Location) -> P + 'static,
     ) {
         let shared = Rc::downgrade(&self.0);
         let (timers, changed) = (self.0.timers.clone(), self.0.changed.clone());
@@ -141,13 +171,15 @@ impl Places {
         let (now, random) = (self.0.timers.now(), self.0.random());
         let ticket = self.0.balancer.borrow_mut().choose_again(now, random, key, tried);
         self.0.settle();
-        let totals = &self.0.totals;
-        add(match ticket {
-            Ok(_) => &totals.further_tries,
-            Err(NotAgain::Budget) => &totals.refused_tries,
-            Err(NotAgain::Tries | NotAgain::NoOther) => return None,
-        });
+        self.0.totals.count_further_try(&ticket);
         Some(self.leased(ticket.ok()?))
+    }
+
+    /// Whether a request that was tried at those of `tried` may be repeated at the last of them, within the budget.
+    pub fn may_repeat(&self, tried: &[PlaceId]) -> bool {
+        let repeated = self.0.balancer.borrow_mut().repeat(self.0.timers.now(), tried);
+        self.0.totals.count_further_try(&repeated);
+        repeated.is_ok()
     }
 
     /// How long a request that may be repeated is waited for before it is sent to a second place, too; none is for ever.
@@ -156,8 +188,8 @@ impl Places {
     }
 
     fn leased(&self, ticket: Ticket<Target>) -> Lease {
-        let (id, target) = (ticket.id(), ticket.target().clone());
-        Lease { places: self.0.clone(), id, target, ticket: Some(ticket), is_answered: false }
+        let (id, location) = (ticket.id(), self.0.location(ticket.target()));
+        Lease { places: self.0.clone(), id, location, ticket: Some(ticket), is_answered: false }
     }
 }
 
@@ -169,7 +201,12 @@ impl Lease {
 
     /// What the place is reached by.
     pub fn target(&self) -> &Target {
-        &self.target
+        &self.location.target
+    }
+
+    /// Where the place is.
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// The place answers: it is well, unless what follows of its answer fails. It is busy until this is dropped.
@@ -203,6 +240,27 @@ impl Drop for Lease {
 }
 
 impl Shared {
+    fn location(&self, target: &Target) -> Location {
+        let moves = self.moves.borrow();
+        let moves = moves.iter().find(|(own, _)| own == target).map_or(0, |(_, moves)| *moves);
+        Location { target: target.clone(), moves }
+    }
+
+    /// Takes note of which services have come, or have other ways than before.
+    fn note_moves(&self, before: &[Service], services: &[Service]) {
+        let known = self.moves.take();
+        let moves = services.iter().map(|service| {
+            let is_same = |other: &&Service| other.host == service.host;
+            let stayed = before.iter().find(is_same).is_some_and(|it| it.ways == service.ways);
+            let target = place(service).target;
+            let known = known.iter().find(|(own, _)| stayed && *own == target);
+            let moves = known.map(|(_, moves)| *moves);
+            (target, moves.unwrap_or_else(|| add(&self.moves_so_far)))
+        });
+        let moves = moves.collect();
+        self.moves.replace(moves);
+    }
+
     fn set(&self, places: &[Place<Target>]) {
         self.balancer.borrow_mut().set_places(self.timers.now(), places);
         self.are_known.set(true);
@@ -263,7 +321,7 @@ impl fmt::Debug for Places {
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lease({})", self.target)
+        write!(f, "Lease({})", self.location.target)
     }
 }
 
@@ -281,6 +339,7 @@ async fn follow(places: Weak<Shared>, registry: Rc<dyn Registry>, query: Query, 
         match answer {
             Ok(services) => {
                 is_first = false;
+                places.note_moves(&known, &services);
                 places.set(&services.iter().map(place).collect::<Vec<_>>());
                 known = services;
             }
@@ -298,7 +357,7 @@ async fn follow(places: Weak<Shared>, registry: Rc<dyn Registry>, query: Query, 
 /// A service as a place: by its host, so that it is found anew for each connection.
 fn place(service: &Service) -> Place<Target> {
     let query = Query { name: service.name.clone(), host: Some(service.host.clone()) };
-    let place = Place::new(query.target(), service.weight.into());
+    let place = Place::new(query.target(), service.weight.into()).with_priority(service.priority);
     if service.is_draining { place.draining() } else { place }
 }
 
@@ -308,7 +367,7 @@ async fn keep<P: Future<Output = bool> + 'static>(
     timers: Timers,
     changed: Rc<Notify>,
     timeout: Duration,
-    probe: impl Fn(Target) -> P,
+    probe: impl Fn(Location) -> P,
 ) {
     let mut timer = timers.timer();
     loop {
@@ -316,8 +375,9 @@ async fn keep<P: Future<Output = bool> + 'static>(
             let Some(places) = places.upgrade() else { return };
             places.balancer.borrow_mut().handle_timeout(timers.now());
             for (id, target) in places.settle() {
+                let location = places.location(&target);
                 let asking =
-                    ask(Rc::downgrade(&places), id, timers.clone(), timeout, probe(target));
+                    ask(Rc::downgrade(&places), id, timers.clone(), timeout, probe(location));
                 places.spawner.spawn("balance probe", asking);
             }
             places.balancer.borrow().next_deadline()
@@ -346,8 +406,10 @@ async fn ask(
     places.changed.notify();
 }
 
-fn add(count: &Cell<u64>) {
+/// Counts one more; says how many there are.
+fn add(count: &Cell<u64>) -> u64 {
     count.set(count.get() + 1);
+    count.get()
 }
 
 #[cfg(test)]

@@ -93,6 +93,28 @@ impl World {
         });
     }
 
+    /// A server that answers the first request of each connection, and ends the connection when a second one comes.
+    fn serve_once_each(&self, name: &'static str) {
+        let mut listener = self.network.listen(&target(name)).unwrap();
+        let (got, spawner) = (self.got.clone(), self.executor.spawner());
+        self.executor.spawner().spawn("script", async move {
+            loop {
+                let mut flow = listener.accept().await.unwrap();
+                let got = got.clone();
+                spawner.spawn("script", async move {
+                    for answer in [&b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"[..], b""] {
+                        let _ = flow.read(&mut [0; 1000]).await;
+                        got.borrow_mut().entry(name.into()).or_default().push("some".into());
+                        flow::task::yield_once().await;
+                        let _ = flow.write_all(answer).await;
+                    }
+                    flow.finish();
+                    let _ = flow.drained().await;
+                });
+            }
+        });
+    }
+
     fn client(&self, config: Config, names: &[&str]) -> BalancedClient<MemoryNetwork> {
         let spawner = self.executor.spawner();
         let places = Places::new("shop", config, 7, &spawner, &self.timers);
@@ -221,6 +243,30 @@ fn further_tries_end_with_the_budget() {
     let mut tries = 0;
     client.places().visit(&mut |row| tries += row.requests());
     assert_eq!(tries, 20 + 10, "one for each second of ten");
+}
+
+#[test]
+fn rfc9112_9_3_1_a_try_over_an_idle_connection_that_broke_is_one_of_the_tries() {
+    let few = Retries { tries_max: 1, ..Retries::default() };
+    let none = Retries { percent_max: 0, per_second_min: 0, ..Retries::default() };
+    for (retries, arrivals) in [(Retries::default(), 2), (few, 1), (none, 1)] {
+        let world = World::new();
+        world.serve_once_each("a");
+        let client = world.client(Config { retries, ..Config::default() }, &["a"]);
+        let spawner = world.executor.spawner();
+        for _ in 0..5 {
+            let client = client.clone();
+            spawner.spawn("work", async move {
+                ask(client, Method::Get, "/").await.unwrap();
+            });
+        }
+        world.run();
+        assert_eq!(world.count("a"), 5);
+        let answer = world.within(0, ask(client.clone(), Method::Get, "/"));
+        assert_eq!(world.count("a") - 5, arrivals);
+        assert_eq!(answer.is_ok(), arrivals == 2);
+        client.places().visit(&mut |row| assert_eq!(row.outstanding(), 0));
+    }
 }
 
 #[test]
@@ -377,11 +423,77 @@ fn a_proxy_in_front_is_believed_if_the_configuration_says_so() {
     for expected in [
         "X-Forwarded-For: 1.2.3.4, unknown\n",
         "X-Forwarded-Proto: https\n",
-        "Forwarded: for=1.2.3.4\n",
-        "Forwarded: for=unknown;",
+        "Forwarded: for=1.2.3.4, for=unknown;host=\"site.example\";proto=http\n",
         "X-Real-IP: 1.2.3.4\n",
     ] {
         assert!(answer.contains(expected), "{expected} in {answer}");
+    }
+}
+
+#[test]
+fn rfc7239_7_4_what_a_proxy_says_in_one_way_is_said_in_both() {
+    let world = World::new();
+    world.serve_routes("a", Routes::new().any("/*path", seen));
+    let trusting = ReverseProxyConfig { trusts_clients: true, ..proxy() };
+    front(&world, Config::default(), &["a"], trusting);
+    let own = "for=unknown;host=\"site.example\";proto=http";
+    for (fields, expected) in [
+        (
+            "X-Forwarded-For: 192.0.2.1, 2001:db8::1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n",
+            &[
+                "X-Forwarded-For: 192.0.2.1, 2001:db8::1, unknown\n",
+                "Forwarded: for=192.0.2.1;host=\"shop.example\";proto=https, for=\"[2001:db8::1]\", ",
+                "X-Forwarded-Proto: https\n",
+                "X-Forwarded-Host: shop.example\n",
+            ][..],
+        ),
+        (
+            "X-Forwarded-Proto: https\r\n",
+            &["X-Forwarded-For: unknown, unknown\n", "Forwarded: for=unknown;proto=https, "],
+        ),
+        (
+            "Forwarded: for=\"[2001:db8::1]:47\";proto=https;host=shop.example, for=192.0.2.1\r\n",
+            &[
+                "X-Forwarded-For: 2001:db8::1, 192.0.2.1, unknown\n",
+                "Forwarded: for=\"[2001:db8::1]:47\";proto=https;host=shop.example, for=192.0.2.1, ",
+                "X-Forwarded-Proto: https\n",
+                "X-Forwarded-Host: shop.example\n",
+            ],
+        ),
+        // No field is ended, and no quote opened, by what is in another one.
+        (
+            "X-Forwarded-For: 192.0.2.1;by=x\r\nX-Forwarded-Host: a\"b\r\nX-Forwarded-Proto: x;y\r\n",
+            &["Forwarded: for=unknown, for=unknown;host"],
+        ),
+    ] {
+        let answer = say(&world, &get("/", fields));
+        for expected in expected.iter().copied().chain([own]) {
+            assert!(answer.contains(expected), "{expected} in {answer}");
+        }
+    }
+}
+
+#[test]
+fn rfc9110_7_6_2_options_go_as_far_as_they_say() {
+    let world = World::new();
+    world.serve_routes("a", Routes::new().any("/*path", seen));
+    front(&world, Config::default(), &["a"], proxy());
+    let ask = |method: &str, hops: &str| {
+        say(&world, &get("/", &format!("Max-Forwards: {hops}\r\n")).replacen("GET", method, 1))
+    };
+    for (method, hops, status, left) in [
+        ("OPTIONS", "0", "204", None),
+        ("TRACE", "0", "501", None),
+        ("OPTIONS", "1", "200", Some("0")),
+        ("OPTIONS", "99999999999", "200", Some("4294967294")),
+        ("OPTIONS", "-1", "200", Some("-1")),
+        ("GET", "0", "200", Some("0")),
+    ] {
+        let answer = ask(method, hops);
+        assert_eq!(&answer[9..12], status, "{method} {hops}: {answer}");
+        if let Some(left) = left {
+            assert!(answer.contains(&format!("\nMax-Forwards: {left}\n")), "{method}: {answer}");
+        }
     }
 }
 
@@ -390,6 +502,40 @@ fn rfc8586_a_request_that_goes_round_in_circles_is_answered_508() {
     let world = World::new();
     front(&world, Config::default(), &["front"], proxy());
     assert!(say(&world, &get("/", "")).starts_with("HTTP/1.1 508 "));
+}
+
+#[test]
+fn rfc9110_15_6_3_content_that_is_wrong_from_the_first_is_502() {
+    for bytes in [
+        &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+    ] {
+        let world = World::new();
+        world.serve("a", Nature::Says(bytes));
+        front(&world, Config::default(), &["a"], proxy());
+        let answer = say(&world, &get("/", ""));
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    }
+}
+
+#[test]
+fn rfc9112_8_what_came_before_content_breaks_off_is_passed_on_and_not_ended() {
+    for (bytes, rest) in [
+        (
+            &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\nzz\r\n"[..],
+            "00000005\r\nearly\r\n",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nearly", "early"),
+    ] {
+        let world = World::new();
+        world.serve("a", Nature::Says(bytes));
+        front(&world, Config::default(), &["a"], proxy());
+        let answer = say(&world, &get("/", ""));
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&format!("\r\n\r\n{rest}")),
+            "{answer}"
+        );
+    }
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn answered(failure: &NotPassed, failures: &RefCell<Vec<String>>) -> Reply {
     let reason = match failure.reason {
         Reason::Failed(_) => "failed",
         Reason::Loop => "loop",
-        Reason::NotForOthers | Reason::DotSegments => "not for others",
+        Reason::NotForOthers | Reason::DotSegments | Reason::AtItsEnd(_) => "not for others",
         Reason::OtherProtocol => "other protocol",
     };
     failures.borrow_mut().push(format!("{reason}, {untouched}"));

@@ -39,6 +39,8 @@ pub enum ConnectError {
     Unreachable,
     /// The name does not resolve, or nobody offers the service.
     NotFound,
+    /// Nothing is at that path that could be connected with.
+    NoSuchPath,
     /// Nothing here connects to targets of this scheme.
     Unsupported,
     /// The other end is not who it should be, or does not speak TLS as we do; the log says why.
@@ -56,6 +58,7 @@ impl fmt::Display for ConnectError {
             Self::TimedOut => "no answer in time",
             Self::Unreachable => "no route to the host",
             Self::NotFound => "the name does not resolve",
+            Self::NoSuchPath => "there is nothing at that path",
             Self::Unsupported => "no connector for targets of this scheme",
             Self::Untrusted => "no TLS with the other end, as the log says",
             Self::NotAllowed => "not allowed by who connects for us",

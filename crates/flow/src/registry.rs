@@ -12,6 +12,7 @@ mod way;
 mod ways;
 
 pub use resolving_connector::ResolvingConnector;
+pub use service_text::BadDescription;
 pub use static_registry::{BadLine, StaticRegistry};
 pub use way::{BadHostId, BadWay, HostId, WAYS_MAX, Way};
 pub use ways::{WayPolicy, WayRow, Ways};
@@ -43,6 +44,8 @@ pub struct Service {
     pub weight: u16,
     /// It ends soon: it takes no new work.
     pub is_draining: bool,
+    /// While one of the name with a lower number is reached, it gets no work; 0 unless it is said.
+    pub priority: u16,
 }
 
 /// Which services are meant: all of a name, or the one of a host. As text, `transform` or
@@ -110,8 +113,8 @@ impl Service {
 
     /// A service of no said version, with the usual weight.
     pub fn new(name: Label, host: Label, protocol: Label, ways: Vec<Way>) -> Self {
-        let (version, weight, is_draining) = (None, Self::WEIGHT, false);
-        Self { name, host, protocol, ways, version, weight, is_draining }
+        let (version, weight, is_draining, priority) = (None, Self::WEIGHT, false, 0);
+        Self { name, host, protocol, ways, version, weight, is_draining, priority }
     }
 
     /// Its ways by TCP whose address is that of the machine that serves, whichever that is: 0.0.0.0 or [::].
@@ -127,6 +130,17 @@ impl Query {
     /// As what a [`ResolvingConnector`] is asked to reach.
     pub fn target(&self) -> Target {
         Target::Service(self.clone())
+    }
+
+    /// Whether DNS knows the hosts of the service, by service records (RFC 2782): `_http._tcp.example.org`.
+    pub fn is_of_dns(&self) -> bool {
+        let name = self.name.as_str();
+        let rest = name.strip_prefix('_').and_then(|name| name.split_once('.'));
+        let domain = rest.and_then(|(service, rest)| {
+            let rest = rest.get(..5).filter(|it| it.eq_ignore_ascii_case("_tcp."))?.len();
+            (!service.is_empty()).then(|| &name[service.len() + 2 + rest..])
+        });
+        domain.is_some_and(|domain| domain.split('.').all(|label| !label.is_empty()))
     }
 
     /// Whether a service is meant.
@@ -197,6 +211,22 @@ impl fmt::Display for Label {
 mod tests {
     use super::*;
     use std::string::ToString;
+
+    #[test]
+    fn rfc2782_names_of_services_of_dns_begin_with_service_and_protocol() {
+        for (name, is_of_dns) in [
+            ("_http._tcp.example.org", true),
+            ("_http._TCP.org", true),
+            ("_http._tcp.a..b", false),
+            ("_http._tcp.", false),
+            ("_._tcp.example.org", false),
+            ("_http._udp.example.org", false),
+            ("http._tcp.example.org", false),
+            ("_http", false),
+        ] {
+            assert_eq!(name.parse::<Query>().unwrap().is_of_dns(), is_of_dns, "{name}");
+        }
+    }
 
     #[test]
     fn queries_parse_and_print() {

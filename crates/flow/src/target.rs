@@ -123,6 +123,8 @@ impl From<Query> for Target {
 const TCP: &str = "tcp://";
 const TLS: &str = "tls://";
 const SERVICE: &str = "service://";
+/// A service whose hosts DNS knows (RFC 2782).
+const SERVICE_RECORD: &str = "srv:";
 const VSOCK: &str = "vsock://";
 const SHARED_MEMORY: &str = "shm:";
 const VCHAN: &str = "vchan:";
@@ -162,6 +164,8 @@ pub enum ParseTargetError {
     HostPort,
     /// After `service://`, no name or no host.
     Service,
+    /// After `srv:`, no name of a service of DNS.
+    ServiceRecord,
     /// After `vsock://`, no numbers of a machine and a port.
     Vsock,
     /// After `shm:`, no path that a socket can have.
@@ -178,13 +182,16 @@ impl fmt::Display for ParseTargetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownScheme => {
-                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST, vsock://CID:PORT, shm:PATH, vchan:DOMAIN/NAME, unix:PATH or memory:NAME"
+                "expected HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, service://NAME, service://NAME@HOST, srv:_SERVICE._tcp.DOMAIN, vsock://CID:PORT, shm:PATH, vchan:DOMAIN/NAME, unix:PATH or memory:NAME"
             }
             Self::HostPort => {
                 "expected HOST:PORT, for example 10.0.0.2:80, [fe80::2]:80 or db.example:80"
             }
             Self::Service => {
                 "expected service://NAME or service://NAME@HOST, each of 1 to 63 letters, digits, `-`, `_` or `.`"
+            }
+            Self::ServiceRecord => {
+                "expected srv:_SERVICE._tcp.DOMAIN, for example srv:_http._tcp.example.org, of at most 63 letters, digits, `-`, `_` and `.`"
             }
             Self::Vsock => "expected vsock://CID:PORT, for example vsock://2:9000",
             Self::SharedMemory => {
@@ -222,6 +229,9 @@ impl FromStr for Target {
         if let Some(rest) = text.strip_prefix(SERVICE) {
             return rest.parse().map(Self::Service).map_err(|_| ParseTargetError::Service);
         }
+        if let Some(rest) = text.strip_prefix(SERVICE_RECORD) {
+            return service_record(rest).ok_or(ParseTargetError::ServiceRecord);
+        }
         if let Some(rest) = text.strip_prefix(VSOCK) {
             return rest.parse().map(Self::Vsock).map_err(|_| ParseTargetError::Vsock);
         }
@@ -246,6 +256,13 @@ impl FromStr for Target {
         }
         tcp(text)
     }
+}
+
+/// A service as its name by which DNS knows the hosts (RFC 2782).
+fn service_record(text: &str) -> Option<Target> {
+    let name = text.strip_suffix('.').unwrap_or(text).parse().ok()?;
+    let query = Query { name, host: None };
+    query.is_of_dns().then_some(Target::Service(query))
 }
 
 /// A path at which a socket can be: as long as the kernel takes one (unix(7), `sun_path` with its last zero), and one word.
@@ -319,6 +336,14 @@ mod tests {
     }
 
     #[test]
+    fn rfc2782_a_service_record_is_a_service_of_that_name() {
+        for text in ["srv:_http._tcp.example.org", "srv:_http._tcp.example.org."] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.to_string(), "service://_http._tcp.example.org");
+        }
+    }
+
+    #[test]
     fn a_socket_is_meant_as_zeromq_writes_it_too() {
         for place in ["/run/db.sock", "@db"] {
             let target: Target = alloc::format!("ipc://{place}").parse().unwrap();
@@ -330,7 +355,8 @@ mod tests {
     #[test]
     fn bad_targets_are_refused_with_what_is_expected() {
         use ParseTargetError::{
-            HostPort, Memory, Service, SharedMemory, Unix, UnknownScheme, Vchan, Vsock,
+            HostPort, Memory, Service, ServiceRecord, SharedMemory, Unix, UnknownScheme, Vchan,
+            Vsock,
         };
         let long_path = alloc::format!("shm:{}", "x".repeat(108));
         assert!(long_path[..4 + 107].parse::<Target>().is_ok());
@@ -356,6 +382,12 @@ mod tests {
             ("service://web@alpha@beta", Service),
             ("service://web:80", Service),
             (&long, Service),
+            ("srv:", ServiceRecord),
+            ("srv:http", ServiceRecord),
+            ("srv:_http._udp.example.org", ServiceRecord),
+            ("srv:_http._tcp.", ServiceRecord),
+            ("srv:_http._tcp.a..b", ServiceRecord),
+            ("srv:_http._tcp.example.org@a", ServiceRecord),
             ("vsock://", Vsock),
             ("vsock://2", Vsock),
             ("vsock://2:", Vsock),

@@ -51,6 +51,8 @@ struct Stream {
     /// Whether the piece's chunk size is written.
     in_chunk: bool,
     end: Option<FieldLines>,
+    /// It ends before its time, and is not to look whole.
+    is_cut: bool,
 }
 
 /// A piece of a stream, or one of several parts.
@@ -105,8 +107,9 @@ impl Sender {
             Content::Full(data) => Rest::Full(data),
             Content::Parts(parts) => Rest::Parts(Piece::Short(Data::default()), parts.into_iter()),
             Content::Stream(_) => {
-                let (owns_piece, in_chunk) = (false, false);
-                Rest::Stream(Stream { framing, piece: None, owns_piece, in_chunk, end: None })
+                let (owns_piece, in_chunk, is_cut) = (false, false, false);
+                let (piece, end) = (None, None);
+                Rest::Stream(Stream { framing, piece, owns_piece, in_chunk, end, is_cut })
             }
         };
     }
@@ -264,6 +267,19 @@ impl Sender {
         Ok(())
     }
 
+    /// Ends a stream before its time, after what was taken of it; says whether the peer can tell that it is not whole. If it
+    /// cannot, nothing is done.
+    pub(crate) fn cut_stream(&mut self) -> bool {
+        let Rest::Stream(stream) = &mut self.rest else { return false };
+        // RFC 9112 section 8: without the last chunk, or with less than the length, it is incomplete.
+        if !matches!(stream.framing, BodyFraming::Chunked | BodyFraming::Length(1..)) {
+            return false;
+        }
+        stream.is_cut = true;
+        stream.end = Some(FieldLines::default());
+        true
+    }
+
     /// Writes spilled framing bytes; whether none are left.
     fn flush(&mut self, out: &mut [u8], at: &mut usize) -> bool {
         if self.spill.is_empty() {
@@ -306,7 +322,7 @@ impl Stream {
             return Progress::More;
         }
         let Some(trailers) = &self.end else { return Progress::Waiting };
-        if self.framing == BodyFraming::Chunked {
+        if self.framing == BodyFraming::Chunked && !self.is_cut {
             put(b"0\r\n", out, at, spill);
             put(trailers.as_bytes(), out, at, spill);
             put(b"\r\n", out, at, spill);

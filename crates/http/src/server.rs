@@ -368,6 +368,17 @@ impl Connection {
         }
     }
 
+    /// The response ends before its time. What was taken of it is sent, and the connection then ended, if the client can tell
+    /// that it is not whole (RFC 9112 section 8); else as by [`fail_response`](Connection::fail_response).
+    pub fn cut_response(&mut self, now: Duration) {
+        if self.exchange.started && self.sender.cut_stream() {
+            self.exchange.persists = false;
+            self.resume_write(now);
+        } else {
+            self.fail_response(now);
+        }
+    }
+
     /// The server goes down: the open request is answered, then the connection ends.
     pub fn drain(&mut self, now: Duration) {
         self.draining = true;

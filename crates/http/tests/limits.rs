@@ -553,6 +553,41 @@ fn a_long_piece_of_a_stream_is_lent() {
     }
 }
 
+#[test]
+fn rfc9112_8_a_stream_that_is_cut_sends_what_it_has_and_ends_the_connection_where_that_shows() {
+    let get =
+        |version| format!("GET / HTTP/{version}\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+    for (version, length, rest, state) in [
+        ("1.1", None, &b"00000005\r\nearly\r\n"[..], ConnectionState::EndOutput),
+        ("1.1", Some(9), b"early", ConnectionState::EndOutput),
+        // By its end alone it would look whole.
+        ("1.0", None, b"", ConnectionState::Abort),
+        ("1.1", Some(5), b"", ConnectionState::Abort),
+    ] {
+        let mut connection = Connection::new(Rc::default(), Duration::ZERO);
+        connection.handle_input(Duration::ZERO, get(version).as_bytes());
+        assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+        let response = Response::new(Status::OK).carrying(Content::Stream(length));
+        connection.respond(Duration::ZERO, response).unwrap();
+        assert!(written(&mut connection).ends_with(b"\r\n\r\n"));
+        connection.send_data(Duration::ZERO, b"early".into()).unwrap();
+        connection.cut_response(Duration::ZERO);
+        let mut sent = Vec::new();
+        while connection.wants_transmit() {
+            sent.extend(written(&mut connection));
+        }
+        assert_eq!((&sent[..], connection.state()), (rest, state), "{version} {length:?}");
+    }
+    // Of what was not begun, the client can be told.
+    let mut connection = Connection::new(Rc::default(), Duration::ZERO);
+    connection.handle_input(Duration::ZERO, get("1.1").as_bytes());
+    assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+    let response = Response::new(Status::OK).carrying(Content::Stream(None));
+    connection.respond(Duration::ZERO, response).unwrap();
+    connection.cut_response(Duration::ZERO);
+    assert!(written(&mut connection).starts_with(b"HTTP/1.1 500 "));
+}
+
 /// Long parts of one content, which are not its own, go out from where they lie, short ones between them by copy.
 #[test]
 fn long_parts_are_lent() {

@@ -4,7 +4,6 @@ use crate::directory::text_bytes;
 use crate::{Changes, LEASE_MAX, Offered};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 use flow::registry::{Label, Query, Service};
 
@@ -40,25 +39,14 @@ struct Copy {
     until: Option<Duration>,
 }
 
-/// A server told what cannot be: its connection is to be ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadChanges {
-    /// It renewed a service of which it did not tell.
-    Unknown,
-    /// It told of more services, or longer ones, than a reader takes.
-    TooMany,
+/// What came of what a server told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Something else is offered now than before.
+    pub is_news: bool,
+    /// Services that were left out, since there are more of them, or longer ones, than a reader takes of one server.
+    pub left_out: usize,
 }
-
-impl fmt::Display for BadChanges {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unknown => "it renewed a service of which it did not tell",
-            Self::TooMany => "it told of more services, or longer ones, than a reader takes",
-        })
-    }
-}
-
-impl core::error::Error for BadChanges {}
 
 impl Copies {
     /// None, of so many servers.
@@ -79,18 +67,10 @@ impl Copies {
         }
     }
 
-    /// Takes what a server tells. Says whether something else is offered now than before.
-    ///
-    /// # Errors
-    /// What it told cannot be. What was taken of it before stays.
-    pub fn take(
-        &mut self,
-        now: Duration,
-        server: usize,
-        changes: Changes,
-    ) -> Result<bool, BadChanges> {
+    /// Takes what a server tells.
+    pub fn take(&mut self, now: Duration, server: usize, changes: Changes) -> Taken {
         let server = &mut self.servers[server];
-        let mut is_news = false;
+        let (mut is_news, mut left_out) = (false, 0);
         if changes.is_all {
             let is_kept = |id| changes.offered.iter().any(|offered| offered.id == id);
             let gone: Vec<_> = server.told.keys().copied().filter(|id| !is_kept(*id)).collect();
@@ -101,14 +81,15 @@ impl Copies {
         }
         for offered in changes.offered {
             is_news = true;
-            server.put(now, offered)?;
+            left_out += usize::from(!server.put(now, offered));
         }
         for (id, left) in changes.renewed {
-            let copy = server.told.get_mut(&id).ok_or(BadChanges::Unknown)?;
+            // It may be one that was left out.
+            let Some(copy) = server.told.get_mut(&id) else { continue };
             is_news |= copy.until.is_none();
             copy.until = until(now, left);
         }
-        Ok(is_news)
+        Taken { is_news, left_out }
     }
 
     /// The services that are meant, in the order of their hosts.
@@ -155,7 +136,8 @@ impl ServerCopy {
         self.told.values().chain(self.left.values())
     }
 
-    fn put(&mut self, now: Duration, offered: Offered) -> Result<(), BadChanges> {
+    /// Says whether there was room for it.
+    fn put(&mut self, now: Duration, offered: Offered) -> bool {
         let Offered { id, service, left } = offered;
         // What the server tells now stands in place of what it told by an earlier connection.
         let before = self.left.remove(&(service.name.clone(), service.host.clone()));
@@ -164,11 +146,11 @@ impl ServerCopy {
         let bytes = text_bytes(&service);
         let services = self.told.len() + self.left.len();
         if services >= SERVICES_MAX || self.bytes + bytes > BYTES_MAX {
-            return Err(BadChanges::TooMany);
+            return false;
         }
         self.bytes += bytes;
         self.told.insert(id, Copy { service, bytes, until: until(now, left) });
-        Ok(())
+        true
     }
 
     /// Says whether it was there.
@@ -197,6 +179,7 @@ mod tests {
     use alloc::string::{String, ToString};
 
     const LEASE: Duration = Duration::from_secs(10);
+    const NEWS: Taken = Taken { is_news: true, left_out: 0 };
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -225,13 +208,13 @@ mod tests {
         let mut copies = Copies::new(2);
         let both = directory(&[("alpha", "http a:80"), ("beta", "http b:80")]);
         let mut one = directory(&[("alpha", "http a:80")]);
-        assert_eq!(copies.take(at(0), 0, both.changes(at(0), None)), Ok(true));
+        assert_eq!(copies.take(at(0), 0, both.changes(at(0), None)), NEWS);
         let told = one.changes(at(0), None);
-        assert_eq!(copies.take(at(0), 1, told.clone()), Ok(true));
+        assert_eq!(copies.take(at(0), 1, told.clone()), NEWS);
         assert_eq!(found(&copies, at(0)), ["alpha http a:80", "beta http b:80"]);
         one.register(at(6), &Holder::new("alpha"), service("alpha", "http a:80"), LEASE).unwrap();
         let renewed = one.changes(at(6), Some(told.cursor));
-        assert_eq!(copies.take(at(6), 1, renewed), Ok(false));
+        assert_eq!(copies.take(at(6), 1, renewed), Taken::default());
         assert_eq!(found(&copies, at(9)).len(), 2);
         // The first server tells nothing any more.
         assert_eq!(found(&copies, at(10)), ["alpha http a:80"]);
@@ -246,12 +229,12 @@ mod tests {
         let mut copies = Copies::new(1);
         let mut one = directory(&[("alpha", "http a:80")]);
         let told = one.changes(at(0), None);
-        copies.take(at(0), 0, told.clone()).unwrap();
+        copies.take(at(0), 0, told.clone());
         assert!(copies.handle_timeout(at(10)) && found(&copies, at(10)).is_empty());
         assert_eq!(copies.next_deadline(), None);
         one.register(at(9), &Holder::new("alpha"), service("alpha", "http a:80"), LEASE).unwrap();
         let renewed = one.changes(at(9), Some(told.cursor));
-        assert_eq!(copies.take(at(11), 0, renewed), Ok(true));
+        assert_eq!(copies.take(at(11), 0, renewed), NEWS);
         assert_eq!(found(&copies, at(12)), ["alpha http a:80"]);
         // What a new connection finds is what was there, and not what had ended.
         assert!(copies.handle_timeout(at(21)));
@@ -267,8 +250,8 @@ mod tests {
         let moved = service("alpha", "http a:81");
         new.register(at(1), &Holder::new("alpha"), moved, LEASE).unwrap();
         for order in [[0, 1], [1, 0]] {
-            copies.take(at(1), order[0], old.changes(at(1), None)).unwrap();
-            copies.take(at(1), order[1], new.changes(at(1), None)).unwrap();
+            copies.take(at(1), order[0], old.changes(at(1), None));
+            copies.take(at(1), order[1], new.changes(at(1), None));
             assert_eq!(found(&copies, at(1)), ["alpha http a:81"]);
         }
     }
@@ -276,22 +259,22 @@ mod tests {
     #[test]
     fn a_server_that_was_started_anew_takes_nothing_away_before_the_lease_ends() {
         let mut copies = Copies::new(1);
-        copies.take(at(0), 0, directory(&[("alpha", "http a:80")]).changes(at(0), None)).unwrap();
+        copies.take(at(0), 0, directory(&[("alpha", "http a:80")]).changes(at(0), None));
         copies.connected(0);
         let mut anew = Directory::new(Limits::default());
         let empty = anew.changes(at(5), None);
-        assert_eq!(copies.take(at(5), 0, empty.clone()), Ok(false));
+        assert_eq!(copies.take(at(5), 0, empty.clone()), Taken::default());
         assert_eq!(found(&copies, at(9)), ["alpha http a:80"]);
         assert!(found(&copies, at(10)).is_empty());
         // Its holder registers again: the numbers are those of the new server.
         let moved = service("alpha", "http a:81");
         anew.register(at(6), &Holder::new("alpha"), moved, LEASE).unwrap();
         let told = anew.changes(at(6), Some(empty.cursor));
-        assert_eq!(copies.take(at(6), 0, told.clone()), Ok(true));
+        assert_eq!(copies.take(at(6), 0, told.clone()), NEWS);
         assert_eq!(found(&copies, at(15)), ["alpha http a:81"]);
         let (name, host) = ("web".parse().unwrap(), "alpha".parse().unwrap());
         anew.withdraw(at(7), &Holder::new("alpha"), &name, &host);
-        assert_eq!(copies.take(at(7), 0, anew.changes(at(7), Some(told.cursor))), Ok(true));
+        assert_eq!(copies.take(at(7), 0, anew.changes(at(7), Some(told.cursor))), NEWS);
         assert!(found(&copies, at(7)).is_empty());
     }
 
@@ -299,47 +282,47 @@ mod tests {
     fn a_server_that_tells_all_again_takes_away_what_is_gone() {
         let mut copies = Copies::new(1);
         let both = directory(&[("alpha", "http a:80"), ("beta", "http b:80")]);
-        copies.take(at(0), 0, both.changes(at(0), None)).unwrap();
+        copies.take(at(0), 0, both.changes(at(0), None));
         let mut all = both.changes(at(1), None);
         all.offered.retain(|offered| offered.service.host.to_string() == "beta");
-        assert_eq!(copies.take(at(1), 0, all), Ok(true));
+        assert_eq!(copies.take(at(1), 0, all), NEWS);
         assert_eq!(found(&copies, at(1)), ["beta http b:80"]);
     }
 
     #[test]
-    fn a_server_that_tells_what_cannot_be_is_refused() {
+    fn what_a_server_tells_is_bounded_and_what_is_beyond_is_left_out() {
         let mut copies = Copies::new(1);
         let empty = Directory::new(Limits::default()).changes(at(0), None);
         let renewed = Changes { renewed: Vec::from([(7, LEASE)]), ..empty.clone() };
-        assert_eq!(copies.take(at(0), 0, renewed), Err(BadChanges::Unknown));
+        assert_eq!(copies.take(at(0), 0, renewed), Taken::default());
         let offer = |id: usize, left| {
             let service = service(&format!("h{id}"), "http a:80");
             Offered { id: id as u64, service, left }
         };
+        let some = |empty: &Changes, offered| Changes { is_all: false, offered, ..empty.clone() };
         let most = (0..SERVICES_MAX).map(|id| offer(id, LEASE)).collect();
-        assert_eq!(copies.take(at(0), 0, Changes { offered: most, ..empty.clone() }), Ok(true));
-        let again = Vec::from([offer(1, LEASE)]);
-        assert_eq!(copies.take(at(0), 0, Changes { offered: again, ..empty.clone() }), Ok(true));
-        let more = (0..=SERVICES_MAX).map(|id| offer(id, LEASE)).collect();
-        let more = Changes { offered: more, ..empty.clone() };
-        assert_eq!(copies.take(at(0), 0, more), Err(BadChanges::TooMany));
+        assert_eq!(copies.take(at(0), 0, some(&empty, most)), NEWS);
+        assert_eq!(copies.take(at(0), 0, some(&empty, Vec::from([offer(1, LEASE)]))), NEWS);
+        let more = Vec::from([offer(SERVICES_MAX, LEASE), offer(2, LEASE)]);
+        let taken = copies.take(at(0), 0, some(&empty, more));
+        assert_eq!(taken, Taken { is_news: true, left_out: 1 });
+        assert_eq!(copies.servers[0].told.len(), SERVICES_MAX);
         let bytes: usize = copies.servers[0].told.values().map(|copy| copy.bytes).sum();
         assert_eq!(copies.servers[0].bytes, bytes);
         // All are gone, by whichever way.
-        let gone = Changes { dropped: (0..2000).collect(), ..empty.clone() };
-        let gone = Changes { is_all: false, ..gone };
-        copies.take(at(0), 0, gone).unwrap();
+        let gone = Changes { is_all: false, dropped: (0..2000).collect(), ..empty.clone() };
+        copies.take(at(0), 0, gone);
         copies.connected(0);
         copies.handle_timeout(at(10));
         assert_eq!((copies.servers[0].bytes, copies.next_deadline()), (0, None));
         let long = alloc::format!("http {}:80", "x".repeat(250));
         let longer = |id| Offered { id, service: service(&format!("h{id}"), &long), left: LEASE };
         let long = Changes { offered: (0..4000).map(longer).collect(), ..empty.clone() };
-        assert_eq!(copies.take(at(0), 0, long), Err(BadChanges::TooMany));
+        assert!(copies.take(at(0), 0, long).left_out > 0);
         assert!(copies.servers[0].bytes <= BYTES_MAX);
         let mut copies = Copies::new(1);
         let forever = Changes { offered: Vec::from([offer(0, Duration::MAX)]), ..empty };
-        assert_eq!(copies.take(at(0), 0, forever), Ok(true));
+        assert_eq!(copies.take(at(0), 0, forever), NEWS);
         assert_eq!(copies.next_deadline(), Some(LEASE_MAX));
     }
 }

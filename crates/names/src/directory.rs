@@ -17,7 +17,7 @@ const DROPPED_MAX: usize = 1024;
 pub struct Limits {
     /// Services at once.
     pub services_max: usize,
-    /// Services at once of one holder.
+    /// Services at once of one holder, or, of those without a key, from one place.
     pub holder_services_max: usize,
     /// Bytes of the text of all services.
     pub bytes_max: usize,
@@ -38,13 +38,46 @@ impl Default for Limits {
 }
 
 /// Who registers, as the server knows it: what others cannot claim to be. Clones are cheap.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Holder(Rc<str>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// None of those without a key, who are one holder together.
+    key: Option<Rc<str>>,
+    /// Whose share of what the server has room for it is.
+    share: Rc<str>,
+}
 
 impl Holder {
     /// A holder that the server knows by this.
     pub fn new(known_by: &str) -> Self {
-        Self(known_by.into())
+        let known_by: Rc<str> = known_by.into();
+        Self { key: Some(known_by.clone()), share: known_by }
+    }
+
+    /// A holder without a key, that comes from there: all such are one, so that what has moved finds its name again, but each
+    /// place has a share of its own.
+    pub fn without_key(from: &str) -> Self {
+        Self { key: None, share: from.into() }
+    }
+
+    /// Whether it is known by a key.
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// By what its share of what there is room for is counted.
+    pub fn share(&self) -> &str {
+        &self.share
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+/// By its key, or from where it comes.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.share)
     }
 }
 
@@ -53,6 +86,8 @@ impl Holder {
 pub enum Refused {
     /// Another holder has that name on that host, and its lease has not ended.
     Taken,
+    /// A holder with a key had it, and may come back.
+    Kept,
     /// The holder has as many services as one may have.
     HolderFull,
     /// The directory has as many services, or bytes of them, as it may have.
@@ -65,6 +100,9 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Taken => "another holder has that name on that host",
+            Self::Kept => {
+                "that name on that host is kept for a holder whose lease ended in the last five minutes"
+            }
             Self::HolderFull => "this holder has as many services as one may have",
             Self::Full => "the directory is full",
             Self::TooLong => "the service has too many or too long ways",
@@ -79,6 +117,9 @@ impl core::error::Error for Refused {}
 pub struct Directory {
     limits: Limits,
     entries: BTreeMap<(Label, Label), Entry>,
+    /// Names of holders with a key whose leases have ended: who may have them again, and until when nobody else.
+    kept: BTreeMap<(Label, Label), (Holder, Duration)>,
+    contested: VecDeque<Contested>,
     bytes: usize,
     /// Counts what happens; each change and each renewal has a number of its own.
     happened: u64,
@@ -98,7 +139,28 @@ struct Entry {
     until: Duration,
     changed: u64,
     renewed: u64,
+    /// What it was before, with other ways, and who said so.
+    before: Option<(Service, Holder)>,
+    /// It was told already that two register it.
+    is_contested: bool,
 }
+
+/// Two register the same name on the same host by turns, as if they were one: the readers have now the one, now the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contested {
+    /// The service's name.
+    pub name: Label,
+    /// The host that both say they are.
+    pub host: Label,
+    /// Who registered it now, and who before. They come from one place if both are the same.
+    pub holders: [Holder; 2],
+}
+
+/// How long a name is kept for a holder with a key after its lease has ended.
+const KEPT_FOR: Duration = Duration::from_secs(300);
+
+/// Contested names that nobody has asked for yet.
+const CONTESTED_MAX: usize = 16;
 
 /// What a reader has been told of: a number of the directory's own. By default nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +198,8 @@ impl Directory {
         Self {
             limits,
             entries: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            contested: VecDeque::new(),
             bytes: 0,
             happened: 0,
             next_id: 0,
@@ -168,6 +232,11 @@ impl Directory {
             if entry.service != service {
                 entry.changed = happened;
             }
+            if let Some(contested) = entry.contest(&service, holder)
+                && self.contested.len() < CONTESTED_MAX
+            {
+                self.contested.push_back(contested);
+            }
             entry.renewed = happened;
             (entry.holder, entry.service, entry.bytes) = (holder.clone(), service, bytes);
             entry.until = now + lease;
@@ -177,7 +246,10 @@ impl Directory {
         self.next_id += 1;
         self.bytes += bytes;
         let (changed, renewed) = (happened, happened);
-        let entry = Entry { id, holder, service, bytes, until, changed, renewed };
+        let (before, is_contested) = (None, false);
+        let entry =
+            Entry { id, holder, service, bytes, until, changed, renewed, before, is_contested };
+        self.kept.remove(&key);
         self.entries.insert(key, entry);
         Ok(lease)
     }
@@ -186,7 +258,7 @@ impl Directory {
     pub fn withdraw(&mut self, now: Duration, holder: &Holder, name: &Label, host: &Label) {
         self.handle_timeout(now);
         let key = (name.clone(), host.clone());
-        if self.entries.get(&key).is_some_and(|entry| entry.holder == *holder) {
+        if self.entries.get(&key).is_some_and(|entry| entry.holder.is_same(holder)) {
             self.drop_entry(&key);
         }
     }
@@ -232,7 +304,20 @@ impl Directory {
     pub fn handle_timeout(&mut self, now: Duration) {
         let over = self.entries.iter().filter(|(_, entry)| entry.until <= now);
         let over: Vec<_> = over.map(|(key, _)| key.clone()).collect();
-        over.iter().for_each(|key| self.drop_entry(key));
+        self.kept.retain(|_, (_, until)| *until > now);
+        for key in over {
+            if let Some(entry) = self.drop_entry(&key)
+                && entry.holder.has_key()
+                && self.kept.len() < self.limits.services_max
+            {
+                self.kept.insert(key, (entry.holder, entry.until + KEPT_FOR));
+            }
+        }
+    }
+
+    /// A name that two register, once for each.
+    pub fn poll_contested(&mut self) -> Option<Contested> {
+        self.contested.pop_front()
     }
 
     /// Services that it has.
@@ -249,8 +334,11 @@ impl Directory {
         let Limits { services_max, holder_services_max, bytes_max, service_bytes_max } =
             self.limits;
         let known = self.entries.get(key);
-        if known.is_some_and(|entry| entry.holder != *holder) {
+        if known.is_some_and(|entry| !entry.holder.is_same(holder)) {
             return Err(Refused::Taken);
+        }
+        if self.kept.get(key).is_some_and(|(owner, _)| !owner.is_same(holder)) {
+            return Err(Refused::Kept);
         }
         if bytes > service_bytes_max {
             return Err(Refused::TooLong);
@@ -259,15 +347,24 @@ impl Directory {
         if bytes_after > bytes_max || known.is_none() && self.entries.len() >= services_max {
             return Err(Refused::Full);
         }
-        let own = self.entries.values().filter(|entry| entry.holder == *holder).count();
-        if known.is_none() && own >= holder_services_max {
+        if known.is_some() {
+            return Ok(());
+        }
+        let count = |is_counted: &dyn Fn(&Holder) -> bool| {
+            self.entries.values().filter(|entry| is_counted(&entry.holder)).count()
+        };
+        if count(&|other| other == holder) >= holder_services_max {
             return Err(Refused::HolderFull);
+        }
+        // There are as many places as somebody likes: half of all is for those with a key.
+        if !holder.has_key() && count(&|other| !other.has_key()) >= services_max.div_ceil(2) {
+            return Err(Refused::Full);
         }
         Ok(())
     }
 
-    fn drop_entry(&mut self, key: &(Label, Label)) {
-        let Some(entry) = self.entries.remove(key) else { return };
+    fn drop_entry(&mut self, key: &(Label, Label)) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
         self.bytes -= entry.bytes;
         self.happened += 1;
         if self.dropped.len() == DROPPED_MAX
@@ -276,6 +373,24 @@ impl Directory {
             self.forgotten = at;
         }
         self.dropped.push_back((self.happened, entry.id));
+        Some(entry)
+    }
+}
+
+impl Entry {
+    /// Takes note of what is registered in its place; says so if two do it by turns. One that is started anew elsewhere does not
+    /// come back to what it was.
+    fn contest(&mut self, service: &Service, holder: &Holder) -> Option<Contested> {
+        if service.ways == self.service.ways {
+            return None;
+        }
+        let now = (self.service.clone(), self.holder.clone());
+        let (before, _) = self.before.replace(now)?;
+        if before.ways != service.ways || core::mem::replace(&mut self.is_contested, true) {
+            return None;
+        }
+        let holders = [holder.clone(), self.holder.clone()];
+        Some(Contested { name: service.name.clone(), host: service.host.clone(), holders })
     }
 }
 
@@ -364,8 +479,80 @@ mod tests {
         directory.register(at(0), &one, web(), LEASE).unwrap();
         let taken = directory.register(at(9), &other, web(), LEASE);
         assert_eq!(taken, Err(Refused::Taken));
-        assert_eq!(directory.register(at(10), &other, web(), LEASE), Ok(LEASE));
-        assert_eq!(directory.register(at(10), &one, web(), LEASE), Err(Refused::Taken));
+        // It may have lost its connection only, and comes back.
+        assert_eq!(directory.register(at(10), &other, web(), LEASE), Err(Refused::Kept));
+        assert_eq!(directory.register(at(11), &one, web(), LEASE), Ok(LEASE));
+        let kept_until = at(21) + KEPT_FOR;
+        let before = kept_until - Duration::from_nanos(1);
+        assert_eq!(directory.register(before, &other, web(), LEASE), Err(Refused::Kept));
+        assert_eq!(directory.register(kept_until, &other, web(), LEASE), Ok(LEASE));
+        assert_eq!(directory.register(kept_until, &one, web(), LEASE), Err(Refused::Taken));
+        // What is given back is free.
+        directory.withdraw(kept_until, &other, &web().name, &web().host);
+        assert_eq!(directory.register(kept_until, &one, web(), LEASE), Ok(LEASE));
+    }
+
+    #[test]
+    fn a_name_of_those_without_a_key_is_theirs_together_and_kept_for_nobody() {
+        let mut directory = Directory::new(Limits::default());
+        let (one, other) = (Holder::without_key("10.0.0.2"), Holder::without_key("10.0.0.3"));
+        directory.register(at(0), &one, web(), LEASE).unwrap();
+        assert_eq!(directory.register(at(1), &other, web(), LEASE), Ok(LEASE));
+        let with_key = Holder::new("10.0.0.2");
+        assert_eq!(directory.register(at(2), &with_key, web(), LEASE), Err(Refused::Taken));
+        assert_eq!(directory.register(at(11), &with_key, web(), LEASE), Ok(LEASE));
+    }
+
+    #[test]
+    fn those_without_a_key_have_a_share_each_and_half_together() {
+        let limits = Limits { services_max: 6, holder_services_max: 2, ..Limits::default() };
+        let mut directory = Directory::new(limits);
+        let mut register = |holder: &Holder, number: usize| {
+            directory.register(at(0), holder, service(&format!("s{number}"), "http a:80"), LEASE)
+        };
+        let [one, other, third] = ["a", "b", "c"].map(Holder::without_key);
+        assert!(register(&one, 0).is_ok() && register(&one, 1).is_ok());
+        assert_eq!(register(&one, 2), Err(Refused::HolderFull));
+        assert!(register(&other, 2).is_ok());
+        assert_eq!(register(&third, 3), Err(Refused::Full));
+        // What is there is renewed by whichever of them.
+        assert!(register(&third, 0).is_ok());
+        for number in 3..6 {
+            assert!(register(&Holder::new(&format!("{number}")), number).is_ok());
+        }
+    }
+
+    #[test]
+    fn two_that_register_one_name_by_turns_are_told_of_once() {
+        let mut directory = Directory::new(Limits::default());
+        let (one, other) = (Holder::without_key("10.0.0.2"), Holder::without_key("10.0.0.3"));
+        let mut register = |seconds, holder: &Holder, text: &str| {
+            directory.register(at(seconds), holder, service("web", text), LEASE).unwrap();
+            directory.poll_contested()
+        };
+        assert_eq!(register(0, &one, "http a:80"), None);
+        // It moved, drains, and goes on renewing.
+        assert_eq!(register(1, &one, "http b:80"), None);
+        assert_eq!(register(2, &one, "http b:80 drains"), None);
+        assert_eq!(register(3, &one, "http b:80"), None);
+        assert_eq!(register(4, &other, "http c:80"), None);
+        let contested = register(5, &one, "http b:80").unwrap();
+        assert_eq!(contested.holders, [one.clone(), other.clone()]);
+        assert_eq!((contested.name, contested.host), (web().name, web().host));
+        assert_eq!(register(6, &other, "http c:80"), None);
+    }
+
+    #[test]
+    fn names_that_are_kept_are_bounded() {
+        let limits = Limits { services_max: 3, ..Limits::default() };
+        let mut directory = Directory::new(limits);
+        for number in 0..9 {
+            let (holder, name) = (Holder::new(&format!("{number}")), format!("s{number}"));
+            let seconds = number * 10;
+            directory.register(at(seconds), &holder, service(&name, "http a:80"), LEASE).unwrap();
+        }
+        directory.handle_timeout(at(100));
+        assert_eq!((directory.kept.len(), directory.services()), (3, 0));
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! directory.register(now, &Holder::new("a"), service.clone(), lease).unwrap();
 //!
 //! copies.connected(0);
-//! copies.take(now, 0, directory.changes(now, None)).unwrap();
+//! copies.take(now, 0, directory.changes(now, None));
 //! assert_eq!(copies.find(now, &"web".parse().unwrap()), [service]);
 //! assert_eq!(copies.find(now + lease, &"web".parse().unwrap()), []);
 //! ```
@@ -33,8 +33,8 @@ mod copies;
 mod directory;
 mod renewals;
 
-pub use copies::{BadChanges, Copies};
-pub use directory::{Changes, Cursor, Directory, Holder, Limits, Offered, Refused};
+pub use copies::{Copies, Taken};
+pub use directory::{Changes, Contested, Cursor, Directory, Holder, Limits, Offered, Refused};
 pub use renewals::Renewals;
 
 use core::time::Duration;

@@ -186,7 +186,7 @@ impl World {
                 Message::Tell { server, connection, changes } => {
                     let link = &self.reader_links[server];
                     if link.connection.is_some() && link.number == connection {
-                        self.copies.take(now, server, changes).unwrap();
+                        self.copies.take(now, server, changes);
                     }
                 }
             }

@@ -8,7 +8,8 @@
 //!
 //! The modules, in the order of a frame's way: [`device`] (network cards, and smoltcp's view of them),
 //! [`wire`] (frames and segments as bytes), [`tcp`] (the demultiplexer, the table of connections, opens,
-//! ends, and [`tcp::connection`]), [`link`] (all that is not TCP), and [`stack`], which puts them together.
+//! ends, and [`tcp::connection`]), [`link`] (all that is not TCP), and [`stack`], which puts them together. [`service_records`]
+//! stands by itself.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ mod datagrams;
 pub mod device;
 mod link;
 mod request;
+pub mod service_records;
 mod stack;
 mod tcp;
 mod time;

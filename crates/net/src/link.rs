@@ -121,6 +121,11 @@ impl Link {
         self.interface.ip_addrs().iter().map(|cidr| (cidr.address().into(), cidr.prefix_len()))
     }
 
+    /// Servers of DNS.
+    pub(crate) fn name_servers(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.dns.servers()
+    }
+
     /// Which checksums are to be written, and which the device writes.
     pub(crate) fn checksums(&self) -> ChecksumCapabilities {
         self.caps.checksum.clone()

@@ -243,6 +243,11 @@ impl Stack {
         self.state.link.addresses()
     }
 
+    /// Servers of DNS that are asked, leased ones included.
+    pub fn name_servers(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.state.link.name_servers()
+    }
+
     /// The device's link went up or down, and its capabilities may have changed. Connections
     /// outlive that; a lease is asked for again when the link is up.
     fn link_changed(&mut self, now: Duration) {

@@ -92,6 +92,12 @@ pub trait ServerCore: Sized + 'static {
     /// take what it got for complete.
     fn fail_response(&mut self, now: Duration);
 
+    /// A streamed response ends before its time. What was taken of it may still be sent, if the client can tell then that it is
+    /// not whole.
+    fn cut_response(&mut self, now: Duration) {
+        self.fail_response(now);
+    }
+
     /// The server goes down: the open request is answered, then the connection ends.
     fn drain(&mut self, now: Duration);
 

@@ -52,8 +52,8 @@ impl ContentWriter {
         })
     }
 
-    /// Gives the content up, whatever was written of it: the connection is cut, so that the other side
-    /// cannot take a part for the whole.
+    /// Gives the content up: the connection ends after what was written, or without it, so that the other side cannot take a
+    /// part for the whole.
     pub fn abandon(self) {
         self.state.borrow_mut().is_abandoned = true;
     }

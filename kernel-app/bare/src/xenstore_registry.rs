@@ -84,7 +84,7 @@ impl XenstoreRegistry {
 /// What a domain has published, if it is a service.
 fn service(name: &Label, published: &Published) -> Option<Service> {
     let host = published.host.parse().ok()?;
-    Service::described(name.clone(), host, &published.value)
+    Service::described(name.clone(), host, &published.value).ok()
 }
 
 impl Registry for XenstoreRegistry {

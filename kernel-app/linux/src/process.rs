@@ -291,6 +291,12 @@ impl Platform for KernelPlatform {
         Some(self.address).filter(|address| !address.is_unspecified())
     }
 
+    /// Those that the C library asks, too (resolv.conf(5)).
+    fn name_servers(&self) -> Vec<IpAddr> {
+        let file = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        name_servers_of(&file)
+    }
+
     fn has_datagrams(&self) -> bool {
         true
     }
@@ -333,5 +339,27 @@ impl Platform for KernelPlatform {
 
     fn clock(&self) -> Option<fn() -> Duration> {
         Some(now)
+    }
+}
+
+/// The servers that a file of the C library's resolver names. One of a link of this machine only is none: its zone is not read.
+fn name_servers_of(file: &str) -> Vec<IpAddr> {
+    let words = file.lines().map(str::split_ascii_whitespace);
+    let servers = words.filter_map(|mut words| {
+        let is_server = words.next() == Some("nameserver");
+        words.next().filter(|_| is_server)?.parse().ok()
+    });
+    servers.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_are_read_as_the_c_library_has_them() {
+        let file = "# nameserver 1.1.1.1\nsearch a.example\nnameserver 127.0.0.53\n nameserver\tfd00::53 \nnameserver fe80::1%eth0\nnameserver\n";
+        let expected: [IpAddr; 2] = ["127.0.0.53".parse().unwrap(), "fd00::53".parse().unwrap()];
+        assert_eq!(name_servers_of(file), expected);
     }
 }

@@ -6,7 +6,8 @@ use super::wire::{milliseconds, read_changes, write_service};
 use crate::Platform;
 use crate::appliance_capnp::{directory, names};
 use crate::context::Context;
-use ::names::{LEASE_MIN, Renewals};
+use ::names::{Changes, LEASE_MIN, Renewals};
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -19,10 +20,14 @@ use core::time::Duration;
 use embassy_futures::select::{Either, select};
 use endpoints::rpc::SturdyRef;
 use flow::Target;
-use flow::registry::Service;
+use flow::registry::{HostId, Label, Service};
 
 /// Before it is connected again: often, since holders and readers that miss a server only for a moment lose nothing.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// The pause after connections that a server, or what it said, ended soon: each time twice as long, up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A connection that lasted so long was of use.
+const OF_USE: Duration = Duration::from_secs(10);
 /// How long a connection, and an answer to a registration, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What a name server is called among the services of its vat.
@@ -84,9 +89,14 @@ pub(super) struct Client<P: Platform> {
     at: usize,
     place: ServerPlace,
     lease: Duration,
-    /// What the log was told of the connection last, and of what the server refused.
+    /// What the log was told last of the connection, of what the server refused, and of what is wrong with what it tells.
     said: RefCell<String>,
     refusal: RefCell<String>,
+    fault: RefCell<String>,
+    /// Names of services that somebody else registers, too, of which the log was told.
+    namesakes: RefCell<Vec<Label>>,
+    /// What was registered by this connection, as others reach it: what is told of it then is not what was there before.
+    registered: RefCell<Vec<Service>>,
 }
 
 /// Why there is no connection any more.
@@ -115,24 +125,40 @@ impl<P: Platform> Client<P> {
             lease,
             said: RefCell::default(),
             refusal: RefCell::default(),
+            fault: RefCell::default(),
+            namesakes: RefCell::default(),
+            registered: RefCell::default(),
         }
     }
 
     /// Connects, again and again.
     pub(super) async fn run(&self) {
+        let timers = &self.context.timers;
+        let mut pause = PAUSE_MIN;
         loop {
-            let Err(Lost(reason)) = self.stay().await;
+            let Err(Lost(reason)) = match self.in_time(self.connect()).await {
+                Ok(server) => {
+                    let since = timers.now();
+                    let ended = self.stay(server).await;
+                    pause = pause_after(pause, timers.now().saturating_sub(since));
+                    ended
+                }
+                Err(lost) => {
+                    pause = PAUSE_MIN;
+                    Err(lost)
+                }
+            };
             if is_news(&self.said, &reason) {
                 log::warn!("names at {}: {reason}", self.place);
             }
-            self.context.timers.sleep(PAUSE).await;
+            timers.sleep(pause).await;
         }
     }
 
     /// Reads and registers by one connection, as long as there is one.
-    async fn stay(&self) -> Result<Infallible, Lost> {
-        let server = self.in_time(self.connect()).await?;
+    async fn stay(&self, server: names::Client) -> Result<Infallible, Lost> {
         self.names.connected(self.at);
+        self.registered.take();
         match select(self.read(&server), self.hold(&server)).await {
             Either::First(ended) | Either::Second(ended) => ended,
         }
@@ -171,7 +197,16 @@ impl<P: Platform> Client<P> {
         let watch = answer.get()?.get_watch()?;
         loop {
             let answer = watch.next_request().send().promise.await?;
-            self.names.take(self.at, read_changes(answer.get()?)?)?;
+            let (changes, fault) = read_changes(answer.get()?)?;
+            self.look_for_namesakes(&changes);
+            let left_out = self.names.take(self.at, changes);
+            let too_many = (left_out > 0)
+                .then(|| format!("{left_out} services are left out: they are too many"));
+            if let Some(fault) = fault.or(too_many)
+                && is_news(&self.fault, &fault)
+            {
+                log::warn!("names at {}: {fault}", self.place);
+            }
             if is_news(&self.said, CONNECTED) {
                 log::info!("names at {}: known", self.place);
             }
@@ -210,23 +245,55 @@ impl<P: Platform> Client<P> {
         (0..).zip(services).for_each(|(at, service)| write_service(to.reborrow().get(at), service));
         let answer = request.send().promise.await?;
         let answer = answer.get()?;
+        let mut registered = Vec::new();
         for (service, refusal) in services.iter().zip(answer.get_refusals()?) {
-            let refusal = refusal?.to_str()?;
-            let text = alloc::format!("{} is not registered: {refusal}", service.name);
-            if !refusal.is_empty() && is_news(&self.refusal, &text) {
+            // What is wrong with what is said of one says nothing of the others.
+            let refusal = refusal.ok().and_then(|text| text.to_str().ok()).unwrap_or("no reason");
+            if refusal.is_empty() {
+                registered.push(service.clone());
+                continue;
+            }
+            let text = format!("{} is not registered: {refusal}", service.name);
+            if is_news(&self.refusal, &text) {
                 log::warn!("names at {}: {text}", self.place);
             }
         }
+        self.registered.replace(registered);
         Ok(Duration::from_millis(answer.get_lease_milliseconds().into()))
+    }
+
+    /// Says so if somebody else registers what this appliance has registered: both think that they are that host.
+    fn look_for_namesakes(&self, changes: &Changes) {
+        let (own, mut told) = (self.registered.borrow(), self.namesakes.borrow_mut());
+        for other in changes.offered.iter().map(|offered| &offered.service) {
+            let is_namesake = |own: &Service| {
+                own.name == other.name && own.host == other.host && own.ways != other.ways
+            };
+            let Service { name, host, ways, .. } = other;
+            if own.iter().any(is_namesake) && !told.contains(name) {
+                let at = ways.first().map(ToString::to_string).unwrap_or_default();
+                log::warn!(
+                    "names at {}: another one registers {name}@{host}, at {at}: each needs a hostname of its own",
+                    self.place
+                );
+                told.push(name.clone());
+            }
+        }
     }
 
     /// The service as others reach it; none that they do not.
     fn reachable(&self, mut service: Service) -> Option<Service> {
-        let address =
-            self.context.config.names.address.or_else(|| self.context.platform.own_address());
+        let platform = &self.context.platform;
+        let address = self.context.config.names.address.or_else(|| platform.own_address());
         give_address(&mut service, address);
+        keep_loopback_here(&mut service, platform.host_ids().abstract_names);
         (!service.ways.is_empty()).then_some(service)
     }
+}
+
+/// How long to wait after a connection that lasted so long, and the pause before.
+fn pause_after(pause: Duration, lasted: Duration) -> Duration {
+    if lasted >= OF_USE { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) }
 }
 
 /// Whether the log has not been told this last.
@@ -249,9 +316,56 @@ fn give_address(service: &mut Service, address: Option<IpAddr>) {
     }
 }
 
+/// A loopback address leads here from this network namespace alone, which is known by the same number as abstract names are
+/// (network_namespaces(7)); where there is none, nobody else comes by it.
+fn keep_loopback_here(service: &mut Service, host: Option<HostId>) {
+    let is_loopback = |target: &Target| match target {
+        Target::Address(address) => address.ip().to_canonical().is_loopback(),
+        Target::Name(name, _) => name.eq_ignore_ascii_case("localhost"),
+        _ => false,
+    };
+    service.ways.retain_mut(|way| {
+        if way.host.is_none() && is_loopback(&way.target) {
+            way.host = host;
+            return host.is_some();
+        }
+        true
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ways_by_loopback_are_for_this_network_namespace_alone() {
+        let given = |host: Option<HostId>| {
+            let (name, own) = ("web".parse().unwrap(), "alpha".parse().unwrap());
+            let text = "http 127.0.0.1:80 [::1]:80 localhost:80 10.0.0.2:80 unix:/run/a";
+            let mut service = Service::described(name, own, text).unwrap();
+            keep_loopback_here(&mut service, host);
+            service.description().to_string()
+        };
+        let id = "00000000000000000000000000000007";
+        assert_eq!(
+            given(Some(HostId(7))),
+            format!(
+                "http {id}!127.0.0.1:80 {id}![::1]:80 {id}!localhost:80 10.0.0.2:80 unix:/run/a"
+            )
+        );
+        assert_eq!(given(None), "http 10.0.0.2:80 unix:/run/a");
+    }
+
+    #[test]
+    fn who_is_sent_away_at_once_comes_back_later_each_time() {
+        let short = Duration::from_millis(3);
+        let pauses = [0; 8].iter().scan(PAUSE_MIN, |pause, _| {
+            *pause = pause_after(*pause, short);
+            Some(pause.as_secs())
+        });
+        assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(pause_after(PAUSE_MAX, OF_USE), PAUSE_MIN);
+    }
 
     #[test]
     fn ports_are_at_the_address_that_others_reach() {

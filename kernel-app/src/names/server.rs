@@ -1,8 +1,9 @@
 //! Name server: a directory as an object, which holders and readers call. The schema is `schema/appliance.capnp`.
 
-use super::wire::{milliseconds, read_label, read_service, write_changes};
+use super::wire::{called, milliseconds, read_label, read_service, write_changes};
 use crate::appliance_capnp::names;
-use ::names::{Cursor, Directory, Holder, Limits};
+use ::names::{Contested, Cursor, Directory, Holder, Limits};
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -21,6 +22,10 @@ use flow::time::Timers;
 const PACE: Duration = Duration::from_secs(1);
 /// Readers at once, each of which is told of every change.
 const WATCHES_MAX: usize = 256;
+/// Those of one holder, or from one place: an appliance is one.
+const WATCHES_OF_ONE_MAX: usize = 64;
+/// Those of all holders without a key: the rest is for those who have one.
+const WATCHES_WITHOUT_KEY_MAX: usize = 192;
 
 /// What this appliance keeps for others.
 pub(crate) struct NameServer {
@@ -28,7 +33,8 @@ pub(crate) struct NameServer {
     timers: Timers,
     /// Weighs what holders make it keep.
     account: Account,
-    watches: Cell<usize>,
+    /// Whose the readers are, one for each.
+    watches: RefCell<Vec<Holder>>,
     news: WakerList,
     leases_changed: Notify,
 }
@@ -40,7 +46,7 @@ impl NameServer {
             directory: RefCell::new(Directory::new(limits)),
             timers: timers.clone(),
             account: ledger.account(),
-            watches: Cell::new(0),
+            watches: RefCell::default(),
             news: WakerList::default(),
             leases_changed: Notify::default(),
         }
@@ -60,6 +66,42 @@ impl NameServer {
                 self.directory.borrow_mut().handle_timeout(now);
                 self.has_changed();
             }
+        }
+    }
+
+    /// Counts a reader.
+    ///
+    /// # Errors
+    /// There are too many, or too many of this holder's.
+    fn begin_watch(&self, holder: &Holder) -> Result<(), Error> {
+        let mut watches = self.watches.borrow_mut();
+        let own = watches.iter().filter(|other| *other == holder).count();
+        let without_key = watches.iter().filter(|other| !other.has_key()).count();
+        let refused = |text: &str| Err(Error::overloaded(text.into()));
+        if own >= WATCHES_OF_ONE_MAX {
+            return refused("this name server has as many readers from there as it takes");
+        }
+        let is_full = !holder.has_key() && without_key >= WATCHES_WITHOUT_KEY_MAX;
+        if is_full || watches.len() >= WATCHES_MAX {
+            return refused("this name server has as many readers as it takes");
+        }
+        watches.push(holder.clone());
+        Ok(())
+    }
+
+    fn end_watch(&self, holder: &Holder) {
+        let mut watches = self.watches.borrow_mut();
+        if let Some(at) = watches.iter().position(|other| other == holder) {
+            watches.swap_remove(at);
+        }
+    }
+
+    fn warn_of_contested(&self) {
+        while let Some(contested) = self.directory.borrow_mut().poll_contested() {
+            let Contested { name, host, holders: [one, other] } = contested;
+            log::warn!(
+                "names: two register {name}@{host} by turns, from {one} and {other}: each needs a hostname of its own"
+            );
         }
     }
 
@@ -110,7 +152,8 @@ impl names::Server for Names {
         let mut refusals = Vec::new();
         for service in params.get_services()? {
             // What is wrong with one keeps no other out.
-            let registered = read_service(service).map_err(|error| error.to_string());
+            let registered =
+                read_service(service).map_err(|error| format!("{}: {error}", called(service)));
             let registered = registered.and_then(|service| {
                 let mut directory = self.server.directory.borrow_mut();
                 let registered = directory.register(now, &self.holder, service, lease);
@@ -122,6 +165,7 @@ impl names::Server for Names {
             refusals.push(registered.err().unwrap_or_default());
         }
         self.server.has_changed();
+        self.server.warn_of_contested();
         let mut results = results.get();
         results.set_lease_milliseconds(milliseconds(lease));
         let mut to = results.init_refusals(refusals.len() as u32);
@@ -147,14 +191,9 @@ impl names::Server for Names {
         _: names::WatchParams,
         mut results: names::WatchResults,
     ) -> Result<(), Error> {
-        let server = &self.server;
-        if server.watches.get() == WATCHES_MAX {
-            return Err(Error::overloaded(
-                "this name server has as many readers as it takes".into(),
-            ));
-        }
-        server.watches.set(server.watches.get() + 1);
-        let watch = Watch { server: server.clone(), cursor: Cell::new(None) };
+        let (server, holder) = (self.server.clone(), self.holder.clone());
+        server.begin_watch(&holder)?;
+        let watch = Watch { server, holder, cursor: Cell::new(None) };
         results.get().set_watch(self.rpc.client(watch));
         Ok(())
     }
@@ -163,13 +202,13 @@ impl names::Server for Names {
 /// What one reader has been told of.
 struct Watch {
     server: Rc<NameServer>,
+    holder: Holder,
     cursor: Cell<Option<Cursor>>,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let watches = &self.server.watches;
-        watches.set(watches.get() - 1);
+        self.server.end_watch(&self.holder);
     }
 }
 
@@ -190,5 +229,37 @@ impl names::watch::Server for Watch {
         self.cursor.set(Some(changes.cursor));
         write_changes(results.get(), &changes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::ledger::Ledger;
+
+    fn holders(count: usize, with_key: bool) -> Vec<Holder> {
+        let text = |number| format!("holder {number}");
+        let holder = |number: usize| {
+            if with_key { Holder::new(&text(number)) } else { Holder::without_key(&text(number)) }
+        };
+        (0..count).map(holder).collect()
+    }
+
+    #[test]
+    fn readers_have_a_share_each_and_those_with_a_key_always_room() {
+        let ledger = Ledger::new(1 << 20).service("names", 1 << 20, 1 << 20);
+        let server = NameServer::new(Limits::default(), &Timers::new(), &ledger);
+        let begin = |holder: &Holder| server.begin_watch(holder).is_ok();
+        let strangers = holders(4, false);
+        let begun = (0..100).filter(|_| begin(&strangers[0])).count();
+        assert_eq!(begun, WATCHES_OF_ONE_MAX);
+        assert!(begin(&strangers[1]));
+        while begin(&strangers[1]) || begin(&strangers[2]) {}
+        assert!(!begin(&strangers[3]));
+        let with_keys = holders(100, true);
+        let begun = with_keys.iter().filter(|holder| begin(holder)).count();
+        assert_eq!(begun, WATCHES_MAX - WATCHES_WITHOUT_KEY_MAX);
+        server.end_watch(&strangers[0]);
+        assert!(begin(&strangers[3]) && !begin(&strangers[3]));
     }
 }

@@ -1,6 +1,6 @@
 //! Shared names: a registry over another, with what name servers tell, and what this appliance tells them.
 
-use ::names::{BadChanges, Changes, Copies};
+use ::names::{Changes, Copies};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -56,15 +56,14 @@ impl SharedNames {
         self.copies.borrow_mut().connected(server);
     }
 
-    /// Takes what a server tells.
-    pub(super) fn take(&self, server: usize, changes: Changes) -> Result<(), BadChanges> {
+    /// Takes what a server tells; says how many services were left out, since there are too many.
+    pub(super) fn take(&self, server: usize, changes: Changes) -> usize {
         let taken = self.copies.borrow_mut().take(self.timers.now(), server, changes);
         self.leases_changed.notify();
-        // Of what cannot be, some may have been taken.
-        if taken.unwrap_or(true) {
+        if taken.is_news {
             self.tell();
         }
-        taken.map(drop)
+        taken.left_out
     }
 
     /// Ends leases when their time comes, for ever.
@@ -186,7 +185,7 @@ mod tests {
         let (names, directory, _) = lab();
         let query = "web".parse().unwrap();
         assert_eq!(places(&block_on(names.look_up(&query)).unwrap()), ["b:80"]);
-        names.take(0, directory.changes(Duration::ZERO, None)).unwrap();
+        names.take(0, directory.changes(Duration::ZERO, None));
         let found = block_on(names.look_up(&query)).unwrap();
         // The file's line counts more.
         assert_eq!(places(&found), ["b:80", "a:80"]);
@@ -201,7 +200,7 @@ mod tests {
         assert!(ending.as_mut().poll(cx).is_pending());
         let mut watching = names.watch(&query, &[]);
         assert!(watching.as_mut().poll(cx).is_pending());
-        names.take(0, directory.changes(Duration::ZERO, None)).unwrap();
+        names.take(0, directory.changes(Duration::ZERO, None));
         let Poll::Ready(Ok(found)) = watching.as_mut().poll(cx) else { panic!("it is not told") };
         assert_eq!(found, [service("beta")]);
         let mut watching = names.watch(&query, &found);

@@ -2,7 +2,8 @@
 
 use crate::appliance_capnp::names;
 use ::names::{Changes, Cursor, Offered};
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use capnp::Error;
 use core::time::Duration;
@@ -22,9 +23,22 @@ pub(super) fn write_service(mut to: names::service::Builder<'_>, service: &Servi
 pub(super) fn read_service(from: names::service::Reader<'_>) -> Result<Service, Error> {
     let (name, host) = (read_label(from.get_name()?)?, read_label(from.get_host()?)?);
     let description = from.get_description()?.to_str()?;
-    Service::described(name, host, description)
-        .ok_or_else(|| Error::failed("a service's description is no protocol and ways".into()))
+    Service::described(name, host, description).map_err(|bad| Error::failed(bad.to_string()))
 }
+
+/// What a service is called, for who says that it is none.
+pub(super) fn called(service: names::service::Reader<'_>) -> String {
+    let text = |text: capnp::Result<capnp::text::Reader<'_>>| {
+        let text = text.ok().and_then(|text| text.to_str().ok()).unwrap_or_default();
+        // Of whom nobody knows what he writes.
+        let is_plain = |letter: &char| letter.is_ascii_graphic() && *letter != '`';
+        text.chars().filter(is_plain).take(CALLED_CHARS_MAX).collect::<String>()
+    };
+    format!("`{}@{}`", text(service.get_name()), text(service.get_host()))
+}
+
+/// As long as a label may be.
+const CALLED_CHARS_MAX: usize = 63;
 
 pub(super) fn read_label(text: capnp::text::Reader<'_>) -> Result<Label, Error> {
     text.to_str()?.parse().map_err(|bad| Error::failed(alloc::format!("a name: {bad}")))
@@ -51,21 +65,28 @@ pub(super) fn write_changes(mut to: names::changes::Builder<'_>, changes: &Chang
     }
 }
 
-pub(super) fn read_changes(from: names::changes::Reader<'_>) -> Result<Changes, Error> {
-    let mut offered = Vec::new();
+/// What a server tells, and what is wrong with what of it is no service: another version's may have ways that are not known here.
+///
+/// # Errors
+/// It is no message at all.
+pub(super) fn read_changes(
+    from: names::changes::Reader<'_>,
+) -> Result<(Changes, Option<String>), Error> {
+    let (mut offered, mut fault) = (Vec::new(), None);
     for one in from.get_offered()? {
-        let (service, left) = (read_service(one.get_service()?)?, one.get_left_milliseconds());
-        offered.push(Offered {
-            id: one.get_id(),
-            service,
-            left: Duration::from_millis(left.into()),
-        });
+        let left = Duration::from_millis(one.get_left_milliseconds().into());
+        let service = one.get_service()?;
+        match read_service(service) {
+            Ok(service) => offered.push(Offered { id: one.get_id(), service, left }),
+            Err(error) => fault = Some(format!("{} is left out: {error}", called(service))),
+        }
     }
     let renewed = from.get_renewed()?.iter();
     let left = |one: &names::renewed::Reader<'_>| one.get_left_milliseconds().into();
     let renewed = renewed.map(|one| (one.get_id(), Duration::from_millis(left(&one)))).collect();
     let dropped = from.get_dropped()?.iter().collect();
-    Ok(Changes { cursor: Cursor::default(), is_all: from.get_is_all(), offered, renewed, dropped })
+    let (cursor, is_all) = (Cursor::default(), from.get_is_all());
+    Ok((Changes { cursor, is_all, offered, renewed, dropped }, fault))
 }
 
 /// As many as there is room for: longer than any lease.
@@ -82,7 +103,31 @@ mod tests {
     fn carried(changes: &Changes) -> Result<Changes, Error> {
         let mut message = Builder::new_default();
         write_changes(message.init_root(), changes);
-        read_changes(message.get_root_as_reader()?)
+        let (changes, fault) = read_changes(message.get_root_as_reader()?)?;
+        assert_eq!(fault, None);
+        Ok(changes)
+    }
+
+    #[test]
+    fn an_entry_that_is_none_is_left_out_by_its_name_and_the_others_are_kept() {
+        let mut message = Builder::new_default();
+        let changes = message.init_root::<names::changes::Builder<'_>>();
+        let mut offered = changes.init_offered(3);
+        for (at, name, text) in
+            [(0, "web", "http a:80"), (1, "new", "http quic:9"), (2, "mail", "smtp b:25")]
+        {
+            let mut service = offered.reborrow().get(at).init_service();
+            service.set_name(name);
+            service.set_host("alpha");
+            service.set_description(if name == "new" { "http quic://x:1" } else { text });
+        }
+        let (changes, fault) = read_changes(message.get_root_as_reader().unwrap()).unwrap();
+        let names: Vec<_> =
+            changes.offered.iter().map(|one| one.service.name.to_string()).collect();
+        assert_eq!(names, ["web", "mail"]);
+        let fault = fault.unwrap();
+        assert!(fault.starts_with("`new@alpha` is left out: "), "{fault}");
+        assert!(fault.contains("`quic://x:1`"), "{fault}");
     }
 
     #[test]

@@ -21,8 +21,13 @@ pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     if vat.strangers_services().next().is_none() {
         log::warn!("rpc: nobody gets anything in the clear: `strangers` in [rpc] is empty");
     }
+    if vat.tells_places_apart() {
+        let offering = vat.clone();
+        let directory = move |peer: &Peer| Some(offering.directory(peer));
+        return Ok(Some(ports.serve(context, &vat, directory)));
+    }
     let directory = vat.directory(&Peer::unknown(Address::Memory(0)));
-    Ok(Some(ports.serve(context, &vat, &directory)))
+    Ok(Some(ports.serve(context, &vat, move |_: &Peer| Some(directory.clone()))))
 }
 
 /// Serves everybody the directory of all services, or one of the table's own that is made of it: for trials only.
@@ -33,7 +38,7 @@ pub fn open_to_all<P: Platform>(
     let Some(ports) = Ports::listen(context)? else { return Ok(None) };
     let vat = context.vat()?;
     let directory = wrap(&vat.rpc, vat.directory_of_all());
-    Ok(Some(ports.serve(context, &vat, &directory)))
+    Ok(Some(ports.serve(context, &vat, move |_: &Peer| Some(directory.clone()))))
 }
 
 /// Where it listens.
@@ -57,15 +62,15 @@ impl<P: Platform> Ports<P> {
         self,
         context: &Context<P>,
         vat: &Vat,
-        directory: &directory::Client,
+        directory: impl Fn(&Peer) -> Option<directory::Client> + Clone + 'static,
     ) -> Rc<dyn Service> {
         let Self { tcp, local } = self;
         let port = tcp.map(|(port, listener)| {
-            offer(context, "rpc listener", vat.rpc.offer(listener, directory.clone()));
+            offer(context, "rpc listener", vat.rpc.offer_each(listener, directory.clone()));
             port
         });
         if let Some(listener) = local {
-            offer(context, "rpc local listener", vat.rpc.offer(listener, directory.clone()));
+            offer(context, "rpc local listener", vat.rpc.offer_each(listener, directory.clone()));
         }
         Rc::new(Plain { rpc: vat.rpc.clone(), port })
     }

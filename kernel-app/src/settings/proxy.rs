@@ -49,12 +49,12 @@ impl ProxySettings {
     /// Of all routes of the section, those first that are for fewest requests.
     ///
     /// # Errors
-    /// What is wrong with one of them.
-    pub fn all(section: &Proxy) -> Result<Vec<Self>, String> {
+    /// What is wrong with one of them, and which one it is, counted from 0.
+    pub fn all(section: &Proxy) -> Result<Vec<Self>, (usize, String)> {
         let Proxy { routes, response_timeout, trust_forwarded } = section;
-        let settings = routes.iter().map(|route| {
+        let settings = routes.iter().enumerate().map(|(index, route)| {
             let settings = Self::new(route, *response_timeout, *trust_forwarded);
-            settings.map_err(|reason| format!("`{route}`: {reason}"))
+            settings.map_err(|reason| (index, format!("`{route}`: {reason}")))
         });
         let mut all = settings.collect::<Result<Vec<_>, _>>()?;
         all.sort_by_key(|it| (it.host.is_none(), core::cmp::Reverse(it.prefix.len())));
@@ -125,7 +125,7 @@ fn request_key(key: ProxyKey) -> RequestKey {
 mod tests {
     use super::*;
 
-    fn all(routes: &[&str]) -> Result<Vec<ProxySettings>, String> {
+    fn all(routes: &[&str]) -> Result<Vec<ProxySettings>, (usize, String)> {
         let routes = routes.iter().map(|route| route.parse().unwrap()).collect();
         ProxySettings::all(&Proxy { routes, ..Proxy::default() })
     }
@@ -147,8 +147,9 @@ mod tests {
             service("/ service://shop@alpha 10.9.0.2:80*3"),
             ProxyService::Places(expected.to_vec())
         );
-        let error = all(&["/ a:1", "/b http://a:1"]).unwrap_err();
+        let (index, error) = all(&["/ a:1", "/b http://a:1"]).unwrap_err();
+        assert_eq!(index, 1);
         assert!(error.starts_with("`/b http://a:1`: `http://a:1`: expected HOST:PORT"), "{error}");
-        assert!(all(&["/ a:0"]).unwrap_err().ends_with("nobody listens at port 0"));
+        assert!(all(&["/ a:0"]).unwrap_err().1.ends_with("nobody listens at port 0"));
     }
 }

@@ -119,7 +119,7 @@ fn connect<C: Connector>(turns: &Turns, connector: C, target: &Target) -> C::Flo
     loop {
         let (connector, target) = (connector.clone(), target.clone());
         match turns.run(async move { connector.connect(&target).await }) {
-            Err(ConnectError::Refused | ConnectError::NotFound)
+            Err(ConnectError::Refused | ConnectError::NoSuchPath)
                 if start.elapsed() < START_LIMIT =>
             {
                 std::thread::sleep(PAUSE);

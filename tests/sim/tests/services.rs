@@ -1,5 +1,7 @@
 //! One stack against a router made by hand: leases, advertisements, names, ping.
 
+use flow::registry::{ResolvingConnector, StaticRegistry, WayPolicy, Ways};
+use flow::time::Timers;
 use flow::{ConnectError, Connector, Target};
 use net::Config;
 use sim::{Lone, MAC};
@@ -290,8 +292,17 @@ impl Network {
 
     /// The outcome of a connection attempt.
     fn connect(&mut self, target: Target) -> Result<(), ConnectError> {
+        let connector = self.lone.stack.connector();
+        self.connect_by(connector, target)
+    }
+
+    fn connect_by(
+        &mut self,
+        connector: impl Connector,
+        target: Target,
+    ) -> Result<(), ConnectError> {
         let outcome = Rc::new(RefCell::new(None));
-        let (connector, result) = (self.lone.stack.connector(), outcome.clone());
+        let result = outcome.clone();
         self.lone.executor.spawner().spawn("connect", async move {
             let flow = connector.connect(&target).await;
             *result.borrow_mut() = Some(flow.map(drop));
@@ -509,6 +520,19 @@ fn names_are_resolved_by_the_leased_server() {
     assert_eq!(Ipv4Packet::new_checked(syn.payload()).unwrap().dst_addr().octets(), [192, 0, 2, 9]);
     assert_eq!(network.connect("other.example:9".parse().unwrap()), Err(ConnectError::NotFound));
     assert_eq!(network.connect("a..b:9".parse().unwrap()), Err(ConnectError::NotFound));
+    // So is the host of a service, each time that somebody connects to it.
+    let registry = StaticRegistry::parse(b"web here http db.example:9").unwrap();
+    let ways = Ways::new(WayPolicy::default(), &Timers::new());
+    let connector = network.lone.stack.connector();
+    let connector = ResolvingConnector::new(connector, Rc::new(registry), ways);
+    for address in [[192, 0, 2, 10], [192, 0, 2, 11]] {
+        network.tcp.clear();
+        network.name = Some((b"\x02db\x07example\0".to_vec(), address.into()));
+        let service = "service://web".parse().unwrap();
+        assert_eq!(network.connect_by(connector.clone(), service), Err(ConnectError::TimedOut));
+        let syn = EthernetFrame::new_checked(&network.tcp[0]).unwrap();
+        assert_eq!(Ipv4Packet::new_checked(syn.payload()).unwrap().dst_addr().octets(), address);
+    }
     network.name = None;
     assert_eq!(network.connect("db.example:9".parse().unwrap()), Err(ConnectError::NotFound));
 }

@@ -3,8 +3,10 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
@@ -44,7 +46,7 @@ impl LocalConnector {
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("{}: {error}", socket.display()))
         };
-        let mut stream = UnixStream::connect(socket).map_err(named)?;
+        let mut stream = UnixStream::connect_addr(&address(socket)?).map_err(named)?;
         let Some(port) = vsock_port else { return Ok(stream) };
         stream.set_read_timeout(Some(CONNECT_LIMIT))?;
         stream.write_all(format!("CONNECT {port}\n").as_bytes())?;
@@ -59,6 +61,14 @@ impl LocalConnector {
             answer.push(byte[0]);
         }
         if answer.starts_with(b"OK ") { Ok(stream) } else { Err(refused()) }
+    }
+}
+
+/// A path, or a name of the abstract namespace, as the appliance writes it: `@NAME` (unix(7)).
+fn address(socket: &Path) -> io::Result<SocketAddr> {
+    match socket.as_os_str().as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(socket),
     }
 }
 
@@ -115,7 +125,6 @@ mod tests {
     use clap::Parser;
     use std::io::{BufRead, BufReader};
     use std::os::unix::net::UnixListener;
-    use std::path::Path;
     use std::thread;
 
     /// A device whose guest has one port, and answers one request there.
@@ -169,6 +178,18 @@ mod tests {
             respond(&mut BufReader::new(stream.try_clone().unwrap()).lines(), stream);
         });
         assert_eq!(rows_by(&["--unix", path.to_str().unwrap()], &path), Ok(1));
+    }
+
+    #[test]
+    fn a_table_comes_by_an_abstract_name() {
+        let name = format!("aqueductctl-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let listener = UnixListener::bind_addr(&address).unwrap();
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            respond(&mut BufReader::new(stream.try_clone().unwrap()).lines(), stream);
+        });
+        assert_eq!(rows_by(&["--unix", &format!("@{name}")], Path::new("")), Ok(1));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) struct Options {
         value_name = "URL"
     )]
     pub(crate) url: String,
-    /// The Unix socket of a process, by which the admin port is asked in place of TCP (docs/unix.md)
+    /// The Unix socket of a process, or its abstract name (`@NAME`), by which the admin port is asked in place of TCP (docs/unix.md)
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "vsock")]
     pub(crate) unix: Option<PathBuf>,
     /// The Unix socket of a guest's vsock device, by which the admin port is asked in place of TCP (docs/vsock.md)

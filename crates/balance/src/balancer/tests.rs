@@ -187,6 +187,53 @@ fn a_request_is_tried_again_elsewhere_within_its_tries_and_the_budget() {
 }
 
 #[test]
+fn places_of_a_higher_priority_number_are_for_when_the_others_are_not_used() {
+    for policy in [Policy::LeastOutstanding, Policy::RoundRobin, Policy::Weighted] {
+        let ejection = Ejection { failures_max: 1, ..Ejection::default() };
+        let config = Config { ejection, ..config(policy) };
+        let mut balancer = balancer(config, &[]);
+        let places = [("a", 1), ("b", 2), ("c", 1)];
+        let places = places.map(|(name, priority)| Place::new(name, 1).with_priority(priority));
+        balancer.set_places(s(0), &places);
+        let names = |balancer: &mut Balancer<&'static str>| {
+            let spread = |number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 8;
+            let mut names: Vec<_> = (0..20)
+                .map(|random| {
+                    let ticket = balancer.choose(s(1), spread(random), None).unwrap();
+                    let name = *ticket.target();
+                    balancer.finish(s(1), ticket, Outcome::Cancelled);
+                    name
+                })
+                .collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        };
+        assert_eq!(names(&mut balancer), ["a", "c"]);
+        // One that was tried at all of the first goes on to the next.
+        let tried: Vec<_> = balancer.places().filter(|it| it.place.priority == 1).collect();
+        let tried: Vec<_> = tried.iter().map(|it| it.id).collect();
+        let first = balancer.choose(s(1), 0, None).unwrap();
+        balancer.finish(s(1), first, Outcome::Cancelled);
+        assert_eq!(balancer.choose_again(s(1), 0, None, &tried).map(|it| *it.target()), Ok("b"));
+        balancer
+            .set_places(s(2), &places.map(|it| if it.priority == 1 { it.draining() } else { it }));
+        assert_eq!(names(&mut balancer), ["b"]);
+    }
+}
+
+#[test]
+fn a_request_is_repeated_at_the_same_place_within_its_tries_and_the_budget() {
+    let retries = Retries { tries_max: 2, percent_max: 100, per_second_min: 0 };
+    let mut balancer =
+        balancer(Config { retries, ..config(Policy::LeastOutstanding) }, &[("a", 1)]);
+    let first = balancer.choose(s(1), 0, None).unwrap();
+    assert_eq!(balancer.repeat(s(1), &[first.id()]), Ok(()));
+    assert_eq!(balancer.repeat(s(1), &[first.id()]), Err(NotAgain::Budget));
+    assert_eq!(balancer.repeat(s(1), &[first.id(); 2]), Err(NotAgain::Tries));
+}
+
+#[test]
 fn slow_requests_are_hedged_by_key_only_where_there_is_another_place() {
     let config = Config { hedge_percentile: Some(90), ..config(Policy::LeastOutstanding) };
     let mut balancer = balancer(config, &[("a", 1), ("b", 1)]);

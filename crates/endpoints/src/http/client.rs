@@ -9,7 +9,7 @@ pub use ::http::client::Request;
 pub use balanced::BalancedClient;
 pub use response::Response;
 
-use crate::places::NoPlace;
+use crate::places::{Location, NoPlace};
 use ::http::Limits;
 use ::http::client::Connection;
 use alloc::boxed::Box;
@@ -151,7 +151,7 @@ impl<C: Connector> Client<C> {
     /// Sends a request to `target` and waits for the response's head.
     ///
     /// It goes over an idle connection if there is one. If that breaks before the response begins, a request that
-    /// can be repeated is, over the next one (RFC 9112 section 9.3.1).
+    /// can be repeated is, once, over a new one (RFC 9112 section 9.3.1).
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -161,16 +161,7 @@ impl<C: Connector> Client<C> {
         target: &Target,
         request: Request,
     ) -> impl Future<Output = Result<Response<C::Flow>, ClientError>> {
-        waiting(async move {
-            while request.is_repeatable() {
-                let Some(idle) = self.pool.take(target) else { break };
-                match self.send_over(target, idle, request.clone(), None).await {
-                    Err(ClientError::Protocol(http::Error::NoResponse) | ClientError::Flow(_)) => {}
-                    outcome => return outcome,
-                }
-            }
-            self.send_once(target, request, None).await
-        })
+        waiting(async move { self.send_to(&target.into(), request).await })
     }
 
     /// As [`send`](Self::send), with a body that `produce` writes as the server takes it. The request's own body is
@@ -187,21 +178,48 @@ impl<C: Connector> Client<C> {
     ) -> impl Future<Output = Result<Response<C::Flow>, ClientError>> {
         waiting(async move {
             let produce = |writer| -> Producing { Box::pin(produce(writer)) };
-            self.send_once(target, request, Some(Box::new(produce))).await
+            let sent = self.send_once(&target.into(), request, Some(Box::new(produce))).await;
+            sent.map_err(Unanswered::into)
         })
     }
 
+    async fn send_to(
+        &self,
+        to: &Location,
+        request: Request,
+    ) -> Result<Response<C::Flow>, ClientError> {
+        let again = request.is_repeatable().then(|| request.clone());
+        match (self.send_once(to, request, None).await, again) {
+            (Err(Unanswered { is_stale: true, .. }), Some(again)) => {
+                self.send_anew(to, again).await
+            }
+            (outcome, _) => outcome.map_err(Unanswered::into),
+        }
+    }
+
+    /// Sends a request over an idle connection if there is one, else over a new one.
     async fn send_once(
         &self,
-        target: &Target,
+        to: &Location,
         request: Request,
         produce: Option<Produce>,
-    ) -> Result<Response<C::Flow>, ClientError> {
-        let opened = match self.pool.take(target) {
-            Some(idle) => idle,
-            None => self.connect(target).await?,
+    ) -> Result<Response<C::Flow>, Unanswered> {
+        let (opened, was_idle) = match self.pool.take(to) {
+            Some(idle) => (idle, true),
+            None => (self.connect(&to.target).await?, false),
         };
-        self.send_over(target, opened, request, produce).await
+        let sent = self.send_over(to, opened, request, produce).await;
+        sent.map_err(|error| Unanswered { error, is_stale: was_idle && is_broken(error) })
+    }
+
+    /// Sends a request over a new connection.
+    async fn send_anew(
+        &self,
+        to: &Location,
+        request: Request,
+    ) -> Result<Response<C::Flow>, ClientError> {
+        let opened = self.connect(&to.target).await?;
+        self.send_over(to, opened, request, None).await
     }
 
     async fn connect(&self, target: &Target) -> Result<Opened<C::Flow>, ClientError> {
@@ -215,7 +233,7 @@ impl<C: Connector> Client<C> {
 
     async fn send_over(
         &self,
-        target: &Target,
+        to: &Location,
         opened: Opened<C::Flow>,
         request: Request,
         produce: Option<Produce>,
@@ -224,8 +242,32 @@ impl<C: Connector> Client<C> {
         let mut driver = Driver::new(flow, core, &self.timers, produce);
         driver.begin(request)?;
         let head = driver.head().await?;
-        Ok(Response::new(head, driver, since, target.clone(), self.pool.clone()))
+        Ok(Response::new(head, driver, since, to.clone(), self.pool.clone()))
     }
+}
+
+/// Why there is no response.
+struct Unanswered {
+    error: ClientError,
+    /// The connection had been idle, and was perhaps closed before the request came: that says nothing of the server.
+    is_stale: bool,
+}
+
+impl From<ClientError> for Unanswered {
+    fn from(error: ClientError) -> Self {
+        Self { error, is_stale: false }
+    }
+}
+
+impl From<Unanswered> for ClientError {
+    fn from(unanswered: Unanswered) -> Self {
+        unanswered.error
+    }
+}
+
+/// Whether the connection ended before the response began.
+fn is_broken(error: ClientError) -> bool {
+    matches!(error, ClientError::Protocol(http::Error::NoResponse) | ClientError::Flow(_))
 }
 
 /// Makes the future that writes a request's body.

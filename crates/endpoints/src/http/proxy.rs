@@ -18,7 +18,7 @@ use flow::task::Spawner;
 use flow::time::Timers;
 use flow::{Connector, Target};
 use message::{incoming, streamed, text, upload};
-use web::{Body, ContentLength, Reply, Request, Status};
+use web::{Body, ContentLength, Method, Reply, Request, Status};
 
 /// Passes requests on. Clones share idle connections.
 pub struct Proxy<C: Connector> {
@@ -41,6 +41,8 @@ pub struct NotPassed {
 pub enum Reason {
     /// It has been here before, or passed too many servers.
     Loop,
+    /// It says that it goes no further than here.
+    AtItsEnd(Method),
     /// It has a method or a target that is not passed on.
     NotForOthers,
     /// Its path goes up again, by `..`: others may take it for one that they are not to be asked for.
@@ -69,7 +71,9 @@ impl Reason {
         match self {
             // RFC 5842 section 7.2, RFC 8586 section 2.
             Self::Loop => Status::LOOP_DETECTED,
-            Self::NotForOthers => Status::NOT_IMPLEMENTED,
+            // RFC 9110 section 7.6.2: who has it last answers it. No request is looped back here.
+            Self::AtItsEnd(Method::Options) => Status::NO_CONTENT,
+            Self::NotForOthers | Self::AtItsEnd(_) => Status::NOT_IMPLEMENTED,
             Self::DotSegments => Status::BAD_REQUEST,
             Self::OtherProtocol => Status::BAD_GATEWAY,
             Self::Failed(error) => message::status(error),
@@ -87,6 +91,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Loop => f.write_str("it goes round in circles"),
+            Self::AtItsEnd(_) => f.write_str("it goes no further, by its Max-Forwards"),
             Self::NotForOthers => f.write_str("such a request is not passed on"),
             Self::DotSegments => f.write_str("its path has a segment `..`"),
             Self::OtherProtocol => {
@@ -141,6 +146,9 @@ impl<C: Connector + 'static> Proxy<C> {
         if message::is_loop(&request, self.name.as_str()) {
             return Err(not_passed(Reason::Loop, request));
         }
+        if message::is_at_its_end(&request) {
+            return Err(not_passed(Reason::AtItsEnd(request.method()), request));
+        }
         // By FastCGI it may have none, where HTTP/1.1 has to (RFC 9112 section 3.2).
         let authority = match request.authority() {
             b"" => Some(target.authority()),
@@ -165,7 +173,7 @@ impl<C: Connector + 'static> Proxy<C> {
         let length = request.content_length();
         if length == ContentLength::Empty {
             return match self.client.send(target, outgoing).await {
-                Ok(answer) => incoming(method, answer).map_err(|reason| NotPassed {
+                Ok(answer) => incoming(method, answer).await.map_err(|reason| NotPassed {
                     reason,
                     request,
                     is_untouched: true,
@@ -179,7 +187,7 @@ impl<C: Connector + 'static> Proxy<C> {
         let taken = body.clone();
         let upload = |writer| upload(taken, writer);
         match self.client.send_stream(target, outgoing.carrying(streamed(length)), upload).await {
-            Ok(answer) => incoming(method, answer).map_err(|reason| NotPassed {
+            Ok(answer) => incoming(method, answer).await.map_err(|reason| NotPassed {
                 reason,
                 request,
                 is_untouched: false,

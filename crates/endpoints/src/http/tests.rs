@@ -213,6 +213,44 @@ fn refused_requests_are_answered_whatever_their_pieces() {
     }
 }
 
+#[test]
+fn idle_connections_are_not_for_a_place_that_has_moved() {
+    use crate::http::client::{BalancedClient, Client, ClientConfig};
+    use crate::places::tests::{Changing, services};
+    use flow::registry::{ResolvingConnector, WayPolicy, Ways};
+
+    let lab = Lab::new(|_: Request| async { Response::ok("text/plain", "web") });
+    let (spawner, timers) = (lab.executor.spawner(), &lab.timers);
+    let other = |_: Request| async { Response::ok("text/plain", "other") };
+    let server = Server::new(ServerConfig::default(), &spawner, timers, other);
+    let listener: MemoryListener = lab.network.listen(&"other:80".parse().unwrap()).unwrap();
+    spawner.spawn("listener", server.serve(listener));
+
+    let watch = flow::sync::Watch::new(Ok(services("shop alpha http web:80")));
+    let registry = Rc::new(Changing(watch.clone()));
+    let ways = Ways::new(WayPolicy::default(), timers);
+    let connector = ResolvingConnector::new(lab.network.clone(), registry.clone(), ways);
+    let places = crate::places::Places::new("shop", Default::default(), 1, &spawner, timers);
+    places.follow(registry, "shop".parse().unwrap());
+    let client = Client::new(ClientConfig::default(), connector, &spawner, timers);
+    let client = BalancedClient::new(client, places);
+    let ask = || {
+        let client = client.clone();
+        let asking = spawner.spawn_joinable("asking", async move {
+            client.get("shop", "/").await.unwrap().collect(99).await.unwrap()
+        });
+        lab.run();
+        flow::task::block_on(asking).unwrap()
+    };
+    assert_eq!((ask(), ask()), (b"web".to_vec(), b"web".to_vec()));
+    assert_eq!(lab.server.connections(), 1);
+    watch.set(Ok(services("shop alpha http other:80")));
+    lab.run();
+    assert_eq!(ask(), b"other");
+    lab.run();
+    assert_eq!(lab.server.connections(), 0, "it is not kept either");
+}
+
 /// A value of a handler, which counts when it is dropped.
 struct Held(Rc<Cell<u32>>);
 

@@ -112,6 +112,26 @@ fn places_come_and_go_as_the_registry_says() {
 }
 
 #[test]
+fn a_place_that_moves_or_comes_again_is_somewhere_else() {
+    let lab = Lab::new();
+    let places = lab.places(Config::default());
+    let watch = Watch::new(Ok(services("shop alpha http a:80")));
+    places.follow(Rc::new(Changing(watch.clone())), "shop".parse().unwrap());
+    let location = |text: &str| {
+        watch.set(Ok(services(text)));
+        lab.run();
+        flow::task::block_on(places.lease(None)).ok().map(|lease| lease.location().clone())
+    };
+    let first = location("shop alpha http a:80").unwrap();
+    assert_eq!(first.target, target("service://shop@alpha"));
+    assert_eq!(location("shop alpha http a:80 weight=2").unwrap(), first);
+    let moved = location("shop alpha http b:80").unwrap();
+    assert!(moved.moves > first.moves && moved.target == first.target);
+    assert_eq!(location(""), None);
+    assert!(location("shop alpha http b:80").unwrap().moves > moved.moves);
+}
+
+#[test]
 fn who_asks_before_the_places_are_known_waits() {
     let lab = Lab::new();
     let places = lab.places(Config::default());
@@ -160,7 +180,7 @@ fn places_are_asked_whether_they_are_well_and_silence_is_none() {
     places.probe_with(Duration::from_secs(3), move |asked| {
         let silent = silent.clone();
         async move {
-            if asked == target("b:80") && silent.get() {
+            if asked.target == target("b:80") && silent.get() {
                 core::future::pending::<()>().await;
             }
             true

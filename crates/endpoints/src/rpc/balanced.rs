@@ -1,7 +1,7 @@
 //! Balanced service of RPC: one that several vats offer, with a connection to each and calls spread over them.
 
 use super::Rpc;
-use crate::places::{Lease, NoPlace, PlaceId, Places};
+use crate::places::{Lease, Location, NoPlace, Places};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use capnp::ErrorKind;
@@ -22,7 +22,7 @@ pub struct BalancedService<N, C> {
     places: Places,
     connect_timeout: Duration,
     /// The service at each place to which there is a connection.
-    connected: Rc<RefCell<Vec<(PlaceId, C)>>>,
+    connected: Rc<RefCell<Vec<(Location, C)>>>,
 }
 
 /// Why a call has no result.
@@ -129,7 +129,7 @@ impl<N: Connector, C: FromClientHook + Clone> BalancedService<N, C> {
 
     /// The service at a place, by the connection that there is or by a new one.
     async fn service(&self, lease: &Lease) -> Result<C, ConnectError> {
-        if let Some(service) = self.connected(lease.id()) {
+        if let Some(service) = self.connected(lease) {
             return Ok(service);
         }
         let timers = &self.rpc.timers;
@@ -137,18 +137,22 @@ impl<N: Connector, C: FromClientHook + Clone> BalancedService<N, C> {
         let connected = timers.before(timers.now() + self.connect_timeout, connecting).await;
         let service: C = connected.unwrap_or(Err(ConnectError::TimedOut))?;
         // Somebody else may have been quicker: of two connections one is kept, and the other ends.
-        if let Some(other) = self.connected(lease.id()) {
+        if let Some(other) = self.connected(lease) {
             return Ok(other);
         }
-        self.connected.borrow_mut().push((lease.id(), service.clone()));
+        self.connected.borrow_mut().push((lease.location().clone(), service.clone()));
         Ok(service)
     }
 
-    /// What is kept of a place; connections that have ended are not.
-    fn connected(&self, id: PlaceId) -> Option<C> {
+    /// What is kept of a place; connections that have ended, or lead to where it was before, are not.
+    fn connected(&self, lease: &Lease) -> Option<C> {
+        let to = lease.location();
         let mut connected = self.connected.borrow_mut();
-        connected.retain(|(_, service)| self.rpc.broken_by(service.as_client_hook()).is_none());
-        connected.iter().find(|(own, _)| *own == id).map(|(_, service)| service.clone())
+        connected.retain(|(own, service)| {
+            let has_moved = own.target == to.target && own.moves < to.moves;
+            !has_moved && self.rpc.broken_by(service.as_client_hook()).is_none()
+        });
+        connected.iter().find(|(own, _)| own == to).map(|(_, service)| service.clone())
     }
 }
 

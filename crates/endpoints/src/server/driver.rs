@@ -172,8 +172,12 @@ impl<C: ServerCore> Driver<C> {
     }
 
     fn fail_response(&mut self, reason: &'static str, now: Duration) {
-        self.shared.traffic.failed();
         self.core.fail_response(now);
+        self.note_failure(reason, now);
+    }
+
+    fn note_failure(&mut self, reason: &'static str, now: Duration) {
+        self.shared.traffic.failed();
         if let Some(log) = &mut self.log {
             log.failed(reason);
             if !self.core.is_answered() {
@@ -390,7 +394,9 @@ impl<C: ServerCore> Core for Driver<C> {
                 self.end_work(now);
             }
             Ok(Step::Abandon) => {
-                self.fail_response("the handler abandoned its answer", now);
+                // What it wrote before is the client's.
+                self.core.cut_response(now);
+                self.note_failure("the handler abandoned its answer", now);
                 self.end_work(now);
             }
             Ok(Step::Waiting) => {

@@ -3,8 +3,10 @@
 use super::driver::carry;
 use super::{Shared, ZmqSocket};
 use crate::supervise::accept_each;
+use ::zmq::PeerId;
 use alloc::boxed::Box;
 use alloc::rc::{Rc, Weak};
+use core::cell::Cell;
 use core::ops::ControlFlow;
 use core::time::Duration;
 use flow::task::Spawner;
@@ -77,7 +79,7 @@ impl<L: Listener + 'static> Attach for Bind<L> {
 impl<C: Connector> Attach for Connect<C> {
     fn attach(self, socket: &ZmqSocket) {
         let shared = Rc::downgrade(&socket.0);
-        let task = socket.0.host.spawner.spawn("zmq connect", reconnect(shared, self));
+        let task = socket.0.host.spawner.spawn("zmq connect", reconnect(shared, self, None));
         socket.0.tasks.borrow_mut().push(task);
     }
 }
@@ -89,7 +91,7 @@ async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
     let error = accept_each(&spawner, &timers, "zmq", &mut listener, |flow| {
         let Some(shared) = shared.upgrade() else { return ControlFlow::Break(()) };
         spawner.spawn("zmq peer", async move {
-            carry(shared, Box::new(flow)).await;
+            carry(shared, Box::new(flow), None).await;
         });
         ControlFlow::Continue(())
     });
@@ -99,7 +101,38 @@ async fn accept<L: Listener>(shared: Weak<Shared>, mut listener: L) {
     }
 }
 
-pub(super) async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Connect<C>) {
+/// A peer's share of the messages that go round: it has connections one after the other.
+pub(super) struct Share {
+    weight: Cell<u16>,
+    peer: Cell<Option<PeerId>>,
+}
+
+impl Share {
+    pub(super) fn new(weight: u16) -> Rc<Self> {
+        Rc::new(Self { weight: Cell::new(weight), peer: Cell::new(None) })
+    }
+
+    /// It has a connection.
+    pub(super) fn begin(&self, shared: &Shared, peer: PeerId) {
+        self.peer.set(Some(peer));
+        shared.with(|socket| socket.set_weight(peer, self.weight.get()));
+    }
+
+    /// It is another from now on.
+    pub(super) fn change(&self, shared: &Shared, weight: u16) {
+        if self.weight.replace(weight) != weight
+            && let Some(peer) = self.peer.get()
+        {
+            shared.with(|socket| socket.set_weight(peer, weight));
+        }
+    }
+}
+
+pub(super) async fn reconnect<C: Connector>(
+    shared: Weak<Shared>,
+    connect: Connect<C>,
+    share: Option<Rc<Share>>,
+) {
     let Some((spawner, timers)) = place(&shared) else {
         return;
     };
@@ -107,7 +140,7 @@ pub(super) async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Conne
     let mut wait = backoff.first;
     loop {
         // A panic costs the connection, not all later ones.
-        match spawner.catching(connect_once(&shared, &connector, &target)).await {
+        match spawner.catching(connect_once(&shared, &connector, &target, share.as_deref())).await {
             Ok(true) => wait = backoff.first,
             Ok(false) => {}
             Err(failure) => warn!("zmq: {target}: {failure}"),
@@ -122,7 +155,12 @@ pub(super) async fn reconnect<C: Connector>(shared: Weak<Shared>, connect: Conne
 }
 
 /// One connection, to its end; whether its handshake was done.
-async fn connect_once<C: Connector>(shared: &Weak<Shared>, connector: &C, target: &Target) -> bool {
+async fn connect_once<C: Connector>(
+    shared: &Weak<Shared>,
+    connector: &C,
+    target: &Target,
+    share: Option<&Share>,
+) -> bool {
     let flow = match connector.connect(target).await {
         Ok(flow) => flow,
         Err(error) => {
@@ -131,7 +169,7 @@ async fn connect_once<C: Connector>(shared: &Weak<Shared>, connector: &C, target
         }
     };
     match shared.upgrade() {
-        Some(shared) => carry(shared, Box::new(flow)).await,
+        Some(shared) => carry(shared, Box::new(flow), share).await,
         None => false,
     }
 }

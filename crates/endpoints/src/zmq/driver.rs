@@ -1,5 +1,6 @@
 //! ZMTP connection: a peer of the socket as the protocol loop drives it.
 
+use super::attach::Share;
 use super::{Carrier, Closing, Shared};
 use crate::drive::{Core, LongOutput, Transport, drive};
 use ::zmq::{Bytes, Error, PeerId};
@@ -20,7 +21,7 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// The flow is an object so that there is one loop in the code, and not one for each kind of flow: a
 /// message, or a batch of them, is a call or two.
-pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
+pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>, share: Option<&Share>) -> bool {
     let ledger = shared.host.ledger.clone();
     if let Some(ledger) = ledger.as_ref().filter(|ledger| ledger.refuses()) {
         ledger.make_room();
@@ -36,6 +37,9 @@ pub(super) async fn carry(shared: Rc<Shared>, flow: Box<dyn Flow>) -> bool {
         info!("zmq: {}: too many peers", flow.peer());
         return false;
     };
+    if let Some(share) = share {
+        share.begin(&shared, id);
+    }
     let timers = shared.host.timers.clone();
     let holder = account.as_ref().map(Account::holder);
     let peer = flow.peer();

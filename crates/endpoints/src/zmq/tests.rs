@@ -128,6 +128,36 @@ fn messages_go_to_the_places_that_the_registry_knows() {
 }
 
 #[test]
+fn places_of_a_service_get_messages_by_their_weights() {
+    use crate::places::tests::{Changing, services};
+    let world = World::new();
+    let [a, b] = ["a:1", "b:1"].map(|at| world.socket(SocketType::Pull, world.bind(at)));
+    let watch = flow::sync::Watch::new(Ok(services("shop a zmtp a:1 weight=3\nshop b zmtp b:1")));
+    let registry = Rc::new(Changing(watch.clone()));
+    let ways = flow::registry::Ways::new(Default::default(), &world.host.timers);
+    let connector =
+        flow::registry::ResolvingConnector::new(world.network.clone(), registry.clone(), ways);
+    let (query, backoff) = ("shop".parse().unwrap(), Backoff::default());
+    let push = world.socket(SocketType::Push, Follow { connector, registry, query, backoff });
+    let timers = world.host.timers.clone();
+    world.run(async move {
+        // The weight changes while the connection stays.
+        for shares in [[6, 2], [4, 4]] {
+            timers.sleep(SECOND).await;
+            for _ in 0..8 {
+                push.send("one").await.unwrap();
+            }
+            for (pull, share) in [&a, &b].into_iter().zip(shares) {
+                for _ in 0..share {
+                    pull.recv().await.unwrap();
+                }
+            }
+            watch.set(Ok(services("shop a zmtp a:1\nshop b zmtp b:1")));
+        }
+    });
+}
+
+#[test]
 fn a_slow_receiver_holds_the_sender_back_and_nothing_is_lost() {
     let world = World::new();
     let mut options = Options::new(SocketType::Push);

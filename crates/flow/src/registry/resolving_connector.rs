@@ -3,6 +3,7 @@
 use super::{Registry, Ways};
 use crate::{ConnectError, Connector, Target};
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 
 /// A connector that also knows services by name: it looks [`Target::Service`] up and opens a flow to
 /// where the service is, and hands all other targets on. What is below may be a
@@ -37,6 +38,7 @@ impl<C: Connector> Connector for ResolvingConnector<C> {
         let found = self.registry.look_up(query).await.map_err(|_| ConnectError::NotFound)?;
         let mut failure =
             if found.is_empty() { ConnectError::NotFound } else { ConnectError::Unreachable };
+        let mut failures = Vec::new();
         for (service, target) in self.ways.order(&found) {
             let attempt = self.ways.attempt(service, target);
             let connecting = self.connector.connect(target);
@@ -48,10 +50,12 @@ impl<C: Connector> Connector for ResolvingConnector<C> {
                 }
                 Err(error) => {
                     attempt.ended(Some(error));
+                    failures.push((target, error));
                     failure = error;
                 }
             }
         }
+        self.ways.all_failed(query, &failures);
         Err(failure)
     }
 }
@@ -65,7 +69,6 @@ mod tests {
     use crate::time::Timers;
     use crate::{Dispatcher, Listener, Scheme};
     use alloc::boxed::Box;
-    use alloc::vec::Vec;
     use core::future::{Pending, pending};
     use core::pin::pin;
     use core::task::{Context, Poll, Waker};

@@ -1,21 +1,44 @@
 //! Service as text: its protocol, ways and options, as lines of a `names` file and values of xenstore have them.
 
 use super::{BadWay, Label, Service, WAYS_MAX, Way};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 const LABEL: &str = "1 to 63 letters, digits, `-`, `_` or `.`";
 const VERSION: &str = "version=";
 const WEIGHT: &str = "weight=";
+const PRIORITY: &str = "priority=";
 const DRAINS: &str = "drains";
 
 /// A word that is not what a service has there, and what is.
 pub(super) type BadWord<'a> = (&'a str, &'static str);
 
+/// The text does not describe a [`Service`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadDescription {
+    /// The word that is wrong; none if one is missing.
+    pub found: String,
+    /// What may stand there.
+    pub allowed: &'static str,
+}
+
+impl fmt::Display for BadDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "found `{}`; allowed: {}", self.found, self.allowed)
+    }
+}
+
+impl core::error::Error for BadDescription {}
+
 impl Service {
     /// What [`description`](Self::description) has written of it.
-    pub fn described(name: Label, host: Label, description: &str) -> Option<Self> {
-        Self::of_words(name, host, description.split(' ')).ok()
+    ///
+    /// # Errors
+    /// It is none; which word is wrong, and what may stand there.
+    pub fn described(name: Label, host: Label, description: &str) -> Result<Self, BadDescription> {
+        let read = Self::of_words(name, host, description.split(' '));
+        read.map_err(|(word, allowed)| BadDescription { found: word.to_string(), allowed })
     }
 
     /// All but its name and host: its protocol, its ways, the best one first, and its options as far as they are not
@@ -45,6 +68,10 @@ impl Service {
         } else if let Some(weight) = word.strip_prefix(WEIGHT) {
             let weight = weight.parse().ok().filter(|&weight| weight > 0);
             self.weight = weight.ok_or((word, "weight=1 to weight=65535"))?;
+        } else if let Some(priority) = word.strip_prefix(PRIORITY) {
+            let is_number = priority.bytes().all(|byte| byte.is_ascii_digit());
+            let priority = priority.parse().ok().filter(|_| is_number);
+            self.priority = priority.ok_or((word, "priority=0 to priority=65535"))?;
         } else if word == DRAINS {
             self.is_draining = true;
         } else if self.ways.len() < WAYS_MAX {
@@ -64,7 +91,8 @@ struct Description<'a>(&'a Service);
 
 impl fmt::Display for Description<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Service { name: _, host: _, protocol, ways, version, weight, is_draining } = self.0;
+        let Service { name: _, host: _, protocol, ways, version, weight, is_draining, priority } =
+            self.0;
         protocol.fmt(f)?;
         for way in ways {
             write!(f, " {way}")?;
@@ -75,6 +103,9 @@ impl fmt::Display for Description<'_> {
         if *weight != Service::WEIGHT {
             write!(f, " {WEIGHT}{weight}")?;
         }
+        if *priority != 0 {
+            write!(f, " {PRIORITY}{priority}")?;
+        }
         if *is_draining { write!(f, " {DRAINS}") } else { Ok(()) }
     }
 }
@@ -82,10 +113,9 @@ impl fmt::Display for Description<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::{String, ToString};
 
     fn read(description: &str) -> Option<Service> {
-        Service::described("web".parse().unwrap(), "alpha".parse().unwrap(), description)
+        Service::described("web".parse().unwrap(), "alpha".parse().unwrap(), description).ok()
     }
 
     #[test]
@@ -94,6 +124,7 @@ mod tests {
             "http 10.0.0.2:80",
             "zmtp shm:/run/x.shm unix:/run/x.sock 10.0.0.2:5555 version=1.2 weight=3 drains",
             "zmtp 00112233445566778899aabbccddeeff!shm:/run/x.shm beta.example:5555 weight=65535",
+            "http a:80 weight=2 priority=65535 drains",
         ] {
             assert_eq!(read(text).unwrap().description().to_string(), text);
         }
@@ -107,6 +138,9 @@ mod tests {
     #[test]
     fn what_is_no_service_is_refused() {
         for text in ["", "http", "http drains", "http weight=0 a:1", "http weight=65536 a:1"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        for text in ["http a:1 priority=", "http a:1 priority=65536", "http a:1 priority=+1"] {
             assert_eq!(read(text), None, "{text}");
         }
         for text in ["http version= a:1", "http a:1  b:1", "http service://web", "h/ a:1"] {

@@ -1,9 +1,11 @@
 //! Ways that are used: in which order those to a service are tried, which have failed lately, and which is in use.
 
-use super::{HostId, Label, Service};
+use super::{HostId, Label, Query, Service};
 use crate::time::Timers;
 use crate::{ConnectError, Scheme, Target};
+use alloc::format;
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::time::Duration;
@@ -35,6 +37,8 @@ struct Inner {
     timers: Timers,
     /// The one that was tried last at the end.
     known: RefCell<Vec<Known>>,
+    /// What the log was told last of a service that is not reached.
+    said: RefCell<String>,
 }
 
 struct Known {
@@ -89,7 +93,27 @@ impl Default for WayPolicy {
 impl Ways {
     /// None has been tried.
     pub fn new(policy: WayPolicy, timers: &Timers) -> Self {
-        Self(Rc::new(Inner { policy, timers: timers.clone(), known: RefCell::default() }))
+        Self(Rc::new(Inner {
+            policy,
+            timers: timers.clone(),
+            known: RefCell::default(),
+            said: RefCell::default(),
+        }))
+    }
+
+    /// No way led to the services that are meant: the log says by which it was tried and why each failed, once.
+    pub(super) fn all_failed(&self, query: &Query, failures: &[(&Target, ConnectError)]) {
+        let mut text = format!("{query}: not reached");
+        for (target, failure) in failures {
+            text += &format!("; by {target}: {failure}");
+        }
+        if failures.is_empty() {
+            text += ": nobody offers it in a way that is for this machine";
+        }
+        if *self.0.said.borrow() != text {
+            log::info!("{text}");
+            self.0.said.replace(text);
+        }
     }
 
     /// Shows those that were tried and are remembered.
@@ -98,7 +122,7 @@ impl Ways {
     }
 
     /// The ways to these services in the order in which they are to be tried: as they are listed, but those last that failed
-    /// lately, and after all others those of services that drain.
+    /// lately, and of a lower priority number first, and after all others those of services that drain.
     pub(super) fn order<'a>(&self, services: &'a [Service]) -> Vec<(&'a Service, &'a Target)> {
         let policy = &self.0.policy;
         let listed =
@@ -109,7 +133,7 @@ impl Ways {
         let mut ordered: Vec<_> = usable.map(|(service, way)| (service, &way.target)).collect();
         // The sort is stable.
         ordered.sort_by_key(|(service, target)| {
-            (service.is_draining, self.has_failed_lately(service, target))
+            (service.is_draining, self.has_failed_lately(service, target), service.priority)
         });
         ordered
     }

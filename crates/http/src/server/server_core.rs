@@ -91,6 +91,11 @@ impl ServerCore for Connection {
     }
 
     #[inline]
+    fn cut_response(&mut self, now: Duration) {
+        self.cut_response(now);
+    }
+
+    #[inline]
     fn drain(&mut self, now: Duration) {
         self.drain(now);
     }

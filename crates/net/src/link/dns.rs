@@ -14,7 +14,7 @@ pub(crate) struct DnsResolver {
     socket: SocketHandle,
     /// From the configuration; leased ones come after them.
     configured: Vec<IpAddress>,
-    servers: usize,
+    servers: Vec<IpAddress>,
     pending: Vec<Pending>,
 }
 
@@ -34,7 +34,12 @@ impl DnsResolver {
     pub(crate) fn new(servers: &[IpAddr], sockets: &mut SocketSet<'static>) -> Self {
         let configured: Vec<_> = servers.iter().copied().map(IpAddress::from).collect();
         let socket = sockets.add(Socket::new(&configured, Vec::new()));
-        Self { socket, servers: configured.len(), configured, pending: Vec::new() }
+        Self { socket, servers: configured.clone(), configured, pending: Vec::new() }
+    }
+
+    /// Who is asked.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = IpAddr> {
+        self.servers.iter().map(|server| (*server).into())
     }
 
     /// A question is open.
@@ -46,8 +51,8 @@ impl DnsResolver {
     pub(crate) fn use_servers(&mut self, leased: &[IpAddr], sockets: &mut SocketSet<'static>) {
         let mut servers = self.configured.clone();
         servers.extend(leased.iter().copied().map(IpAddress::from));
-        self.servers = servers.len();
         sockets.get_mut::<Socket>(self.socket).update_servers(&servers);
+        self.servers = servers;
     }
 
     /// Begins a lookup, for IPv6 addresses only where they can be reached.
@@ -58,7 +63,7 @@ impl DnsResolver {
         context: &mut Context,
         sockets: &mut SocketSet<'static>,
     ) {
-        if self.servers == 0 {
+        if self.servers.is_empty() {
             return lookup.complete(Err(ConnectError::Unreachable));
         }
         if self.pending.len() >= LOOKUPS_MAX {

@@ -34,6 +34,9 @@ pub(super) struct Peer {
     /// It is known to have room; where messages go round, it stands in the ring of those to send
     /// to.
     pub(super) in_writable: bool,
+    /// How many messages it gets when it is its turn, where messages go round, and how many of them it still gets.
+    pub(super) weight: u16,
+    pub(super) turns_left: u16,
     /// Nothing is received from it, by [`Socket::hold_back`](super::Socket::hold_back).
     pub(super) held_back: bool,
     /// It was said that something it asked for is refused.
@@ -111,6 +114,8 @@ impl Peer {
             announced_bytes: 0,
             in_readable: false,
             in_writable: false,
+            weight: 1,
+            turns_left: 1,
             held_back: false,
             refusal_said: false,
             route: None,

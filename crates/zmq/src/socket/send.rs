@@ -106,6 +106,18 @@ impl Socket {
         }
     }
 
+    /// PUSH, DEALER and REQ: how many messages a peer gets one after the other before it is the next one's turn, from 1 to
+    /// [`WEIGHT_MAX`](Self::WEIGHT_MAX). One without room gets none.
+    pub fn set_weight(&mut self, id: PeerId, weight: u16) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.weight = weight.clamp(1, Self::WEIGHT_MAX);
+            peer.turns_left = peer.turns_left.min(peer.weight);
+        }
+    }
+
+    /// The largest weight: with more, others would wait for long.
+    pub const WEIGHT_MAX: u16 = 100;
+
     /// What a lost peer left goes to others, before all else.
     pub(super) fn keep_unsent(&mut self, messages: Vec<Message>) {
         for message in messages {
@@ -138,7 +150,7 @@ impl Socket {
         self.send_to_next(message, left)
     }
 
-    /// Round robin: the first of the ring gets the message and goes to its end.
+    /// Round robin: the first of the ring gets as many messages as is its weight and goes to its end.
     fn send_to_next(&mut self, message: Message, left: u64) -> Result<PeerId, Refused> {
         while let Some(id) = self.writable.pop_front() {
             let Some(peer) = self.peers.get_mut(id) else {
@@ -150,9 +162,14 @@ impl Socket {
             }
             // It is ready and no part is under way, so it cannot refuse.
             let _ = peer.connection.send_start(message, left);
+            peer.turns_left -= 1;
+            let goes_on = peer.turns_left > 0;
+            if !goes_on {
+                peer.turns_left = peer.weight;
+            }
             if peer.has_room(&self.options) {
-                self.writable.push_back(id);
                 peer.in_writable = true;
+                if goes_on { self.writable.push_front(id) } else { self.writable.push_back(id) }
             }
             self.touched(id);
             return Ok(id);

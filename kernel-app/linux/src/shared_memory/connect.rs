@@ -27,7 +27,7 @@ impl Connector for SharedMemoryConnector {
     /// Waits for the memory, which the other process makes when it accepts.
     ///
     /// # Errors
-    /// `NotFound` where there is no socket, `Refused` where nobody is at it, `NotAllowed` where its permissions say so,
+    /// `NoSuchPath` where there is no socket, `Refused` where nobody is at it, `NotAllowed` where its permissions say so,
     /// `Exhausted` where either process has no place left, `TimedOut` if it does not accept within the limit of
     /// `connect_timeout`, `Unreachable` if it is none of ours.
     async fn connect(&self, target: &Target) -> Result<SharedMemoryFlow, ConnectError> {
@@ -95,7 +95,7 @@ impl SharedMemoryConnector {
 fn meaning(error: &io::Error) -> ConnectError {
     match error.kind() {
         // A path that is no socket's, or a socket that nobody is at.
-        io::ErrorKind::NotFound => ConnectError::NotFound,
+        io::ErrorKind::NotFound => ConnectError::NoSuchPath,
         io::ErrorKind::ConnectionRefused => ConnectError::Refused,
         io::ErrorKind::PermissionDenied => ConnectError::NotAllowed,
         // A full backlog (connect(2)), or an end instead of memory: there is no place at the other process.

@@ -248,7 +248,7 @@ fn what_passes_for_a_server_and_is_none_is_refused() {
 fn nobody_is_reached_where_nobody_listens() {
     let side = Side::new(9);
     let path = path("nobody");
-    assert_eq!(connect(&[&side], &path).err(), Some(ConnectError::NotFound));
+    assert_eq!(connect(&[&side], &path).err(), Some(ConnectError::NoSuchPath));
     drop(UnixListener::bind(&path).unwrap());
     assert_eq!(connect(&[&side], &path).err(), Some(ConnectError::Refused));
     let target = "10.0.0.1:80".parse().unwrap();

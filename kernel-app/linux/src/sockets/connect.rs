@@ -98,7 +98,7 @@ fn meaning(error: &io::Error) -> ConnectError {
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => ConnectError::Exhausted,
         // Of the Unix domain: no room among those who wait to be accepted, no file, no permission for it.
         io::ErrorKind::WouldBlock => ConnectError::Exhausted,
-        io::ErrorKind::NotFound => ConnectError::NotFound,
+        io::ErrorKind::NotFound => ConnectError::NoSuchPath,
         io::ErrorKind::PermissionDenied => ConnectError::NotAllowed,
         _ => ConnectError::Unreachable,
     }

@@ -45,6 +45,11 @@ impl Diagnostics {
 }
 
 impl SocketInfo {
+    /// How long ago a connection sent data last, new or again; none if the kernel does not say.
+    pub(super) fn data_sent_ago(&self) -> Option<Duration> {
+        read_u32(&self.tcp.0, LAST_DATA_SENT).map(|millis| Duration::from_millis(millis.into()))
+    }
+
     /// As our own stack describes its connections. What the kernel does not say is zero.
     pub(super) fn connection(
         &self,
@@ -144,6 +149,7 @@ const SND_MSS: usize = 16;
 const UNACKED: usize = 24;
 const SACKED: usize = 28;
 const LOST: usize = 32;
+const LAST_DATA_SENT: usize = 44;
 const LAST_DATA_RECV: usize = 52;
 const LAST_ACK_RECV: usize = 56;
 const RTT: usize = 68;

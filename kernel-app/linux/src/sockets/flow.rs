@@ -1,5 +1,6 @@
 //! Flow: one connection of the kernel's, of TCP or of the Unix domain.
 
+use super::diagnostics::Diagnostics;
 use super::stream::{Ends, Stream};
 use super::{
     Edge, NOT_SENT_BYTES_BOUND, NOT_SENT_STEP_BYTES, Place, Reactor, Ready, Registration, Seen,
@@ -56,6 +57,12 @@ impl KernelFlow {
     #[cfg(test)]
     pub(super) fn stream(&self) -> &Stream {
         &self.outgoing.stream
+    }
+
+    /// How long ago TCP sent data last. It costs some calls, and is asked only when a deadline has come.
+    fn data_sent_ago(&self) -> Option<Duration> {
+        let (Address::Ip(local), Address::Ip(peer)) = (self.local, self.peer) else { return None };
+        Diagnostics::new().ok()?.ask(local, Some(peer)).ok()?.data_sent_ago()
     }
 
     fn ready(&self) -> &Ready {
@@ -155,13 +162,18 @@ impl Flow for KernelFlow {
         }
     }
 
-    /// What the kernel has sent since, into a window that the peer's TCP opened. How much it held when it took no more is
-    /// not known exactly, so that a peer which pauses may have its time twice.
+    /// What the kernel has sent since, into a window that the peer's TCP opened, and when. Of a Unix-domain socket it is not
+    /// known when, and how much it held when it took no more is not known exactly: a peer there which pauses may have its time
+    /// twice.
     fn newly_taken(&mut self, now: Duration) -> Option<Taken> {
         let before = self.outgoing.not_sent.get()?;
         let left = self.outgoing.ask_not_sent(before).unwrap_or(before);
         self.outgoing.not_sent.set(Some(left));
-        Some(Taken { bytes: before - left, at: now }).filter(|taken| taken.bytes > 0)
+        let bytes = before - left;
+        (bytes > 0).then(|| {
+            let sent_ago = self.data_sent_ago().unwrap_or_default();
+            Taken { bytes, at: now.saturating_sub(sent_ago) }
+        })
     }
 
     /// The kernel does not say when the peer acknowledged; what it took over counts as drained.
@@ -462,6 +474,24 @@ mod tests {
         peer.read_exact(&mut vec![0; held - some.len()]).unwrap();
         reactor.wait(Some(Duration::from_secs(10))).unwrap();
         assert!(matches!(flow.poll_write(&mut cx, b"x"), Poll::Ready(Ok(1))));
+    }
+
+    /// What filled the peer's window at first is not what it took when its time was over.
+    #[test]
+    fn what_tcp_took_is_told_with_the_time_at_which_it_was_sent() {
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
+        let (mut flow, _peer) = connected(&reactor);
+        let mut cx = Context::from_waker(Waker::noop());
+        let silence = Duration::from_millis(300);
+        // The kernel goes on sending for a while what it has taken.
+        while flow.data_sent_ago().is_none_or(|ago| ago < silence) {
+            while flow.poll_write(&mut cx, &[0; TRANSFER_BYTES]).is_ready() {}
+            reactor.wait(Some(Duration::from_millis(50))).unwrap();
+        }
+        let now = Duration::from_secs(1000);
+        let taken = flow.newly_taken(now).unwrap();
+        assert!(taken.bytes > 0 && taken.at <= now - silence, "{taken:?}");
+        assert_eq!(flow.newly_taken(now), None);
     }
 
     /// Both ends of a connection, ours as a flow.

@@ -1,12 +1,13 @@
 //! Balanced client: requests to a service that has several places.
 
-use super::{Client, ClientError, Request, Response};
+use super::{Client, ClientError, Produce, Request, Response, Unanswered};
 use crate::places::{Lease, PlaceId, Places};
 use ::http::Error;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::pin::pin;
 use core::time::Duration;
 use embassy_futures::select::{Either, select};
@@ -41,6 +42,8 @@ struct Tries<'a> {
     request: &'a Request,
     key: Option<u64>,
     produce: Option<&'a ProduceAgain>,
+    /// The place of each try.
+    tried: &'a RefCell<Vec<PlaceId>>,
 }
 
 /// Makes the future that writes a request's body, for each try anew. Nothing of the body may be used up by a try that did not
@@ -84,10 +87,12 @@ impl<C: Connector> BalancedClient<C> {
         C: 'static,
     {
         let (client, path) = (self.client.clone(), String::from(path));
-        self.places.probe_with(timeout, move |target| {
+        self.places.probe_with(timeout, move |location| {
             let (client, path) = (client.clone(), path.clone());
             async move {
-                let Ok(mut answer) = client.get(&target, &path).await else { return false };
+                let asked = Request::new(Method::Get, &location.target.authority(), &path);
+                let Ok(request) = asked else { return false };
+                let Ok(mut answer) = client.send_to(&location, request).await else { return false };
                 let is_well = (200..400).contains(&answer.status().code());
                 // Read to its end, so that the connection can be used again.
                 is_well && answer.collect(PROBE_BYTES_MAX).await.is_ok()
@@ -121,8 +126,8 @@ impl<C: Connector> BalancedClient<C> {
         key: Option<u64>,
     ) -> impl Future<Output = Result<Response<C::Flow>, ClientError>> {
         waiting(async move {
-            let tries = Tries { request: &request, key, produce: None };
-            self.send_tries(tries).await
+            let tried = RefCell::default();
+            self.send_tries(Tries { request: &request, key, produce: None, tried: &tried }).await
         })
     }
 
@@ -141,21 +146,25 @@ impl<C: Connector> BalancedClient<C> {
         waiting(async move {
             let produce = move |writer| -> Producing { Box::pin(produce(writer)) };
             let produce: ProduceAgain = Rc::new(produce);
-            self.send_tries(Tries { request: &request, key, produce: Some(&produce) }).await
+            let (produce, tried) = (Some(&produce), RefCell::default());
+            self.send_tries(Tries { request: &request, key, produce, tried: &tried }).await
         })
     }
 
     async fn send_tries(&self, tries: Tries<'_>) -> Result<Response<C::Flow>, ClientError> {
         let lease = self.first_lease(tries.key).await?;
-        let mut tried = Vec::from([lease.id()]);
-        let mut last = self.try_hedged(tries, lease, &mut tried).await;
+        let mut last = self.try_hedged(tries, lease).await;
         while tries.may_go_on(last.verdict)
-            && let Some(lease) = self.places.lease_again(tries.key, &tried)
+            && let Some(lease) = self.lease_again(tries)
         {
-            tried.push(lease.id());
             last = self.try_at(tries, lease).await;
         }
         last.outcome
+    }
+
+    /// A place at which the request was not yet, if it may be tried again.
+    fn lease_again(&self, tries: Tries<'_>) -> Option<Lease> {
+        self.places.lease_again(tries.key, &tries.tried.borrow())
     }
 
     /// A place, as soon as it is known which there are.
@@ -170,12 +179,7 @@ impl<C: Connector> BalancedClient<C> {
 
     /// Tries a place and, if that is slow and it can do no harm, a second one beside it: the first good answer counts, and the
     /// other is given up.
-    async fn try_hedged(
-        &self,
-        tries: Tries<'_>,
-        lease: Lease,
-        tried: &mut Vec<PlaceId>,
-    ) -> Tried<C::Flow> {
+    async fn try_hedged(&self, tries: Tries<'_>, lease: Lease) -> Tried<C::Flow> {
         let after = self.places.hedge_after().filter(|_| tries.may_be_hedged());
         let Some(after) = after else { return self.try_at(tries, lease).await };
         let timers = &self.client.timers;
@@ -183,10 +187,7 @@ impl<C: Connector> BalancedClient<C> {
         if let Ok(outcome) = timers.before(timers.now() + after, first.as_mut()).await {
             return outcome;
         }
-        let Some(lease) = self.places.lease_again(tries.key, tried) else {
-            return first.await;
-        };
-        tried.push(lease.id());
+        let Some(lease) = self.lease_again(tries) else { return first.await };
         let mut second = pin!(self.try_at(tries, lease));
         match select(first.as_mut(), second.as_mut()).await {
             Either::First(outcome) if outcome.verdict != Verdict::Well => second.await,
@@ -196,13 +197,8 @@ impl<C: Connector> BalancedClient<C> {
     }
 
     async fn try_at(&self, tries: Tries<'_>, mut lease: Lease) -> Tried<C::Flow> {
-        let (target, request) = (lease.target(), tries.request.clone());
-        let mut outcome = match tries.produce.cloned() {
-            None => self.client.send(target, request).await,
-            Some(produce) => {
-                self.client.send_stream(target, request, move |writer| produce(writer)).await
-            }
-        };
+        tries.tried.borrow_mut().push(lease.id());
+        let mut outcome = self.send_to(tries, &lease).await;
         let verdict = verdict(&outcome);
         match (&mut outcome, verdict) {
             (Ok(response), Verdict::Well) => {
@@ -222,6 +218,27 @@ impl<C: Connector> BalancedClient<C> {
             }
         }
         Tried { outcome, verdict }
+    }
+
+    /// Sends the request to a place. An idle connection that broke before the answer is a try like any other, since the place
+    /// may have done what it was asked for, but not yet its failure: what may be repeated is, over a new connection.
+    async fn send_to(
+        &self,
+        tries: Tries<'_>,
+        lease: &Lease,
+    ) -> Result<Response<C::Flow>, ClientError> {
+        let (location, request) = (lease.location(), tries.request.clone());
+        let produce = tries.produce.cloned();
+        let produce = produce.map(|produce| -> Produce { Box::new(move |writer| produce(writer)) });
+        let sent = self.client.send_once(location, request, produce).await;
+        let Err(Unanswered { is_stale: true, .. }) = &sent else {
+            return sent.map_err(Unanswered::into);
+        };
+        if !tries.request.is_repeatable() || !self.places.may_repeat(&tries.tried.borrow()) {
+            return sent.map_err(Unanswered::into);
+        }
+        tries.tried.borrow_mut().push(lease.id());
+        self.client.send_anew(location, tries.request.clone()).await
     }
 }
 

@@ -1,14 +1,15 @@
 //! Connection pool: idle connections, kept for later requests (RFC 9112 section 9.3).
 
+use crate::places::Location;
 use ::http::client::Connection;
 use alloc::collections::VecDeque;
 use alloc::rc::{Rc, Weak};
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
+use flow::Flow;
 use flow::task::Spawner;
 use flow::time::Timers;
-use flow::{Flow, Target};
 
 /// Idle connections of one client. Clones share them.
 pub(super) struct Pool<F>(Rc<Shared<F>>);
@@ -38,7 +39,7 @@ struct Shared<F> {
 
 struct Idle<F> {
     /// The oldest first; so deadlines are in order too.
-    connections: VecDeque<(Target, Opened<F>)>,
+    connections: VecDeque<(Location, Opened<F>)>,
     /// A task waits for the first deadline.
     swept: bool,
 }
@@ -55,12 +56,14 @@ impl<F: Flow + 'static> Pool<F> {
         Self(Rc::new(Shared { idle, limits, spawner: spawner.clone(), timers: timers.clone() }))
     }
 
-    /// The youngest idle connection to `target` on which the server neither ended nor said anything.
-    pub(super) fn take(&self, target: &Target) -> Option<Opened<F>> {
+    /// The youngest idle connection to there on which the server neither ended nor said anything.
+    pub(super) fn take(&self, to: &Location) -> Option<Opened<F>> {
         let now = self.0.timers.now();
+        let has_moved = |own: &Location| own.target == to.target && own.moves < to.moves;
+        self.0.idle.borrow_mut().connections.retain(|(own, _)| !has_moved(own));
         loop {
             let mut idle = self.0.idle.borrow_mut();
-            let place = idle.connections.iter().rposition(|(own, _)| own == target)?;
+            let place = idle.connections.iter().rposition(|(own, _)| own == to)?;
             let (_, mut opened) = idle.connections.remove(place)?;
             drop(idle);
             let is_in_time = opened.core.next_deadline().is_none_or(|deadline| deadline > now);
@@ -71,16 +74,16 @@ impl<F: Flow + 'static> Pool<F> {
     }
 
     /// Keeps a connection that can be used again.
-    pub(super) fn put(&self, target: &Target, mut opened: Opened<F>) {
+    pub(super) fn put(&self, to: &Location, mut opened: Opened<F>) {
         if self.is_old(&opened) {
             return opened.flow.finish();
         }
         let PoolLimits { idle_max, idle_per_target_max, age_max: _ } = self.0.limits;
         let mut idle = self.0.idle.borrow_mut();
-        idle.connections.push_back((target.clone(), opened));
-        let is_own = |connection: &&(Target, Opened<F>)| connection.0 == *target;
+        idle.connections.push_back((to.clone(), opened));
+        let is_own = |connection: &&(Location, Opened<F>)| connection.0 == *to;
         if idle.connections.iter().filter(is_own).count() > idle_per_target_max {
-            let oldest = idle.connections.iter().position(|(own, _)| own == target);
+            let oldest = idle.connections.iter().position(|(own, _)| own == to);
             oldest.and_then(|place| idle.connections.remove(place));
         }
         if idle.connections.len() > idle_max {

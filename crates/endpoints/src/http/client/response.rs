@@ -3,14 +3,14 @@
 use super::ClientError;
 use super::driver::{Driver, Piece};
 use super::pool::{Opened, Pool};
-use crate::places::Lease;
+use crate::places::{Lease, Location};
 use ::http::{ConnectionState, client};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 use core::time::Duration;
+use flow::Flow;
 use flow::task::waiting;
-use flow::{Flow, Target};
 use web::{ContentLength, Trailers};
 
 /// A response whose body arrives as it is asked for. Dereferences to the head.
@@ -21,7 +21,7 @@ pub struct Response<F: Flow + 'static> {
     trailers: Option<Trailers>,
     /// When the connection was opened.
     since: Duration,
-    target: Target,
+    location: Location,
     pool: Pool<F>,
     /// Of a service with several places: the one that answers, which is busy until it has.
     lease: Option<Lease>,
@@ -32,13 +32,13 @@ impl<F: Flow + 'static> Response<F> {
         head: client::Response,
         driver: Driver<F>,
         since: Duration,
-        target: Target,
+        location: Location,
         pool: Pool<F>,
     ) -> Self {
         let switched = driver.state() == ConnectionState::Upgraded;
         let ended = head.content_length() == ContentLength::Empty && !switched;
         let mut response =
-            Self { head, driver: Some(driver), trailers: None, since, target, pool, lease: None };
+            Self { head, driver: Some(driver), trailers: None, since, location, pool, lease: None };
         if ended {
             response.release();
         }
@@ -122,7 +122,7 @@ impl<F: Flow + 'static> Response<F> {
         let Some(driver) = self.driver.take() else { return };
         match driver.into_parts() {
             (Some(flow), Some(core)) => {
-                self.pool.put(&self.target, Opened { flow, core, since: self.since });
+                self.pool.put(&self.location, Opened { flow, core, since: self.since });
             }
             (Some(mut flow), None) => flow.finish(),
             (None, _) => {}
@@ -140,6 +140,6 @@ impl<F: Flow + 'static> Deref for Response<F> {
 
 impl<F: Flow + 'static> fmt::Debug for Response<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Response({} from {})", self.head.status().code(), self.target)
+        write!(f, "Response({} from {})", self.head.status().code(), self.location.target)
     }
 }

@@ -3,11 +3,15 @@
 use super::Reason;
 use super::client::{self, ClientError};
 use ::http::Error;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::pin::pin;
+use core::task::Poll;
 use flow::ConnectError;
+use flow::task::wait_fn;
 use web::{
     Body, Content, ContentLength, ContentWriter, Fields, Method, Reply, Request, Response, Status,
 };
@@ -27,6 +31,9 @@ const OF_THE_CONNECTION: [&str; 7] = [
 /// Who has passed a request on (RFC 8586 section 2).
 const CDN_LOOP: &str = "cdn-loop";
 
+/// How much further a request may go.
+const MAX_FORWARDS: &str = "Max-Forwards";
+
 /// Servers that a request may have passed; with more it is going round in circles, whoever takes marks off.
 const HOPS_MAX: usize = 8;
 
@@ -44,6 +51,20 @@ pub(super) fn is_loop(request: &Request, name: &str) -> bool {
     hops().count() >= HOPS_MAX || hops().any(id)
 }
 
+/// Whether it says that it goes no further than here (RFC 9110 section 7.6.2).
+pub(super) fn is_at_its_end(request: &Request) -> bool {
+    hops_left(request) == Some(0)
+}
+
+/// How much further it may go, if it says so: of other methods the field may be ignored (RFC 9110 section 7.6.2).
+fn hops_left(request: &Request) -> Option<u32> {
+    let is_counted = matches!(request.method(), Method::Options | Method::Trace);
+    let digits = request.header(MAX_FORWARDS).filter(|_| is_counted)?;
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    // Of more than fit, fewer may be passed on.
+    is_number.then(|| text(digits)?.parse().ok().or(Some(u32::MAX)))?
+}
+
 /// The request as the other server gets it, still without its body: those of its fields for the other end that `is_kept` says,
 /// and that the server `name` passed it on. None if it cannot be passed on.
 pub(super) fn outgoing(
@@ -54,10 +75,16 @@ pub(super) fn outgoing(
     is_kept: impl Fn(&str) -> bool,
 ) -> Option<client::Request> {
     let outgoing = client::Request::new(request.method(), authority, path).ok()?;
+    let hops = hops_left(request);
     let outgoing = end_to_end(request.headers())
         .filter(|(name, _)| is_kept(name))
+        .filter(|(name, _)| hops.is_none() || !name.eq_ignore_ascii_case(MAX_FORWARDS))
         .fold(outgoing, |outgoing, (name, value)| outgoing.with_header(name, value))
         .with_header("CDN-Loop", name);
+    let outgoing = match hops {
+        Some(left) => outgoing.with_header(MAX_FORWARDS, format!("{}", left.saturating_sub(1))),
+        None => outgoing,
+    };
     let switches = request
         .upgrade()
         .is_some_and(|protocol| protocol.eq_ignore_ascii_case(WEBSOCKET.as_bytes()));
@@ -104,8 +131,9 @@ pub(super) async fn upload(body: Rc<RefCell<Option<Body>>>, mut writer: ContentW
 /// The other server's response as the client gets it.
 ///
 /// # Errors
-/// It switches to another protocol than that which it was asked for (RFC 9110 section 15.2.2).
-pub(super) fn incoming<F: flow::Flow + 'static>(
+/// It switches to another protocol than that which it was asked for (RFC 9110 section 15.2.2), or what came of its content
+/// together with the head is wrong: the client can still be told so.
+pub(super) async fn incoming<F: flow::Flow + 'static>(
     method: Method,
     mut answer: client::Response<F>,
 ) -> Result<Reply, Reason> {
@@ -134,10 +162,15 @@ pub(super) fn incoming<F: flow::Flow + 'static>(
     if answer.content_length() == ContentLength::Empty {
         return Ok(response.into());
     }
+    let mut first = arrived(&mut answer).await.transpose().map_err(Reason::Failed)?;
     let response = response.carrying(streamed(answer.content_length()));
     Ok(Reply::stream(response, async move |mut writer| {
         loop {
-            match answer.next().await {
+            let next = match first.take() {
+                Some(first) => Ok(first),
+                None => answer.next().await,
+            };
+            match next {
                 Ok(Some(piece)) => writer.write(piece).await,
                 Ok(None) => return,
                 Err(error) => {
@@ -147,6 +180,18 @@ pub(super) fn incoming<F: flow::Flow + 'static>(
             }
         }
     }))
+}
+
+/// The next of an answer's content, if it is here already.
+async fn arrived<F: flow::Flow + 'static>(
+    answer: &mut client::Response<F>,
+) -> Option<Result<Option<Vec<u8>>, ClientError>> {
+    let mut next = pin!(answer.next());
+    wait_fn(|cx| match next.as_mut().poll(cx) {
+        Poll::Ready(next) => Poll::Ready(Some(next)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 pub(super) fn streamed(length: ContentLength) -> Content {

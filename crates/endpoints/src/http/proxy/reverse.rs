@@ -79,6 +79,9 @@ impl<C: Connector + 'static> ReverseProxy<C> {
         if message::is_loop(&request, &self.config.id) {
             return Err(Reason::Loop);
         }
+        if message::is_at_its_end(&request) {
+            return Err(Reason::AtItsEnd(request.method()));
+        }
         if has_dot_segments(request.path()) {
             return Err(Reason::DotSegments);
         }
@@ -94,7 +97,7 @@ impl<C: Connector + 'static> ReverseProxy<C> {
                 self.client.send_stream(outgoing.carrying(streamed(length)), key, upload).await
             }
         };
-        let mut reply = incoming(method, answer.map_err(Reason::Failed)?)?;
+        let mut reply = incoming(method, answer.map_err(Reason::Failed)?).await?;
         // RFC 9110 section 7.6.3: the answer came by HTTP/1.1, too.
         let via = alloc::format!("1.1 {}", self.config.name);
         reply.response = reply.response.with_header("Via", via);

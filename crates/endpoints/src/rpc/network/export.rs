@@ -373,7 +373,7 @@ impl<C: Connector> connector::Server for ExportedConnector<C> {
                 ConnectError::Refused => ConnectFailure::Refused,
                 ConnectError::TimedOut => ConnectFailure::TimedOut,
                 ConnectError::Unreachable => ConnectFailure::Unreachable,
-                ConnectError::NotFound => ConnectFailure::NotFound,
+                ConnectError::NotFound | ConnectError::NoSuchPath => ConnectFailure::NotFound,
                 ConnectError::Exhausted => ConnectFailure::Exhausted,
                 ConnectError::Unsupported => ConnectFailure::NotFound,
                 ConnectError::Untrusted => ConnectFailure::Refused,
