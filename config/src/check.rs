@@ -1,5 +1,7 @@
 //! Contradictions: what must hold between settings, whatever each allows alone.
 
+pub(crate) mod databases;
+
 use crate::schema::{Admin, ClientCertificates, Rpc, SyslogPlace, SyslogTransport, Tls, port_key};
 use crate::{Bundle, Config};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};

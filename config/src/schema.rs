@@ -3,6 +3,7 @@
 
 mod admin;
 mod balance;
+mod database;
 mod fastcgi;
 mod log;
 mod names;
@@ -16,6 +17,7 @@ mod vsock;
 
 pub use admin::{Admin, Token};
 pub use balance::{Balance, BalancePolicy};
+pub use database::{Database, PasswordMethod, SslMode, TargetSessionAttributes};
 pub use fastcgi::Fastcgi;
 pub use log::{Log, LogFormat, SyslogPlace, SyslogTransport};
 pub use names::{Names, WayKind};
@@ -79,6 +81,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// How requests are spread over the places of a service.
     pub balance: Balance,
+    /// Databases that handlers ask. Default none.
+    pub databases: Vec<Database>,
     /// What operators look at.
     pub admin: Admin,
     /// The serial log.
