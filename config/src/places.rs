@@ -10,10 +10,10 @@ use crate::{
 use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
 
 /// The line of a bundle's `appliance.toml`, counted from 1, that gives a key: for what only those find wrong who use the
-/// setting. None if the file does not give it.
-pub fn line_of(bundle: &Bundle<'_>, section: &str, name: &str) -> Option<usize> {
+/// setting. `number` is zero, or which of the sections it is of which there may be several. None if the file does not give it.
+pub fn line_of(bundle: &Bundle<'_>, section: &str, number: usize, name: &str) -> Option<usize> {
     let file = bundle.get(CONFIG_FILE)?;
-    toml::line_of(core::str::from_utf8(file.bytes).ok()?, section, name)
+    toml::line_of(core::str::from_utf8(file.bytes).ok()?, section, number, name)
 }
 
 /// Where the settings of one configuration come from.

@@ -446,8 +446,8 @@ pub struct Sessions {
     /// Requests of each session that are recorded, so that they can be replayed. Default 0: it costs up to 16 KiB each, and
     /// what visitors sent is kept. In a process only.
     pub recorded_max: usize,
-    /// Where what sessions saved is put when the appliance stops, and taken from when it starts, by HTTP. Default empty:
-    /// nowhere.
+    /// Where what sessions saved is put when the appliance stops, and taken from when it starts: an address of HTTP, or
+    /// `database:NAME`. Default empty: nowhere.
     pub carry_over: String,
     /// After so long without a request a session is told to end. Default 30 min, as is usual.
     pub idle_timeout: Duration,

@@ -57,9 +57,9 @@ pub(crate) fn change(
 }
 
 /// The line, counted from 1, at which a file gives a key; none if it does not, or is no TOML.
-pub(crate) fn line_of(text: &str, section: &str, name: &str) -> Option<usize> {
+pub(crate) fn line_of(text: &str, section: &str, number: usize, name: &str) -> Option<usize> {
     let (origin, source) = (Origin { file: "", text }, Source::new(text));
-    let (mut is_header, mut is_within) = (false, false);
+    let (mut is_header, mut is_within, mut seen) = (false, false, 0);
     let found = events(origin, source).ok()?.into_iter().find(|event| {
         let is = |expected: &str| {
             let mut name = Cow::Borrowed("");
@@ -71,7 +71,10 @@ pub(crate) fn line_of(text: &str, section: &str, name: &str) -> Option<usize> {
         match event.kind() {
             EventKind::StdTableOpen | EventKind::ArrayTableOpen => is_header = true,
             EventKind::StdTableClose | EventKind::ArrayTableClose => is_header = false,
-            EventKind::SimpleKey if is_header => is_within = is(section),
+            EventKind::SimpleKey if is_header => {
+                is_within = is(section) && seen == number;
+                seen += usize::from(is(section));
+            }
             EventKind::SimpleKey => return is_within && is(name),
             _ => {}
         }
@@ -384,9 +387,15 @@ mod tests {
             ("http", "a-b", None),
             ("rpc", "port", None),
         ] {
-            assert_eq!(line_of(text, section, name), line, "[{section}] {name}");
+            assert_eq!(line_of(text, section, 0, name), line, "[{section}] {name}");
         }
-        assert_eq!(line_of("[http\nport = 80\n", "http", "port"), None);
+        assert_eq!(line_of("[http\nport = 80\n", "http", 0, "port"), None);
+        let two = "[[database]]\nname = \"a\"\n[[database]]\nuser = \"b\"\nname = \"b\"\n";
+        for (number, name, line) in
+            [(0, "name", Some(2)), (1, "name", Some(5)), (0, "user", None), (2, "name", None)]
+        {
+            assert_eq!(line_of(two, "database", number, name), line, "{number} {name}");
+        }
     }
 
     #[test]

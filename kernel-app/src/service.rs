@@ -240,6 +240,15 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The same of one `[[database]]`.
+    Database {
+        /// Which, from zero.
+        number: usize,
+        /// Its key.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The same, of a setting that the bundle's configuration gives.
     Line {
         /// At which line.
@@ -263,7 +272,8 @@ impl StartError {
     #[must_use]
     pub fn at_line(self, bundle: &Bundle<'_>) -> Self {
         let line = match &self {
-            Self::Setting { section, key, .. } => config::line_of(bundle, section, key),
+            Self::Setting { section, key, .. } => config::line_of(bundle, section, 0, key),
+            Self::Database { number, key, .. } => config::line_of(bundle, "database", *number, key),
             _ => None,
         };
         match line {
@@ -283,6 +293,9 @@ impl fmt::Display for StartError {
             Self::Line { line, error } => return write!(f, "{CONFIG_FILE}:{line}: {error}"),
             Self::Setting { section, key, reason } => {
                 return write!(f, "`{key}` in [{section}]: {reason}");
+            }
+            Self::Database { key, reason, .. } => {
+                return write!(f, "`{key}` in [[database]]: {reason}");
             }
         };
         let (section, key) = config::port_key(service);

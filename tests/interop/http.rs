@@ -14,7 +14,7 @@ mod lossy_wire;
 pub(crate) mod nginx;
 mod prometheus;
 mod recovery;
-mod restart;
+pub(crate) mod restart;
 mod session_crowds;
 mod sessions;
 mod tap;

@@ -1,6 +1,6 @@
 //! What must hold of each `[[database]]`, of all of them together, and of what the bundle has for them.
 
-use crate::{Bundle, Config, Database};
+use crate::{Bundle, Config, Database, SslMode};
 use alloc::{borrow::ToOwned, format, string::String};
 
 /// A fault of one of them.
@@ -20,7 +20,8 @@ pub(crate) fn check(config: &Config, bundle: &Bundle<'_>) -> Result<(), Fault> {
         let checked = unique(database, earlier)
             .and_then(|()| complete(database))
             .and_then(|()| password(database, bundle))
-            .and_then(|()| authorities(database, config, bundle));
+            .and_then(|()| authorities(database, config, bundle))
+            .and_then(|()| server_name(database));
         checked.map_err(|(key, allowed)| Fault { number, key, allowed })?;
     }
     Ok(())
@@ -81,6 +82,20 @@ fn authorities(database: &Database, config: &Config, bundle: &Bundle<'_>) -> Che
     Ok(())
 }
 
+/// A certificate is for a host: what has none is given one.
+fn server_name(database: &Database) -> Checked {
+    let is_nameless =
+        |server: &String| server.starts_with("unix:") || server.starts_with("service:");
+    let is_needed = database.ssl_mode == SslMode::VerifyFull && database.server_name.is_empty();
+    match database.servers.iter().find(|server| is_needed && is_nameless(server)) {
+        None => Ok(()),
+        Some(server) => Err((
+            "servers",
+            format!("a server_name, too, which the certificate of {server} is for"),
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::{Bundle, Config, cpio};
@@ -102,7 +117,7 @@ mod tests {
     #[test]
     fn there_may_be_several_each_with_its_own_keys() {
         let two = GOOD.to_string()
-            + "[http]\nport = 81\n[[database]]\nname = \"log\"\nservers = [\"b:2\", \"service://pg\"]\nuser = \"v\"\n\
+            + "[http]\nport = 81\n[[database]]\nname = \"log\"\nservers = [\"b:2\", \"service://pg\"]\nuser = \"v\"\nserver_name = \"b\"\n\
                authorities = \"db/ca.pem\"\npassword_file = \"db/password\"\nconnections_max = 3\n";
         let databases = load(&two).unwrap().databases;
         let seen: std::vec::Vec<_> = databases
@@ -170,6 +185,20 @@ mod tests {
             let error = load(&(GOOD.to_string() + more)).expect_err(more);
             assert!(error.starts_with(start), "{more}: {error}");
         }
+    }
+
+    #[test]
+    fn sessions_are_kept_by_a_database_that_there_is() {
+        let kept = |name: &str| {
+            load(&std::format!("[sessions]\ncarry_over = \"database:{name}\"\n{GOOD}"))
+        };
+        assert!(kept("main").is_ok());
+        assert!(kept("a b").unwrap_err().contains("a database as"));
+        let error = kept("other").unwrap_err();
+        assert!(
+            error.starts_with("appliance.toml:2:1:") && error.contains("`other` is none"),
+            "{error}"
+        );
     }
 
     #[test]
