@@ -1,5 +1,7 @@
 //! Contradictions: what must hold between settings, whatever each allows alone.
 
+pub(crate) mod databases;
+
 use crate::schema::{Admin, ClientCertificates, Rpc, SyslogPlace, SyslogTransport, Tls, port_key};
 use crate::{Bundle, Config};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
@@ -77,6 +79,7 @@ pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
     admin(config, bundle)?;
     vat(config, bundle)?;
     conf(config)?;
+    carry_over(config)?;
     site(config, bundle)
 }
 
@@ -315,6 +318,16 @@ fn conf(config: &Config) -> Checked {
     }
     let allowed = "through in [relay], which says whose port it is".to_owned();
     Err(Contradiction { keys: vec![("relay", "http_port")], allowed })
+}
+
+/// A database that keeps sessions is one of those there are.
+fn carry_over(config: &Config) -> Checked {
+    let Some(name) = config.sessions.carry_over.strip_prefix("database:") else { return Ok(()) };
+    if config.databases.iter().any(|database| database.name == name) {
+        return Ok(());
+    }
+    let allowed = format!("the name of a [[database]] behind `database:`, and `{name}` is none");
+    Err(Contradiction { keys: vec![("sessions", "carry_over")], allowed })
 }
 
 fn named(config: &Config, key: (&'static str, &'static str), name: &str) -> Checked {

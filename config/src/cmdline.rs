@@ -22,6 +22,7 @@
 
 use crate::{
     Bundle, CONFIG_FILE, Cidr, Config, ConfigError, check,
+    check::databases::{self, Fault},
     error::{Origin, quoted},
     keys::{self, ADDRESSES_MAX, Value},
     linux_ip::LinuxIp,
@@ -81,6 +82,8 @@ impl Config {
         let (mut config, mut places) = toml::read(Origin { file: CONFIG_FILE, text })?;
         config.override_with(command_line, &mut places)?;
         check::whole(&config, bundle).map_err(|contradiction| places.error(contradiction))?;
+        databases::check(&config, bundle)
+            .map_err(|Fault { number, key, allowed }| places.error_in(number, key, allowed))?;
         Ok(config)
     }
 

@@ -2,7 +2,7 @@
 //! come.
 
 use crate::{
-    Config, ConfigError, KeyValue, check::Contradiction, error::Origin, places::Places, toml,
+    Config, ConfigError, KeyValue, check::Contradiction, error::Origin, keys, places::Places, toml,
     values,
 };
 use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
@@ -96,8 +96,10 @@ impl Config {
 
 /// The keys that a text has, with their values.
 fn said(config: &Config, places: &Places<'_>) -> Vec<KeyValue> {
-    let all = values(config).into_iter().enumerate();
-    all.filter(|(index, _)| places.is_given(*index)).map(|(_, value)| value).collect()
+    let is_given = |it: &KeyValue| {
+        keys::find(it.section, it.name).is_some_and(|(index, _)| places.is_given(index))
+    };
+    values(config).into_iter().filter(is_given).collect()
 }
 
 fn text<'a>(values: impl Iterator<Item = &'a KeyValue>) -> String {

@@ -1,6 +1,7 @@
 //! Keys: the table of `appliance.toml`, that is every key, what it may hold and where it goes. The file's reader, the
 //! command line and every error message work from this one table.
 
+mod database;
 mod field;
 mod lookup;
 mod messages;
@@ -12,10 +13,11 @@ mod state;
 mod web;
 
 pub use lookup::keys;
-pub(crate) use lookup::{find, find_named, sections};
+pub(crate) use lookup::{find, find_named, heading, is_repeated, sections};
 pub(crate) use network::ADDRESSES_MAX;
 pub(crate) use rule::{Key, Rule, Value};
 
+use database::DATABASE;
 use messages::MESSAGES;
 use network::{CARDS, TRANSPORTS};
 use operators::OPERATORS;
@@ -26,7 +28,7 @@ use web::WEB;
 /// All keys, in the order of the file.
 pub(crate) static KEYS: &[Key] = &joined::<{ total(PARTS) }>(PARTS);
 
-const PARTS: &[&[Key]] = &[CARDS, WEB, TRANSPORTS, MESSAGES, STATE, SERVICES, OPERATORS];
+const PARTS: &[&[Key]] = &[CARDS, WEB, TRANSPORTS, MESSAGES, STATE, SERVICES, DATABASE, OPERATORS];
 
 const fn total(parts: &[&[Key]]) -> usize {
     let (mut total, mut part) = (0, 0);

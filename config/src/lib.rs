@@ -46,13 +46,14 @@ pub use error::ConfigError;
 pub use follow::{Followed, Following, following};
 pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
-pub use places::line_of;
+pub use places::{Sought, line_of};
 pub use schema::{
     Admin, Affinity, BadGroupKey, Balance, BalancePolicy, Capabilities, ClientCertificates, Conf,
-    Config, Fastcgi, Gopher, GroupKey, Http, Log, LogFormat, Memory, Names, Network, Octets32,
-    PortRange, Proxy, ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc, RpcEpoch, RpcPeer, Sessions,
-    SharedMemory, Shutdown, Storage, SyslogPlace, SyslogTransport, TargetRule, Tasks, Tcp, Tls,
-    Token, Unix, Vsock, WayKind, Zmq, port_key,
+    Config, Database, Fastcgi, Gopher, GroupKey, Http, Log, LogFormat, Memory, Names, Network,
+    Octets32, PasswordMethod, PortRange, Proxy, ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc,
+    RpcEpoch, RpcPeer, Sessions, SharedMemory, Shutdown, SslMode, Storage, SyslogPlace,
+    SyslogTransport, TargetRule, TargetSessionAttributes, Tasks, Tcp, Tls, Token, Unix, Vsock,
+    WayKind, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

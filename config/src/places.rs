@@ -7,18 +7,26 @@ use crate::{
     keys::{self, KEYS},
     toml,
 };
-use alloc::{borrow::ToOwned, vec, vec::Vec};
+use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
 
-/// The line of a bundle's `appliance.toml`, counted from 1, that gives a key, or an item of its list, counted from 0: for what
-/// only those find wrong who use the setting. None if the file does not give it.
-pub fn line_of(
-    bundle: &Bundle<'_>,
-    section: &str,
-    name: &str,
-    item: Option<usize>,
-) -> Option<usize> {
+/// A key of a file, to be looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// Its section.
+    pub section: &'a str,
+    /// Zero, or which of the sections it is of which there may be several.
+    pub number: usize,
+    /// Its name.
+    pub name: &'a str,
+    /// The item of its list, counted from 0, if not the key itself is sought.
+    pub item: Option<usize>,
+}
+
+/// The line of a bundle's `appliance.toml`, counted from 1, that gives a key: for what only those find wrong who use the
+/// setting. None if the file does not give it.
+pub fn line_of(bundle: &Bundle<'_>, sought: Sought<'_>) -> Option<usize> {
     let file = bundle.get(CONFIG_FILE)?;
-    toml::line_of(core::str::from_utf8(file.bytes).ok()?, section, name, item)
+    toml::line_of(core::str::from_utf8(file.bytes).ok()?, sought)
 }
 
 /// Where the settings of one configuration come from.
@@ -27,6 +35,14 @@ pub(crate) struct Places<'a> {
     command_line: Origin<'a>,
     /// For each key of `KEYS`, the text and the offset at which it was last given.
     given: Vec<Option<(Text, usize)>>,
+    /// Sections of which there may be several, in their order.
+    repeated: Vec<Repeated>,
+}
+
+/// A section of which there may be several: where it begins, and its keys.
+struct Repeated {
+    start: usize,
+    given: Vec<(usize, usize)>,
 }
 
 #[derive(Clone, Copy)]
@@ -39,18 +55,32 @@ impl<'a> Places<'a> {
     /// Nothing is given yet.
     pub(crate) fn new(file: Origin<'a>) -> Self {
         let command_line = Origin { file: "command line", text: "" };
-        Self { file, command_line, given: vec![None; KEYS.len()] }
+        Self { file, command_line, given: vec![None; KEYS.len()], repeated: Vec::new() }
     }
 
     /// The key with this index stands at an offset of the file; false if it stood somewhere already.
     pub(crate) fn in_file(&mut self, index: usize, offset: usize) -> bool {
+        let is_repeated = KEYS.get(index).is_some_and(|key| keys::is_repeated(key.section));
+        if let Some(own) = self.repeated.last_mut().filter(|_| is_repeated) {
+            let is_first = own.given.iter().all(|(other, _)| *other != index);
+            own.given.push((index, offset));
+            return is_first;
+        }
         let Some(place) = self.given.get_mut(index) else { return false };
         place.replace((Text::File, offset)).is_none()
     }
 
     /// Whether the key with this index stands anywhere.
     pub(crate) fn is_given(&self, index: usize) -> bool {
-        self.given.get(index).is_some_and(Option::is_some)
+        let is_among = |own: &Repeated| own.given.iter().any(|(other, _)| *other == index);
+        self.given.get(index).is_some_and(Option::is_some) || self.repeated.iter().any(is_among)
+    }
+
+    /// Another section begins in the line with this offset of the file, of those of which there may be several.
+    pub(crate) fn begin_repeated(&mut self, start: usize) {
+        let before = self.file.text.get(..start).unwrap_or("");
+        let start = before.rfind('\n').map_or(0, |line_end| line_end + 1);
+        self.repeated.push(Repeated { start, given: Vec::new() });
     }
 
     /// Words of this line override the file.
@@ -82,15 +112,29 @@ impl<'a> Places<'a> {
                 found: "the defaults, since no setting says otherwise".to_owned(),
                 allowed,
             },
-            Some((Text::File, start)) => {
-                let line = self.file.text.get(start..).and_then(|rest| rest.lines().next());
-                self.file.error(start, quoted(line.unwrap_or("")), allowed)
-            }
+            Some((Text::File, start)) => self.in_line_of_file(start, allowed),
             Some((Text::CommandLine, start)) => {
                 let rest = self.command_line.text.get(start..).unwrap_or("");
                 let word = rest.split_ascii_whitespace().next().unwrap_or("");
                 self.command_line.error(start, quoted(word), allowed)
             }
         }
+    }
+
+    /// The error of one of the sections of which there may be several, by its number from zero: at the key, or where the
+    /// section begins.
+    pub(crate) fn error_in(&self, number: usize, name: &str, allowed: String) -> ConfigError {
+        let Some(own) = self.repeated.get(number) else {
+            return self.error(Contradiction { keys: Vec::new(), allowed });
+        };
+        let is_it =
+            |(index, _): &&(usize, usize)| KEYS.get(*index).is_some_and(|key| key.name == name);
+        let start = own.given.iter().find(is_it).map_or(own.start, |(_, offset)| *offset);
+        self.in_line_of_file(start, allowed)
+    }
+
+    fn in_line_of_file(&self, start: usize, allowed: String) -> ConfigError {
+        let line = self.file.text.get(start..).and_then(|rest| rest.lines().next());
+        self.file.error(start, quoted(line.unwrap_or("")), allowed)
     }
 }

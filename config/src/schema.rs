@@ -3,6 +3,7 @@
 
 mod admin;
 mod balance;
+mod database;
 mod fastcgi;
 mod log;
 mod names;
@@ -16,6 +17,7 @@ mod vsock;
 
 pub use admin::{Admin, Token};
 pub use balance::{Balance, BalancePolicy};
+pub use database::{Database, PasswordMethod, SslMode, TargetSessionAttributes};
 pub use fastcgi::Fastcgi;
 pub use log::{Log, LogFormat, SyslogPlace, SyslogTransport};
 pub use names::{Names, WayKind};
@@ -79,6 +81,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// How requests are spread over the places of a service.
     pub balance: Balance,
+    /// Databases that handlers ask. Default none.
+    pub databases: Vec<Database>,
     /// What operators look at.
     pub admin: Admin,
     /// The serial log.
@@ -442,8 +446,8 @@ pub struct Sessions {
     /// Requests of each session that are recorded, so that they can be replayed. Default 0: it costs up to 16 KiB each, and
     /// what visitors sent is kept. In a process only.
     pub recorded_max: usize,
-    /// Where what sessions saved is put when the appliance stops, and taken from when it starts, by HTTP. Default empty:
-    /// nowhere.
+    /// Where what sessions saved is put when the appliance stops, and taken from when it starts: an address of HTTP, or
+    /// `database:NAME`. Default empty: nowhere.
     pub carry_over: String,
     /// After so long without a request a session is told to end. Default 30 min, as is usual.
     pub idle_timeout: Duration,

@@ -2,10 +2,10 @@
 //! The file is flat: sections, and in them keys with a value or a list of values.
 
 use crate::{
-    Config, ConfigError, check,
+    Config, ConfigError, Database, check,
     error::{Origin, quoted},
     keys::{self, KEYS, Key, Rule, Value},
-    places::Places,
+    places::{Places, Sought},
 };
 use alloc::{borrow::Cow, borrow::ToOwned, format, string::String, vec::Vec};
 use toml_parser::{
@@ -18,6 +18,8 @@ use toml_parser::{
 const FILE_BYTES_MAX: usize = 256 * 1024;
 /// Deepest nesting that is read at all; one list is all that any key takes.
 const DEPTH_MAX: u32 = 4;
+/// Databases of one appliance: each has connections and what they hold.
+const DATABASES_MAX: usize = 16;
 
 impl Config {
     /// The defaults, changed by what the file says. `file` names it in errors.
@@ -54,11 +56,11 @@ pub(crate) fn change(
     Ok((config, places))
 }
 
-/// The line, counted from 1, at which a file gives a key, or an item of its list, counted from 0; none if it does not, or is no
-/// TOML.
-pub(crate) fn line_of(text: &str, section: &str, name: &str, item: Option<usize>) -> Option<usize> {
+/// The line, counted from 1, at which a file gives what is sought; none if it does not, or is no TOML.
+pub(crate) fn line_of(text: &str, sought: Sought<'_>) -> Option<usize> {
+    let Sought { section, number, name, item } = sought;
     let (origin, source) = (Origin { file: "", text }, Source::new(text));
-    let (mut is_header, mut is_within) = (false, false);
+    let (mut is_header, mut is_within, mut seen) = (false, false, 0);
     let mut events = events(origin, source).ok()?.into_iter();
     let found = events.find(|event| {
         let is = |expected: &str| {
@@ -69,9 +71,12 @@ pub(crate) fn line_of(text: &str, section: &str, name: &str, item: Option<usize>
             })
         };
         match event.kind() {
-            EventKind::StdTableOpen => is_header = true,
-            EventKind::StdTableClose => is_header = false,
-            EventKind::SimpleKey if is_header => is_within = is(section),
+            EventKind::StdTableOpen | EventKind::ArrayTableOpen => is_header = true,
+            EventKind::StdTableClose | EventKind::ArrayTableClose => is_header = false,
+            EventKind::SimpleKey if is_header => {
+                is_within = is(section) && seen == number;
+                seen += usize::from(is(section));
+            }
             EventKind::SimpleKey => return is_within && is(name),
             _ => {}
         }
@@ -112,8 +117,8 @@ struct Reader<'a> {
 enum State {
     /// Between keys; `None` before the first section.
     Section(Option<&'static str>),
-    /// Between `[` and `]`: the name, once read.
-    Header(Option<&'static str>),
+    /// Between `[` and `]`, or two of each where `is_repeated`: the name, once read.
+    Header { is_repeated: bool, section: Option<&'static str> },
     /// After a key's name.
     Key(&'static Key),
     /// Inside a list, with its number of items.
@@ -143,11 +148,16 @@ impl<'a> Reader<'a> {
                 same,
             ) => same,
             (EventKind::Comment, same) => self.comment(event).map(|()| same)?,
-            (EventKind::StdTableOpen, _) => State::Header(None),
-            (EventKind::SimpleKey, State::Header(None)) => {
-                State::Header(Some(self.section(event)?))
+            (EventKind::StdTableOpen, _) => State::Header { is_repeated: false, section: None },
+            (EventKind::ArrayTableOpen, _) => State::Header { is_repeated: true, section: None },
+            (EventKind::SimpleKey, State::Header { is_repeated, section: None }) => {
+                let section = Some(self.section(event, is_repeated)?);
+                State::Header { is_repeated, section }
             }
-            (EventKind::StdTableClose, State::Header(section)) => State::Section(section),
+            (
+                EventKind::StdTableClose | EventKind::ArrayTableClose,
+                State::Header { section, .. },
+            ) => State::Section(section),
             (EventKind::SimpleKey, State::Section(Some(section))) => {
                 State::Key(self.key(section, event)?)
             }
@@ -171,17 +181,33 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn section(&mut self, event: Event) -> Result<&'static str, ConfigError> {
+    fn section(&mut self, event: Event, is_repeated: bool) -> Result<&'static str, ConfigError> {
         let name = self.name(event)?;
         let known = keys::sections();
         let Some(section) = known.iter().find(|section| **section == name) else {
             return Err(self.refuse(event, format!("the sections {}", bracketed(&known))));
         };
-        if self.sections.contains(section) {
-            return Err(self.refuse(event, "each section once".to_owned()));
+        if keys::is_repeated(section) != is_repeated {
+            return Err(self.refuse(event, format!("{} for this section", keys::heading(section))));
         }
-        self.sections.push(section);
+        if is_repeated {
+            self.begin_database(event)?;
+        } else if self.sections.contains(section) {
+            return Err(self.refuse(event, "each section once".to_owned()));
+        } else {
+            self.sections.push(section);
+        }
         Ok(section)
+    }
+
+    /// The one section of which there may be several.
+    fn begin_database(&mut self, event: Event) -> Result<(), ConfigError> {
+        if self.config.databases.len() >= DATABASES_MAX {
+            return Err(self.refuse(event, format!("at most {DATABASES_MAX} databases")));
+        }
+        self.config.databases.push(Database::default());
+        self.places.begin_repeated(event.span().start());
+        Ok(())
     }
 
     fn key(&mut self, section: &str, event: Event) -> Result<&'static Key, ConfigError> {
@@ -194,7 +220,10 @@ impl<'a> Reader<'a> {
         let Some((index, key)) = keys::find(section, &name) else {
             let names: Vec<_> =
                 KEYS.iter().filter(|key| key.section == section).map(|key| key.name).collect();
-            return Err(self.refuse(event, format!("in [{section}] the keys {}", names.join(", "))));
+            return Err(self.refuse(
+                event,
+                format!("in {} the keys {}", keys::heading(section), names.join(", ")),
+            ));
         };
         if !self.places.in_file(index, event.span().start()) {
             return Err(self.refuse(event, "each key once".to_owned()));
@@ -321,9 +350,7 @@ fn bracketed(names: &[&str]) -> String {
         if !text.is_empty() {
             text.push_str(", ");
         }
-        text.push('[');
-        text.push_str(name);
-        text.push(']');
+        text.push_str(&keys::heading(name));
     }
     text
 }
@@ -346,8 +373,9 @@ mod tests {
     /// The commented default with every key in force.
     fn uncommented() -> String {
         let key = |line: &str| {
-            line.strip_prefix('#')
-                .is_some_and(|rest| !rest.starts_with(' ') && rest.contains(" = "))
+            line.strip_prefix('#').is_some_and(|rest| {
+                !rest.starts_with(' ') && rest.contains(" = ") || rest.starts_with("[[")
+            })
         };
         DEFAULT_TOML
             .lines()
@@ -366,13 +394,25 @@ mod tests {
             ("http", "a-b", None),
             ("rpc", "port", None),
         ] {
-            assert_eq!(line_of(text, section, name, None), line, "[{section}] {name}");
+            assert_eq!(line_of(text, sought(section, name)), line, "[{section}] {name}");
         }
-        assert_eq!(line_of("[http\nport = 80\n", "http", "port", None), None);
+        assert_eq!(line_of("[http\nport = 80\n", sought("http", "port")), None);
+        let two = "[[database]]\nname = \"a\"\n[[database]]\nuser = \"b\"\nname = \"b\"\n";
+        for (number, name, line) in
+            [(0, "name", Some(2)), (1, "name", Some(5)), (0, "user", None), (2, "name", None)]
+        {
+            let sought = Sought { number, ..sought("database", name) };
+            assert_eq!(line_of(two, sought), line, "{number} {name}");
+        }
         let text =
             "[proxy]\nroutes = [\n  \"/a a:1\", \"/b a:1\",\n  # \"/x a:1\"\n  \"/c a:1\"\n]\n";
-        let lines = [0, 1, 2, 3].map(|item| line_of(text, "proxy", "routes", Some(item)));
+        let lines = [0, 1, 2, 3]
+            .map(|item| line_of(text, Sought { item: Some(item), ..sought("proxy", "routes") }));
         assert_eq!(lines, [Some(3), Some(3), Some(5), None]);
+    }
+
+    fn sought<'a>(section: &'a str, name: &'a str) -> Sought<'a> {
+        Sought { section, number: 0, name, item: None }
     }
 
     #[test]
@@ -393,12 +433,13 @@ mod tests {
     fn the_commented_file_shows_every_key_with_its_default() {
         assert_eq!(parse(DEFAULT_TOML).unwrap(), Config::default());
         let text = uncommented();
-        assert_eq!(parse(&text).unwrap(), Config::default());
+        let with_one = Config { databases: [Database::default()].into(), ..Config::default() };
+        assert_eq!(parse(&text).unwrap(), with_one);
         let mut section = "";
         let mut shown = Vec::new();
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('[') {
-                section = name.trim_end_matches(']');
+                section = name.trim_matches(['[', ']']);
             } else if let Some((name, _)) =
                 line.split_once(" = ").filter(|_| !line.starts_with('#'))
             {
@@ -491,7 +532,7 @@ mod tests {
         );
         assert_eq!(
             refused("[htpt]"),
-            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [vsock], [shared_memory], [unix], [rpc], [capabilities], [conf], [relay], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [names], [proxy], [balance], [admin], [log], [shutdown]"
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [vsock], [shared_memory], [unix], [rpc], [capabilities], [conf], [relay], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [names], [proxy], [balance], [[database]], [admin], [log], [shutdown]"
         );
         assert_eq!(
             refused("[log]\nlevel = \"loud\""),
@@ -599,7 +640,8 @@ peers_bytes_max = 1"
                 Rule::PortOrOff(_) => (0, 65_535),
                 _ => continue,
             };
-            let text = |number: u64| format!("[{}]\n{} = {number}\n", key.section, key.name);
+            let text =
+                |number: u64| format!("{}\n{} = {number}\n", keys::heading(key.section), key.name);
             let below = min.checked_sub(1).map(text);
             for text in below.into_iter().chain([text(max + 1)]) {
                 let said = refused(&text);
@@ -674,7 +716,8 @@ peers_bytes_max = 1"
             let mut reader =
                 Reader::new(Origin { file: "", text: "" }, Source::new(""), Config::default());
             assert!(key.rule.allowed().contains(&items_max.to_string()));
-            let said = refused(&format!("[{}]\n{} = [{text}]", key.section, key.name));
+            let heading = keys::heading(key.section);
+            let said = refused(&format!("{heading}\n{} = [{text}]", key.name));
             // Of a long item, what is wrong with its word.
             assert!(said.contains("at most") || said.contains("not `x`"), "{said}");
             reader.state = State::List(key, items_max);

@@ -1,7 +1,7 @@
 //! Values: a configuration as an operator may see it, key by key, without its secrets.
 
-use crate::keys::{KEYS, Key, Rule};
-use crate::{ClientCertificates, Config};
+use crate::keys::{KEYS, Key, Rule, is_repeated};
+use crate::{ClientCertificates, Config, Database};
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Display;
 
@@ -21,15 +21,30 @@ pub struct KeyValue {
 /// What stands for a secret.
 pub const SECRET: &str = "(secret)";
 
-/// Every key with its value, in the order of the file.
+/// Every key with its value, in the order of the file; those of a section of which there may be several for each of them.
 pub fn values(config: &Config) -> Vec<KeyValue> {
-    let (mut config, mut defaults) = (config.clone(), Config::default());
-    let pair = |key: &Key| {
+    let mut all = Vec::with_capacity(KEYS.len());
+    for section in KEYS.chunk_by(|one, next| one.section == next.section) {
+        if section.first().is_some_and(|key| is_repeated(key.section)) {
+            for database in &config.databases {
+                let databases = Vec::from([database.clone()]);
+                add(section, Config { databases, ..Config::default() }, &mut all);
+            }
+        } else {
+            add(section, config.clone(), &mut all);
+        }
+    }
+    all
+}
+
+fn add(keys: &[Key], mut config: Config, all: &mut Vec<KeyValue>) {
+    let databases = Vec::from([Database::default()]);
+    let mut defaults = Config { databases, ..Config::default() };
+    all.extend(keys.iter().map(|key| {
         let value = shown(key, &mut config);
         let is_default = value == shown(key, &mut defaults);
         KeyValue { section: key.section, name: key.name, value, is_default }
-    };
-    KEYS.iter().map(pair).collect()
+    }));
 }
 
 fn shown(key: &Key, config: &mut Config) -> String {
@@ -50,6 +65,9 @@ fn shown(key: &Key, config: &mut Config) -> String {
 
 /// The value of a key that holds a text, or a list of them.
 fn text(config: &Config, section: &str, name: &str) -> String {
+    if is_repeated(section) {
+        return config.databases.last().map_or_else(String::new, |own| database_text(own, name));
+    }
     let Config { network, http, gopher, tls, tcp, storage, sessions, affinity, admin, .. } = config;
     match (section, name) {
         ("network", "addresses") => list(&network.addresses),
@@ -125,6 +143,23 @@ fn text(config: &Config, section: &str, name: &str) -> String {
     }
 }
 
+fn database_text(database: &Database, name: &str) -> String {
+    match name {
+        "name" => quoted(&database.name),
+        "servers" => list(&database.servers),
+        "user" => quoted(&database.user),
+        "password" => secret(!database.password.is_empty()),
+        "password_file" => quoted(&database.password_file),
+        "database" => quoted(&database.database),
+        "sslmode" => quoted(&database.ssl_mode),
+        "authorities" => quoted(&database.authorities),
+        "server_name" => quoted(&database.server_name),
+        "target_session_attrs" => quoted(&database.target),
+        "methods" => list(&database.methods),
+        _ => String::new(),
+    }
+}
+
 fn secret(is_set: bool) -> String {
     quoted(&if is_set { SECRET } else { "" })
 }
@@ -147,14 +182,17 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_that_the_file_shows() {
-        for KeyValue { section, name, value, is_default } in values(&Config::default()) {
+        let with_one = Config { databases: [Database::default()].into(), ..Config::default() };
+        for KeyValue { section, name, value, is_default } in values(&with_one) {
             assert!(is_default);
             if section == "capabilities" {
                 // It has no keys of its own.
                 assert_eq!(value, "{}");
                 continue;
             }
-            let part = DEFAULT_TOML.split_once(&format!("\n[{section}]\n")).unwrap().1;
+            let heading = crate::keys::heading(section);
+            let heading = heading.strip_prefix('[').unwrap();
+            let part = DEFAULT_TOML.split_once(&format!("[{heading}\n")).unwrap().1;
             let line = part.lines().find_map(|line| line.strip_prefix(&format!("#{name} = ")));
             assert_eq!(
                 value.replace('_', ""),

@@ -128,6 +128,7 @@ impl App {
         send_log(context)?;
         open_proxies(context)?;
         open_rpc_websockets(context)?;
+        open_databases(context)?;
         for entry in entries {
             if let Some(service) = (entry.open)(context)? {
                 service.inspect(entry.name, &context.inspector);
@@ -241,6 +242,17 @@ fn open_rpc_websockets<P: Platform>(context: &Context<P>) -> Result<(), StartErr
     Ok(())
 }
 
+/// Makes a pool for each database, before the routes ask for them.
+fn open_databases<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
+    #[cfg(feature = "database")]
+    crate::databases::open(context)?;
+    #[cfg(not(feature = "database"))]
+    if !context.config.databases.is_empty() {
+        log::warn!("[[database]] is without effect: it is not in this build");
+    }
+    Ok(())
+}
+
 /// Takes the site of another appliance over, if the configuration says whose.
 fn follow<P: Platform>(context: &Context<P>) {
     #[cfg(feature = "vats")]
@@ -330,6 +342,7 @@ mod tests {
             "rpc-websocket",
             "vsock",
             "shared-memory",
+            "database",
         ];
         let features: Vec<_> = features.filter(|name| !beside.contains(name)).collect();
         assert_eq!(entries, features);

@@ -1,20 +1,21 @@
-//! Carry-over: what sessions saved, from one run of the appliance to the next, by an HTTP server that keeps it.
+//! Carry-over: what sessions saved, from one run of the appliance to the next, by an HTTP server or a database that keeps it.
+
+#[cfg(feature = "database")]
+mod database;
+mod http;
 
 use crate::Platform;
 use crate::context::Context;
 use crate::service::{Offer, Service};
-use crate::settings::sessions::CarryOver;
-use alloc::format;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::Cell;
+use core::fmt::Display;
+use core::pin::Pin;
 use core::time::Duration;
-use endpoints::http::client::{Client, ClientConfig, ClientError, Request};
-use flow::Dispatcher;
-use flow::registry::ResolvingConnector;
 use web::session::SessionHost;
-use web::{Method, Status};
 
 /// How long the start waits for what was saved: visitors wait, too.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,12 +35,36 @@ pub(crate) fn open<P: Platform>(context: &Context<P>) -> Option<Rc<dyn Service>>
     Some(Rc::new(carrier))
 }
 
+/// What keeps sessions. It shows its name in the log.
+trait Store: Display {
+    /// What was put away, if there is anything; or why it is not had.
+    fn fetch(&self) -> Step<'_, Option<Vec<u8>>>;
+
+    /// Puts it away; or why not.
+    fn put(&self, archive: Vec<u8>) -> Step<'_, ()>;
+}
+
+type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + 'a>>;
+
+/// The store that the configuration names, if it names one.
+fn store<P: Platform>(context: &Context<P>) -> Option<Rc<dyn Store>> {
+    if let Some(store) = http::HttpStore::new(context) {
+        return Some(Rc::new(store));
+    }
+    let name = context.config.sessions.carry_over.strip_prefix("database:")?;
+    #[cfg(feature = "database")]
+    if let Ok(pool) = context.database(name) {
+        return Some(Rc::new(database::DatabaseStore::new(name, pool, context.host_label())));
+    }
+    log::warn!("[sessions] carry_over is without effect: database {name} is not in this build");
+    None
+}
+
 /// Takes sessions along. Clones are the same one.
 #[derive(Clone)]
 struct Carrier<P: Platform> {
     context: Context<P>,
-    place: CarryOver,
-    client: Client<ResolvingConnector<Dispatcher>>,
+    store: Rc<dyn Store>,
     is_busy: Rc<Cell<bool>>,
     /// What was saved before is taken up, or there is nothing.
     is_restored: Rc<Cell<bool>>,
@@ -48,18 +73,15 @@ struct Carrier<P: Platform> {
 impl<P: Platform> Carrier<P> {
     /// None if nothing is carried over.
     fn new(context: &Context<P>) -> Option<Self> {
-        let place = CarryOver::new(&context.config.sessions)?;
-        let mut config = ClientConfig::default();
-        config.limits.body_bytes_max = ARCHIVE_BYTES_MAX as u64;
-        let client = Client::new(config, context.connector(), &context.spawner, &context.timers);
+        let store = store(context)?;
         let (is_busy, is_restored) = Default::default();
-        Some(Self { context: context.clone(), place, client, is_busy, is_restored })
+        Some(Self { context: context.clone(), store, is_busy, is_restored })
     }
 
     /// Takes up what was saved; the log says what came of it.
     async fn take_up(&self) {
         let timers = &self.context.timers;
-        let fetched = timers.before(timers.now() + START_TIMEOUT, self.fetch()).await;
+        let fetched = timers.before(timers.now() + START_TIMEOUT, self.store.fetch()).await;
         let restored = match fetched.unwrap_or_else(|_| Err("no answer".into())) {
             Ok(None) => {
                 self.is_restored.set(true);
@@ -71,9 +93,9 @@ impl<P: Platform> Carrier<P> {
         match restored {
             Ok(count) => {
                 self.is_restored.set(true);
-                self.say(&format!("{count} go on when their visitors come"));
+                self.say(&alloc::format!("{count} go on when their visitors come"));
             }
-            Err(reason) => log::warn!("saved sessions at {}: {reason}", self.place.target),
+            Err(reason) => log::warn!("saved sessions at {}: {reason}", self.store),
         }
     }
 
@@ -83,37 +105,14 @@ impl<P: Platform> Carrier<P> {
             // What could not be had at the start is not to be lost, if it can be had now.
             self.take_up().await;
         }
-        match self.put(self.sessions().archive()).await {
-            Ok(status) if status.is_success() => self.say("they are put away"),
-            Ok(status) => self.complain(&format!("status {}", status.code())),
-            Err(error) => self.complain(&error.to_string()),
+        match self.store.put(self.sessions().archive()).await {
+            Ok(()) => self.say("they are put away"),
+            Err(reason) => self.complain(&reason),
         }
     }
 
     fn complain(&self, reason: &str) {
-        let CarryOver { authority, path, .. } = &self.place;
-        log::error!("saved sessions are lost: PUT to {path} of {authority}: {reason}");
-    }
-
-    /// What was put away, if there is anything; or why it is not had.
-    async fn fetch(&self) -> Result<Option<Vec<u8>>, String> {
-        let said = |error: ClientError| error.to_string();
-        let request = self.request(Method::Get).map_err(said)?;
-        let mut answer = self.client.send(&self.place.target, request).await.map_err(said)?;
-        match answer.status() {
-            Status::OK => answer.collect(ARCHIVE_BYTES_MAX).await.map(Some).map_err(said),
-            Status::NOT_FOUND => Ok(None),
-            status => Err(format!("status {}", status.code())),
-        }
-    }
-
-    async fn put(&self, archive: Vec<u8>) -> Result<Status, ClientError> {
-        let request = self.request(Method::Put)?.with_content("application/json", archive);
-        Ok(self.client.send(&self.place.target, request).await?.status())
-    }
-
-    fn request(&self, method: Method) -> Result<Request, ClientError> {
-        Ok(Request::new(method, &self.place.authority, &self.place.path)?)
+        log::error!("saved sessions are lost: {}: {reason}", self.store);
     }
 
     fn sessions(&self) -> &SessionHost {
@@ -121,7 +120,7 @@ impl<P: Platform> Carrier<P> {
     }
 
     fn say(&self, what: &str) {
-        log::info!("saved sessions at {}: {what}", self.place.target);
+        log::info!("saved sessions at {}: {what}", self.store);
     }
 }
 

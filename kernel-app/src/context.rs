@@ -76,6 +76,9 @@ pub struct Context<P: Platform> {
     /// Services of other vats.
     #[cfg(feature = "vats")]
     capabilities: Rc<Capabilities>,
+    /// Databases that handlers ask.
+    #[cfg(feature = "database")]
+    pub(crate) databases: Rc<crate::databases::Databases>,
 }
 
 impl<P: Platform> Clone for Context<P> {
@@ -106,6 +109,8 @@ impl<P: Platform> Clone for Context<P> {
             vat: self.vat.clone(),
             #[cfg(feature = "vats")]
             capabilities: self.capabilities.clone(),
+            #[cfg(feature = "database")]
+            databases: self.databases.clone(),
         }
     }
 }
@@ -154,6 +159,8 @@ impl<P: Platform> Context<P> {
             vat: Rc::default(),
             #[cfg(feature = "vats")]
             capabilities: Rc::new(Capabilities::new(&config.capabilities)),
+            #[cfg(feature = "database")]
+            databases: Rc::default(),
             sessions,
             ledger: Ledger::new(settings.peers_bytes_max),
             inspector: Inspector::default(),
@@ -299,6 +306,19 @@ impl<P: Platform> Context<P> {
         #[cfg(feature = "https")]
         let tcp = crate::trust::with_tls(self, tcp);
         ResolvingConnector::new(tcp, self.registry.clone(), self.ways.clone())
+    }
+
+    /// The database of that name in the configuration: connections to it, which are made as they are needed. All that ask for
+    /// the same share them.
+    ///
+    /// # Errors
+    /// No `[[database]]` has this name.
+    #[cfg(feature = "database")]
+    pub fn database(
+        &self,
+        name: &str,
+    ) -> Result<endpoints::postgres::Pool, crate::databases::NoDatabase> {
+        self.databases.get(name)
     }
 
     /// What clients of PostgreSQL need of the appliance: tasks, time, entropy and memory.

@@ -20,6 +20,8 @@ mod carry;
 #[rustfmt::skip]
 pub mod appliance_capnp;
 pub mod context;
+#[cfg(feature = "database")]
+pub mod databases;
 #[cfg(feature = "disk")]
 pub mod disk;
 #[cfg(feature = "http-client")]
@@ -49,7 +51,7 @@ pub mod settings;
 mod syslog;
 #[cfg(feature = "https")]
 mod tls_server;
-#[cfg(feature = "https")]
+#[cfg(any(feature = "https", feature = "database"))]
 mod trust;
 pub mod turn_watch;
 #[cfg(feature = "rpc")]

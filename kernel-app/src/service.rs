@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use config::{Bundle, CONFIG_FILE, Config};
+use config::{Bundle, CONFIG_FILE, Config, Sought};
 use core::cell::{Cell, OnceCell, RefCell};
 use core::fmt;
 use core::task::{self, Poll, ready};
@@ -251,6 +251,15 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The same of one `[[database]]`.
+    Database {
+        /// Which, from zero.
+        number: usize,
+        /// Its key.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The same, of a setting that the bundle's configuration gives.
     Line {
         /// At which line.
@@ -273,14 +282,13 @@ impl StartError {
     /// The same with the line of the setting that it is about, as far as there is one.
     #[must_use]
     pub fn at_line(self, bundle: &Bundle<'_>) -> Self {
-        let line = match &self {
-            Self::Setting { section, key, .. } => config::line_of(bundle, section, key, None),
-            Self::Item { section, key, index, .. } => {
-                config::line_of(bundle, section, key, Some(*index))
-            }
-            _ => None,
+        let (section, number, name, item) = match &self {
+            Self::Setting { section, key, .. } => (*section, 0, *key, None),
+            Self::Item { section, key, index, .. } => (*section, 0, *key, Some(*index)),
+            Self::Database { number, key, .. } => ("database", *number, *key, None),
+            _ => return self,
         };
-        match line {
+        match config::line_of(bundle, Sought { section, number, name, item }) {
             Some(line) => Self::Line { line, error: Box::new(self) },
             None => self,
         }
@@ -300,6 +308,9 @@ impl fmt::Display for StartError {
             }
             Self::Item { section, key, reason, .. } => {
                 return write!(f, "`{key}` in [{section}]: {reason}");
+            }
+            Self::Database { key, reason, .. } => {
+                return write!(f, "`{key}` in [[database]]: {reason}");
             }
         };
         let (section, key) = config::port_key(service);

@@ -9,6 +9,8 @@
 pub mod admin;
 pub mod affinity;
 pub mod balance;
+#[cfg(feature = "database")]
+pub mod database;
 pub mod fastcgi;
 pub mod gopher;
 pub mod http;

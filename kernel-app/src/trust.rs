@@ -54,7 +54,7 @@ pub(crate) fn check<P: Platform>(
     })
 }
 
-fn trust<P: Platform>(context: &Context<P>, path: &str) -> Result<Trust, TrustError> {
+pub(crate) fn trust<P: Platform>(context: &Context<P>, path: &str) -> Result<Trust, TrustError> {
     let pem = context.bundle.get(path).map_or(&[][..], |file| file.bytes);
     Trust::nobody().and_authorities(pem)
 }

@@ -12,6 +12,7 @@ mod memory;
 use aqueduct::settings::admin::AdminSettings;
 use aqueduct::settings::affinity::AffinitySettings;
 use aqueduct::settings::balance::BalanceSettings;
+use aqueduct::settings::database::DatabaseSettings;
 use aqueduct::settings::fastcgi::FastcgiSettings;
 use aqueduct::settings::gopher::GopherSettings;
 use aqueduct::settings::http::HttpSettings;
@@ -28,7 +29,7 @@ use aqueduct::settings::tls::TlsSettings;
 use aqueduct::settings::unix::UnixSettings;
 use aqueduct::settings::vsock::VsockSettings;
 use aqueduct::settings::zmq::ZmqSettings;
-use config::{Bundle, Config, GroupKey};
+use config::{Bundle, Config, Database, GroupKey};
 use core::time::Duration;
 use memory::World;
 
@@ -129,6 +130,12 @@ fn balance(config: &Config) -> BalanceSettings {
 
 fn balanced_client(config: &Config) -> endpoints::http::client::ClientConfig {
     balance(config).client(Duration::from_secs(1))
+}
+
+/// As if there were one.
+fn database(config: &Config) -> DatabaseSettings {
+    let default = Database::default();
+    DatabaseSettings::new(config.databases.last().unwrap_or(&default))
 }
 
 /// As if there were a route.
@@ -371,6 +378,28 @@ static ROWS: &[Row] = &[
     row!("balance", "connect_timeout_seconds", "7", "7s", |c: &Config| balanced_client(c).connect_timeout),
     row!("balance", "idle_connections_max", "7", "7", |c: &Config| balanced_client(c).idle_per_target_max),
     row!("balance", "connection_age_max_seconds", "7", "7s", |c: &Config| balanced_client(c).connection_age_max),
+    row!("database", "name", "\"log\"", "\"log\"", |c: &Config| database(c).name),
+    row!("database", "servers", "[\"a.example:7\"]", "[\"a.example:7\"]", |c: &Config| {
+        database(c).servers.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>()
+    }),
+    row!("database", "user", "\"a\"", "\"a\"", |c: &Config| database(c).user),
+    row!("database", "password", "\"a\"", "Some(\"a\")", |c: &Config| database(c).password),
+    row!("database", "password_file", "\"a\"", "Some(\"a\")", |c: &Config| database(c).password_file),
+    row!("database", "database", "\"a\"", "Some(\"a\")", |c: &Config| database(c).database),
+    row!("database", "sslmode", "\"verify-ca\"", "VerifyCa", |c: &Config| database(c).ssl_mode),
+    row!("database", "authorities", "\"a\"", "Some(\"a\")", |c: &Config| database(c).authorities),
+    row!("database", "server_name", "\"a\"", "Some(\"a\")", |c: &Config| database(c).server_name),
+    row!("database", "target_session_attrs", "\"standby\"", "Standby", |c: &Config| database(c).options.target),
+    row!("database", "methods", "[\"none\", \"md5\"]", "Methods { md5: true, cleartext: false, none: true }", |c: &Config| database(c).methods),
+    row!("database", "connections_max", "7", "7", |c: &Config| database(c).pool.connections_max),
+    row!("database", "waiting_max", "7", "7", |c: &Config| database(c).pool.waiting_max),
+    row!("database", "wait_timeout_seconds", "7", "7s", |c: &Config| database(c).pool.wait_timeout),
+    row!("database", "connect_timeout_seconds", "7", "7s", |c: &Config| database(c).options.connect_timeout),
+    row!("database", "idle_timeout_seconds", "7", "7s", |c: &Config| database(c).pool.idle_timeout),
+    row!("database", "connection_age_max_seconds", "7", "7s", |c: &Config| database(c).pool.lifetime_max),
+    row!("database", "check_after_seconds", "7", "7s", |c: &Config| database(c).pool.check_after),
+    row!("database", "statements_max", "7", "7", |c: &Config| database(c).options.statements_max),
+    row!("database", "result_bytes_max", "7777", "7777", |c: &Config| database(c).options.result_bytes_max),
     // Platforms set it; what that does, the process's own tests show.
     row!("admin", "port", "9001", "true", |c: &Config| World::new(c).is_open(9001)),
     row!("admin", "token", "\"0123456789abcdef\"", "Some(\"0123456789abcdef\")", |c: &Config| {
@@ -395,6 +424,11 @@ fn relay(config: &Config) -> RelaySettings {
     RelaySettings::new(&config.relay)
 }
 
+/// There may be several of these.
+fn heading(section: &str) -> String {
+    if section == "database" { format!("[[{section}]]") } else { format!("[{section}]") }
+}
+
 fn load(text: &str) -> Config {
     Config::parse("appliance.toml", text).unwrap()
 }
@@ -411,7 +445,7 @@ fn every_key_has_its_effect_and_no_other() {
     let before: Vec<String> = ROWS.iter().map(|row| (row.seen)(&plain)).collect();
     for (at, row) in ROWS.iter().enumerate() {
         let key = format!("[{}] {}", row.section, row.name);
-        let changed = load(&format!("[{}]\n{} = {}\n", row.section, row.name, row.value));
+        let changed = load(&format!("{}\n{} = {}\n", heading(row.section), row.name, row.value));
         for (other, seen) in ROWS.iter().enumerate() {
             let after = (seen.seen)(&changed);
             if at == other {
@@ -468,6 +502,8 @@ fn defaults_are_the_same_in_the_file_and_in_the_crates() {
     same(endpoints::pipe::ServiceLimits::default(), zmq(&file));
     same(endpoints::places::Config::default(), balance(&file).places);
     same(endpoints::places::Probes::default(), balance(&file).probes);
+    same(endpoints::postgres::Options::default(), database(&file).options);
+    same(endpoints::postgres::PoolConfig::default(), database(&file).pool);
     let bundle = Bundle::default();
     same(Config::default(), Config::load(&bundle, "").unwrap());
 }

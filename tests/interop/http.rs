@@ -14,7 +14,7 @@ mod lossy_wire;
 pub(crate) mod nginx;
 mod prometheus;
 mod recovery;
-mod restart;
+pub(crate) mod restart;
 mod rpc_page;
 mod session_crowds;
 mod sessions;

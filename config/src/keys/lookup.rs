@@ -1,7 +1,7 @@
 //! Lookup: keys by their section and name.
 
 use super::{KEYS, Key, Rule};
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 
 /// Every key that `appliance.toml` may have, as its section and its name, in the order of the file.
 pub fn keys() -> impl ExactSizeIterator<Item = (&'static str, &'static str)> {
@@ -24,4 +24,14 @@ pub(crate) fn sections() -> Vec<&'static str> {
     let mut names: Vec<_> = KEYS.iter().map(|key| key.section).collect();
     names.dedup();
     names
+}
+
+/// Whether a section may stand several times, each time for another thing: as `[[section]]`, an array of tables.
+pub(crate) fn is_repeated(section: &str) -> bool {
+    section == "database"
+}
+
+/// A section's first line.
+pub(crate) fn heading(section: &str) -> String {
+    if is_repeated(section) { format!("[[{section}]]") } else { format!("[{section}]") }
 }

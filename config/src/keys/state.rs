@@ -2,6 +2,7 @@
 
 use super::field::{put, put_group_key, put_owner_lost};
 use super::rule::{Key, Number, Rule, count, key, seconds, text};
+use crate::schema::is_service;
 use crate::texts::{is_http_address, is_path};
 
 pub(super) const STATE: &[Key] = &[
@@ -58,9 +59,11 @@ pub(super) const STATE: &[Key] = &[
     text(
         "sessions",
         "carry_over",
-        "an address as \"http://10.9.0.1:8000/sessions\", or none",
+        "an address as \"http://10.9.0.1:8000/sessions\", a database as \"database:main\", or none",
         |c, text| {
-            (text.is_empty() || is_http_address(text)) && put(&mut c.sessions.carry_over, text)
+            let is_database = text.strip_prefix("database:").is_some_and(is_service);
+            let fits = text.is_empty() || is_http_address(text) || is_database;
+            fits && put(&mut c.sessions.carry_over, text)
         },
     ),
     key("sessions", "recorded_max", count(0, 256, |c| Number::Usize(&mut c.sessions.recorded_max))),

@@ -45,9 +45,11 @@ pub use self::client::Client;
 pub use self::copy::{CopyIn, CopyOut};
 pub use self::error::ClientError;
 pub use self::notifications::Notifications;
-pub use self::pool::{Pool, PoolConfig, Pooled};
+pub use self::pool::{POOL_METRICS, POOLS, Pool, PoolConfig, PoolRow, Pooled};
 pub use self::rows::RowStream;
 pub use self::server::Server;
+#[cfg(feature = "tls")]
+pub use self::server::ServerTls;
 pub use self::statement::Statement;
 pub use self::transaction::Transaction;
 pub use ::postgres::{

@@ -4,15 +4,15 @@ use crate::fingerprint;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     SignatureScheme,
@@ -24,6 +24,18 @@ use rustls::{
 pub struct Trust {
     authorities: RootCertStore,
     fingerprints: Vec<[u8; 32]>,
+    servers: Servers,
+}
+
+/// How much of a server's certificate is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Servers {
+    /// Who vouches for it, and whether it is for the name that was asked for.
+    Named,
+    /// Who vouches for it.
+    Vouched,
+    /// Nothing: whoever stands between can be the server.
+    Any,
 }
 
 /// The list of authorities is not usable.
@@ -41,7 +53,14 @@ impl core::error::Error for TrustError {}
 impl Trust {
     /// Nobody's.
     pub fn nobody() -> Self {
-        Self { authorities: RootCertStore::empty(), fingerprints: Vec::new() }
+        let authorities = RootCertStore::empty();
+        Self { authorities, fingerprints: Vec::new(), servers: Servers::Named }
+    }
+
+    /// Any server's, whoever vouches for it or nobody, in force or not. It keeps out who only listens, and nobody who stands
+    /// between; of clients it trusts nobody.
+    pub fn any_server() -> Self {
+        Self { servers: Servers::Any, ..Self::nobody() }
     }
 
     /// Those of these fingerprints, each the SHA-256 of a certificate.
@@ -61,9 +80,18 @@ impl Trust {
         if self.authorities.is_empty() { Err(TrustError) } else { Ok(self) }
     }
 
+    /// Servers may have another name than the one that was asked for: any that one of the authorities vouches for is as good.
+    #[must_use]
+    pub fn without_names(mut self) -> Self {
+        if self.servers == Servers::Named {
+            self.servers = Servers::Vouched;
+        }
+        self
+    }
+
     /// Nobody is trusted.
     pub fn is_empty(&self) -> bool {
-        self.authorities.is_empty() && self.fingerprints.is_empty()
+        self.authorities.is_empty() && self.fingerprints.is_empty() && self.servers != Servers::Any
     }
 }
 
@@ -88,7 +116,7 @@ pub(crate) fn of_clients(
         ClientCertificates::Optional(trust) => (trust, false),
         ClientCertificates::Required(trust) => (trust, true),
     };
-    let Trust { authorities, fingerprints } = trust;
+    let Trust { authorities, fingerprints, servers: _ } = trust;
     let by_authority = if authorities.is_empty() {
         None
     } else {
@@ -105,16 +133,20 @@ pub(crate) fn of_servers(
     trust: Trust,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, TrustError> {
-    let Trust { authorities, fingerprints } = trust;
-    let by_authority = if authorities.is_empty() {
-        None
-    } else {
-        let builder =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), provider.clone());
-        Some(builder.build().map_err(|_| TrustError)? as Arc<dyn ServerCertVerifier>)
-    };
+    let Trust { authorities, fingerprints, servers } = trust;
     let known = Known { fingerprints, algorithms: provider.signature_verification_algorithms };
-    Ok(Arc::new(OfServers { known, by_authority }))
+    let check = match servers {
+        Servers::Any => Check::Nothing,
+        Servers::Vouched => Check::Authority(authorities),
+        Servers::Named if authorities.is_empty() => Check::Authority(authorities),
+        Servers::Named => {
+            let authorities = Arc::new(authorities);
+            let builder =
+                WebPkiServerVerifier::builder_with_provider(authorities, provider.clone());
+            Check::All(builder.build().map_err(|_| TrustError)?)
+        }
+    };
+    Ok(Arc::new(OfServers { known, check }))
 }
 
 /// Certificates that are known, and how their signatures are checked.
@@ -191,7 +223,15 @@ impl ClientCertVerifier for OfClients {
 #[derive(Debug)]
 struct OfServers {
     known: Known,
-    by_authority: Option<Arc<dyn ServerCertVerifier>>,
+    check: Check,
+}
+
+/// What is looked at of a certificate that is not known by its fingerprint.
+#[derive(Debug)]
+enum Check {
+    Nothing,
+    Authority(RootCertStore),
+    All(Arc<WebPkiServerVerifier>),
 }
 
 impl ServerCertVerifier for OfServers {
@@ -206,8 +246,27 @@ impl ServerCertVerifier for OfServers {
         if self.known.contains(end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
-        let verifier = self.by_authority.as_ref().ok_or(UNKNOWN)?;
-        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        match &self.check {
+            Check::Nothing => {}
+            Check::Authority(authorities) if authorities.is_empty() => return Err(UNKNOWN),
+            Check::Authority(authorities) => verify_server_cert_signed_by_trust_anchor(
+                &ParsedCertificate::try_from(end_entity)?,
+                authorities,
+                intermediates,
+                now,
+                self.known.algorithms.all,
+            )?,
+            Check::All(verifier) => {
+                verifier.verify_server_cert(
+                    end_entity,
+                    intermediates,
+                    server_name,
+                    ocsp_response,
+                    now,
+                )?;
+            }
+        }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -5,6 +5,7 @@ mod chat;
 mod counter;
 mod guess;
 mod page;
+mod scores;
 mod upload;
 mod wizard;
 
@@ -19,11 +20,12 @@ pub fn routes<P: Platform>(context: &Context<P>, websockets: &Host) -> Routes {
     let sessions = &context.sessions;
     let chat = sessions.route("/chat", Mapper::cookie_named("chat"), chat::room(websockets));
     let upload = sessions.route("/upload", Mapper::cookie_named("upload"), upload::upload);
+    let guess = guess::game(scores::Scores::new(context));
     let samples = Routes::new()
         .get("/", index)
         .get("/style.css", page::style)
         .session(sessions, "/counter", Mapper::cookie_named("counter"), counter::counter)
-        .session(sessions, "/guess", Mapper::cookie_named("guess"), guess::guess)
+        .session(sessions, "/guess", Mapper::cookie_named("guess"), guess)
         .session(sessions, "/wizard", Mapper::cookie_named("wizard"), wizard::wizard)
         .any("/chat", chat.clone())
         .any("/chat/:what", chat)

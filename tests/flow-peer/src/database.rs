@@ -5,7 +5,7 @@ use super::turns::Turns;
 use aqueduct_linux::sockets::KernelConnector;
 use endpoints::postgres::{
     Client, ClientError, Date, Environment, FromSql, Json, Numeric, Options, Pool, PoolConfig,
-    Server, Settings, SqlState, TargetSession, Time, Timestamp, ToSql, Uuid, connect,
+    Server, ServerTls, Settings, SqlState, TargetSession, Time, Timestamp, ToSql, Uuid, connect,
 };
 use endpoints::tls::TlsConfig;
 use flow::Target;
@@ -344,34 +344,54 @@ impl Bench {
             .expect("the second");
     }
 
-    /// TLS, with SCRAM bound to it; another certificate than the server's is refused.
+    /// TLS as each `sslmode` has it, with SCRAM bound to it.
     async fn tls(&self, certificate: &[u8]) {
-        let trust = Trust::nobody().and_authorities(certificate).expect("a certificate");
+        let authority = || Trust::nobody().and_authorities(certificate).expect("a certificate");
+        let Target::Address(address) = &self.target else { panic!("an address") };
+        let address = address.ip().to_string();
+        for (what, trust, name, is_good) in [
+            ("verify-full", authority(), &*address, true),
+            ("verify-full of another name", authority(), "db.example", false),
+            ("verify-ca", authority().without_names(), "db.example", true),
+            ("verify-ca of another authority", Trust::fingerprints([[7; 32]]), &address, false),
+            ("require", Trust::any_server(), "db.example", true),
+        ] {
+            let server = Server::tls(
+                self.connector.clone(),
+                self.server_tls(trust),
+                name,
+                self.target.clone(),
+            );
+            let opened =
+                connect(&[server], &settings(), &Options::default(), &self.environment).await;
+            assert_eq!(opened.is_ok(), is_good, "{what}");
+            if let Ok(client) = opened {
+                assert_eq!(tls_of(&client).await, Some("TLSv1.3".to_owned()), "{what}");
+            }
+        }
+        // A server that has TLS is asked for it, and if it comes to none there is none.
+        for (trust, version) in
+            [(Trust::any_server(), Some("TLSv1.3".to_owned())), (Trust::nobody(), None)]
+        {
+            let server = Server::tls_or_plain(
+                self.connector.clone(),
+                self.server_tls(trust),
+                "db.example",
+                self.target.clone(),
+            );
+            let client =
+                connect(&[server], &settings(), &Options::default(), &self.environment).await;
+            assert_eq!(tls_of(&client.expect("a server")).await, version, "prefer");
+        }
+    }
+
+    fn server_tls(&self, trust: Trust) -> ServerTls {
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
-        let server = |trust| {
-            let context =
-                ClientContext::new(ClientOptions::new(trust, Clock::new(now))).expect("a context");
-            let timers = &self.environment.timers;
-            Server::tls(
-                self.connector.clone(),
-                context,
-                TlsConfig::default(),
-                timers,
-                self.target.clone(),
-            )
-        };
-        let options = Options::default();
-        let client = connect(&[server(trust)], &settings(), &options, &self.environment)
-            .await
-            .expect("a server");
-        let row = client
-            .query_one("select ssl, version from pg_stat_ssl where pid = pg_backend_pid()", &[])
-            .await;
-        let row = row.expect("a row");
-        assert_eq!((row.get::<bool>(0), row.get::<&str>(1)), (Ok(true), Ok("TLSv1.3")));
-        let other = Trust::fingerprints([[7; 32]]);
-        assert!(connect(&[server(other)], &settings(), &options, &self.environment).await.is_err());
+        let context =
+            ClientContext::new(ClientOptions::new(trust, Clock::new(now))).expect("a context");
+        let timers = self.environment.timers.clone();
+        ServerTls { context, config: TlsConfig::default(), timers }
     }
 
     /// A pool outlives its server. The tests kill and start it between what this says.
@@ -410,6 +430,12 @@ impl Bench {
         let count = pool.idle_count();
         assert!(count < 4, "{count} are idle");
     }
+}
+
+/// The version of TLS below, if there is one, as the server says.
+async fn tls_of(client: &Client) -> Option<String> {
+    let sql = "select version from pg_stat_ssl where pid = pg_backend_pid()";
+    client.query_one(sql, &[]).await.expect("a row").get(0).expect("a version")
 }
 
 fn settings() -> Settings {

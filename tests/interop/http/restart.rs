@@ -39,7 +39,7 @@ pub(super) fn sessions(harness: &mut Harness) -> Result {
 }
 
 /// How many visits the session has had. The cookie is shown by hand: the servers have other names.
-fn visit(harness: &Harness, server: SocketAddr) -> Result<u32> {
+pub(crate) fn visit(harness: &Harness, server: SocketAddr) -> Result<u32> {
     let jar = harness.scratch.path("cookie");
     let shown = std::fs::read_to_string(&jar).unwrap_or_default();
     let url = format!("http://{server}/_test/session");

@@ -13,6 +13,8 @@ mod bodies;
 mod calls;
 #[cfg(feature = "vats")]
 mod capabilities;
+#[cfg(feature = "database")]
+mod databases;
 mod helpers;
 mod menus;
 mod proxy;
@@ -82,6 +84,13 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
         let (context, vat) = (context.clone(), calls::vat(context));
         routes.post("/_test/call/:server", move |request| {
             calls::echo(context.clone(), vat.clone(), request)
+        })
+    };
+    #[cfg(feature = "database")]
+    let routes = {
+        let context = context.clone();
+        routes.get("/_test/database/:name/:what", move |request| {
+            databases::ask(context.clone(), request)
         })
     };
     routes

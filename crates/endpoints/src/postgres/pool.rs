@@ -1,7 +1,10 @@
 //! Pool: connections for whoever asks, made when they are needed and kept while they are good.
 
 mod idle;
+mod inspection;
 mod turnstile;
+
+pub use inspection::{POOL_METRICS, POOLS, PoolRow};
 
 use super::{Client, ClientError, Environment, Options, Server, connect};
 use ::flow::task::waiting;
@@ -69,6 +72,20 @@ struct Shared {
     idle: Rc<RefCell<Idle>>,
     /// Attempts to connect that failed since the last that did not.
     failures: Cell<u32>,
+    totals: Totals,
+}
+
+/// What is counted from the start on.
+#[derive(Default)]
+struct Totals {
+    given: Cell<u64>,
+    made: Cell<u64>,
+    failed: Cell<u64>,
+    timeouts: Cell<u64>,
+}
+
+fn count(total: &Cell<u64>) {
+    total.set(total.get() + 1);
 }
 
 impl Pool {
@@ -91,6 +108,7 @@ impl Pool {
             turnstile,
             idle,
             failures,
+            totals: Totals::default(),
         }))
     }
 
@@ -102,12 +120,14 @@ impl Pool {
     #[track_caller]
     pub fn get(&self) -> impl Future<Output = Result<Pooled, ClientError>> {
         waiting(async move {
-            let Shared { environment: Environment { timers, .. }, config, .. } = &*self.0;
-            let deadline = timers.now() + config.wait_timeout;
-            let permit = timers.before(deadline, self.0.turnstile.enter()).await;
-            let permit = permit.ok().flatten().ok_or(ClientError::PoolTimeout)?;
-            let (client, made) = self.0.client(deadline).await?;
-            Ok(Pooled { lease: Some(Lease { client, made, permit }), pool: self.clone() })
+            let lease = self.0.lease().await;
+            let totals = &self.0.totals;
+            match &lease {
+                Ok(_) => count(&totals.given),
+                Err(ClientError::PoolTimeout) => count(&totals.timeouts),
+                Err(_) => {}
+            }
+            Ok(Pooled { lease: Some(lease?), pool: self.clone() })
         })
     }
 
@@ -118,6 +138,15 @@ impl Pool {
 }
 
 impl Shared {
+    async fn lease(&self) -> Result<Lease, ClientError> {
+        let Self { environment: Environment { timers, .. }, config, .. } = self;
+        let deadline = timers.now() + config.wait_timeout;
+        let permit = timers.before(deadline, self.turnstile.enter()).await;
+        let permit = permit.ok().flatten().ok_or(ClientError::PoolTimeout)?;
+        let (client, made) = self.client(deadline).await?;
+        Ok(Lease { client, made, permit })
+    }
+
     /// An idle connection that is good, or a new one; and when it was made.
     async fn client(&self, deadline: Duration) -> Result<(Client, Duration), ClientError> {
         loop {
@@ -152,11 +181,13 @@ impl Shared {
             let error = match timers.before(deadline, connecting).await {
                 Ok(Ok(client)) => {
                     self.failures.set(0);
+                    count(&self.totals.made);
                     return Ok((client, timers.now()));
                 }
                 Ok(Err(error)) => error,
                 Err(_) => return Err(ClientError::PoolTimeout),
             };
+            count(&self.totals.failed);
             let failures = self.failures.get().saturating_add(1);
             self.failures.set(failures);
             let pause = pause_after(failures);

@@ -21,24 +21,43 @@ impl Server {
         Self { reach: Rc::new(Plain(connector)), target }
     }
 
-    /// Under TLS, whose certificate must be one that `context` trusts for the target's name (`sslmode=verify-full`).
-    /// Authentication is bound to it where the server can.
+    /// Under TLS, with whom `context` trusts: `sslmode=verify-full`; `verify-ca` with
+    /// [`Trust::without_names`](::tls::Trust::without_names), and `require` with
+    /// [`Trust::any_server`](::tls::Trust::any_server). The certificate is to be for `name`. Authentication is bound to it
+    /// where the server can.
     #[cfg(feature = "tls")]
-    pub fn tls(
-        connector: impl Connector,
-        context: ::tls::ClientContext,
-        config: crate::tls::TlsConfig,
-        timers: &::flow::time::Timers,
+    pub fn tls(connector: impl Connector, tls: ServerTls, name: &str, target: Target) -> Self {
+        Self { reach: Rc::new(secure::Secure::new(connector, tls, name, false)), target }
+    }
+
+    /// The same where the server has TLS and it comes to be, and else in the clear (`sslmode=prefer`): who stands between can
+    /// see to that, so that it is for networks that are trusted.
+    #[cfg(feature = "tls")]
+    pub fn tls_or_plain(
+        connector: impl Connector + Clone,
+        tls: ServerTls,
+        name: &str,
         target: Target,
     ) -> Self {
-        let connector = secure::AskForTls(connector);
-        let connector = crate::tls::TlsConnector::new(connector, context, config, timers);
-        Self { reach: Rc::new(secure::Secure(connector)), target }
+        let secure = secure::Secure::new(connector.clone(), tls, name, true);
+        Self { reach: Rc::new(secure::Preferred(secure, Plain(connector))), target }
     }
 
     pub(super) async fn open(&self) -> Result<Opened, ConnectError> {
         self.reach.open(&self.target).await
     }
+}
+
+/// What TLS to servers takes.
+#[cfg(feature = "tls")]
+#[derive(Clone)]
+pub struct ServerTls {
+    /// Whom to trust.
+    pub context: ::tls::ClientContext,
+    /// Bounds of handshakes.
+    pub config: crate::tls::TlsConfig,
+    /// Time.
+    pub timers: ::flow::time::Timers,
 }
 
 impl fmt::Debug for Server {
@@ -83,21 +102,25 @@ impl<C: Connector> Reach for Plain<C> {
 
 #[cfg(feature = "tls")]
 mod secure {
-    use super::{Opened, Opening, Reach};
+    use super::{Opened, Opening, Plain, Reach, ServerTls};
     use crate::tls::TlsConnector;
     use ::flow::{ConnectError, Connector, FlowExt, Target};
     use ::postgres::SSL_REQUEST;
     use alloc::boxed::Box;
+    use alloc::string::String;
 
     /// Flows on which the server said that TLS may begin.
     #[derive(Clone)]
-    pub(super) struct AskForTls<C>(pub(super) C);
+    struct AskForTls<C> {
+        connector: C,
+        is_quiet: bool,
+    }
 
     impl<C: Connector> Connector for AskForTls<C> {
         type Flow = C::Flow;
 
         async fn connect(&self, target: &Target) -> Result<C::Flow, ConnectError> {
-            let mut flow = self.0.connect(target).await?;
+            let mut flow = self.connector.connect(target).await?;
             let lost = |_| ConnectError::Refused;
             flow.write_all(&SSL_REQUEST).await.map_err(lost)?;
             let answer = flow.read_with(|bytes| {
@@ -107,7 +130,9 @@ mod secure {
             match answer.await.map_err(lost)? {
                 Some(b'S') => Ok(flow),
                 Some(b'N') => {
-                    log::warn!("postgres: {target} has no TLS");
+                    if !self.is_quiet {
+                        log::warn!("postgres: {target} has no TLS");
+                    }
                     Err(ConnectError::Untrusted)
                 }
                 _ => Err(ConnectError::Untrusted),
@@ -115,14 +140,41 @@ mod secure {
         }
     }
 
-    pub(super) struct Secure<C>(pub(super) TlsConnector<C>);
+    pub(super) struct Secure<C> {
+        connector: TlsConnector<AskForTls<C>>,
+        name: String,
+    }
+
+    impl<C: Connector> Secure<C> {
+        /// `is_quiet` if it is no matter for the log that a server has no TLS.
+        pub(super) fn new(connector: C, tls: ServerTls, name: &str, is_quiet: bool) -> Self {
+            let ServerTls { context, config, timers } = tls;
+            let connector = AskForTls { connector, is_quiet };
+            let connector = TlsConnector::new(connector, context, config, &timers);
+            Self { connector, name: name.into() }
+        }
+    }
 
     impl<C: Connector> Reach for Secure<C> {
         fn open<'a>(&'a self, target: &'a Target) -> Opening<'a> {
             Box::pin(async move {
-                let flow = self.0.connect(target).await?;
+                let flow = self.connector.connect_to(target, &self.name).await?;
                 let end_point = flow.info().peer_end_point.clone();
                 Ok(Opened { flow: Box::new(flow), end_point })
+            })
+        }
+    }
+
+    /// TLS if it comes to be, and else a new flow in the clear.
+    pub(super) struct Preferred<C>(pub(super) Secure<C>, pub(super) Plain<C>);
+
+    impl<C: Connector> Reach for Preferred<C> {
+        fn open<'a>(&'a self, target: &'a Target) -> Opening<'a> {
+            Box::pin(async move {
+                match self.0.open(target).await {
+                    Err(ConnectError::Untrusted) => self.1.open(target).await,
+                    opened => opened,
+                }
             })
         }
     }

@@ -4,6 +4,7 @@ use super::*;
 use ::flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use ::flow::task::Executor;
 use ::flow::{ConnectError, Flow, FlowExt, Listener, Target};
+use ::inspect::Row as _;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -446,5 +447,104 @@ fn a_pool_waits_for_a_server_and_gives_up_in_time() {
         environment.timers.sleep(Duration::from_secs(601)).await;
         assert_eq!(pool.idle_count(), 0);
         pool.get().await.unwrap().batch("b").await.unwrap();
+        let shown = ::inspect::Inspector::default();
+        let counted = pool.clone();
+        shown.add_metrics(POOL_METRICS, move |visit| {
+            visit(Some(("database", &"main")), &counted);
+        });
+        let mut text = String::new();
+        let format = ::inspect::openmetrics::Format::OpenMetrics;
+        ::inspect::openmetrics::write(&shown, format, &mut text).unwrap();
+        for (name, count) in
+            [("leases", 3), ("timeouts", 1), ("connections_made", 2), ("connect_failures", 1)]
+        {
+            let line = format!("aqueduct_database_{name}_total{{database=\"main\"}} {count}\n");
+            // The first attempts are as many as the pauses between them let.
+            assert!(text.contains(&line) || name == "connect_failures", "{line} {text}");
+        }
+        let row = pool.row("main");
+        let row = POOLS.row(&row);
+        let shown = (0..row.columns()).map(|column| match row.value(column) {
+            ::inspect::Value::Number(number) => format!("{}={number}", row.name(column)),
+            _ => String::new(),
+        });
+        let expected = ["", "used=0", "idle=1", "waiting=0", "connections_max=1", "failures=0"];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
     });
+}
+
+/// A server that has all the time of the world is given none, at the start and in the midst of an answer.
+#[test]
+fn a_server_that_goes_silent_is_given_up() {
+    let world = World::new();
+    let (mut listener, connecting) = (world.listen(), world.connecting());
+    let server = async move {
+        let mut silent = Peer(listener.accept().await.unwrap());
+        silent.take_untagged().await;
+        std::future::pending::<()>().await;
+    };
+    let failed = world.run(server, async move { connecting.await.map(drop) });
+    assert_eq!(failed, Err(ClientError::Protocol(::postgres::Error::StartTimeout)));
+
+    let world = World::new();
+    let (mut listener, connecting) = (world.listen(), world.connecting());
+    let server = async move {
+        let mut peer = Peer::accept(&mut listener).await;
+        peer.up_to(b'S').await;
+        peer.say(&described()).await;
+        peer.up_to(b'S').await;
+        let answer = [bound(), rows(1)].concat();
+        peer.say(&answer[..answer.len() - 1]).await;
+        std::future::pending::<()>().await;
+    };
+    let failed = world.run(server, async move {
+        let client = connecting.await.unwrap();
+        let failed = client.query("select a", &[]).await.map(drop);
+        assert!(client.is_ended());
+        failed
+    });
+    assert_eq!(failed, Err(ClientError::Protocol(::postgres::Error::Stalled)));
+}
+
+/// PostgreSQL documentation, section "SSL Session Encryption": `N` is for a server without TLS.
+#[cfg(feature = "tls")]
+#[test]
+fn a_server_without_tls_is_asked_in_the_clear_only_where_that_will_do() {
+    let context = || {
+        let clock = ::tls::Clock::new(Duration::from_secs(1_800_000_000));
+        let options = ::tls::ClientOptions::new(::tls::Trust::any_server(), clock);
+        ::tls::ClientContext::new(options).unwrap()
+    };
+    for (answer, is_preferred, is_reached) in
+        [(&b"N"[..], true, true), (b"N", false, false), (b"NR", true, true), (b"E", false, false)]
+    {
+        let world = World::new();
+        let mut listener = world.listen();
+        let tls = ServerTls {
+            context: context(),
+            config: crate::tls::TlsConfig::default(),
+            timers: world.timers.clone(),
+        };
+        let (network, target) = (world.network.clone(), World::target());
+        let server = if is_preferred {
+            Server::tls_or_plain(network, tls, "db.example", target)
+        } else {
+            Server::tls(network, tls, "db.example", target)
+        };
+        let peer = async move {
+            let mut asked = Peer(listener.accept().await.unwrap());
+            assert_eq!(asked.take_untagged().await, ::postgres::SSL_REQUEST[4..]);
+            asked.say(answer).await;
+            let _reached = Peer::accept(&mut listener).await;
+            std::future::pending::<()>().await;
+        };
+        let environment = world.environment.clone();
+        let reached = world.run(peer, async move {
+            let settings = Settings::new("alice");
+            connect(&[server], &settings, &Options::default(), &environment).await.map(drop)
+        });
+        let expected =
+            if is_reached { Ok(()) } else { Err(ClientError::Connect(ConnectError::Untrusted)) };
+        assert_eq!(reached, expected, "{answer:?}");
+    }
 }

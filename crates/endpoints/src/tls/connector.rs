@@ -41,7 +41,6 @@ impl<C: Connector> Connector for TlsConnector<C> {
     /// Opens a flow to a target of the scheme `tls`, to one of TCP that has a name or an address for the
     /// certificate, or to a Unix-domain socket, whose name is `localhost`.
     async fn connect(&self, target: &Target) -> Result<Self::Flow, ConnectError> {
-        let Shared { context, config, timers } = &*self.shared;
         let (name, below) = match target {
             Target::Tls(name, port) => (name.clone(), below(name, *port)),
             Target::Name(name, _) => (name.clone(), target.clone()),
@@ -56,9 +55,24 @@ impl<C: Connector> Connector for TlsConnector<C> {
                 return Err(ConnectError::Unsupported);
             }
         };
-        let flow = self.connector.connect(&below).await?;
+        self.connect_to(&below, &name).await
+    }
+}
+
+impl<C: Connector> TlsConnector<C> {
+    /// Opens a flow to a target of any kind, whose certificate is to be for this name or address.
+    ///
+    /// # Errors
+    /// As of the connector below; or there is no TLS with who is there.
+    pub async fn connect_to(
+        &self,
+        target: &Target,
+        name: &str,
+    ) -> Result<TlsFlow<C::Flow>, ConnectError> {
+        let Shared { context, config, timers } = &*self.shared;
+        let flow = self.connector.connect(target).await?;
         set_clock(context.clock(), config, timers);
-        let handshake = context.handshake(&name);
+        let handshake = context.handshake(name);
         let made = run(Side::Client, flow, handshake, config, timers, async || {}).await;
         made.map_err(|failure| {
             log::warn!("no TLS with {target}: {failure}");

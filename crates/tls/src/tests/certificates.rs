@@ -215,6 +215,52 @@ fn rfc6125_6_4_a_server_is_who_was_asked_for() {
     }
 }
 
+/// How a client of that trust ends with a server that shows this.
+fn client_ends(trust: Trust, identity: Identity) -> Option<TlsError> {
+    let server = ServerContext::new(ServerOptions::new(vec![identity], Clock::new(NOW))).unwrap();
+    let client = ClientContext::new(ClientOptions::new(trust, Clock::new(NOW))).unwrap();
+    let [here, there] = ends(&client, &server);
+    assert_eq!(here.is_some(), there.is_some(), "{here:?} {there:?}");
+    there
+}
+
+#[test]
+fn where_names_do_not_count_an_authority_does() {
+    let (root, other) = (authority(), authority());
+    let named = |root: &Authority| {
+        let mut params = CertificateParams::new([String::from("another.example")]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        identity(&params, &[root])
+    };
+    let told = |trust: Trust, identity| client_ends(trust, identity).map(|error| received(&error));
+    assert_eq!(told(trusting(&root), named(&root)), BAD_CERTIFICATE);
+    assert_eq!(told(trusting(&root).without_names(), named(&root)), None);
+    assert_eq!(told(trusting(&root).without_names(), named(&other)), UNKNOWN_CA);
+    assert_eq!(told(Trust::nobody().without_names(), named(&root)), UNKNOWN_CA);
+    let expired = changed(|params| params.not_after = date_time_ymd(2001, 1, 1));
+    let expired = identity(&expired, &[&root]);
+    assert_eq!(told(trusting(&root).without_names(), expired), CERTIFICATE_EXPIRED);
+    let client = identity(
+        &changed(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
+        &[&root],
+    );
+    assert_eq!(told(trusting(&root).without_names(), client), UNSUPPORTED_CERTIFICATE);
+}
+
+#[test]
+fn where_any_server_will_do_any_certificate_does() {
+    let root = authority();
+    let expired = changed(|params| params.not_after = date_time_ymd(2001, 1, 1));
+    for shown in [
+        Identity::self_made(&["another.example"]).unwrap(),
+        identity(&expired, &[&root]),
+        identity(&usual(), &[&root]),
+    ] {
+        assert!(client_ends(Trust::any_server(), shown).is_none());
+    }
+    assert!(!Trust::any_server().is_empty() && Trust::nobody().without_names().is_empty());
+}
+
 #[test]
 fn a_server_s_certificate_is_no_client_s_and_the_reverse() {
     let root = authority();

@@ -1,13 +1,23 @@
-//! Guess: a loop of questions, in straight-line code.
+//! Guess: a loop of questions, in straight-line code. Where there is a database it keeps the scores.
 
 use super::page::{field, page, shown};
+use super::scores::Scores;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use core::cmp::Ordering;
+use core::pin::Pin;
 use web::session::{Ended, Hit, Session};
 
+type Running = Pin<Box<dyn Future<Output = Result<(), Ended>>>>;
+
+/// A game whose sessions share their scores.
+pub(super) fn game(scores: Scores) -> impl Fn(Session) -> Running {
+    move |session| Box::pin(guess(session, scores.clone()))
+}
+
 /// Lets the visitor guess a number.
-pub(super) async fn guess(mut session: Session) -> Result<(), Ended> {
+async fn guess(mut session: Session, scores: Scores) -> Result<(), Ended> {
     let secret = session.random(1..=100);
     let mut hit = session.next().await?;
     let mut hint = String::from("I think of a number from 1 to 100.");
@@ -18,8 +28,9 @@ pub(super) async fn guess(mut session: Session) -> Result<(), Ended> {
             Ordering::Less => format!("{guessed} is too small."),
             Ordering::Greater => format!("{guessed} is too large."),
             Ordering::Equal => {
+                let all = scores.add(tries).await;
                 let text = format!(
-                    "<p class=number>{secret}<p>is right, after {tries} tries.\
+                    "<p class=number>{secret}<p>is right, after {tries} tries.{all}\
                      <p><a href=/samples/guess>Again</a>"
                 );
                 shown(&mut session, hit).await?.reply(page("Guess", text));

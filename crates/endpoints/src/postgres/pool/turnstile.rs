@@ -20,6 +20,17 @@ impl Turnstile {
         Rc::new(Self { free, waiting, waiting_max })
     }
 
+    /// Places that nobody has.
+    pub(super) fn free(&self) -> usize {
+        self.free.get()
+    }
+
+    /// Those who wait for one.
+    pub(super) fn waiting(&self) -> usize {
+        let waiting = self.waiting.borrow();
+        waiting.iter().filter(|place| Rc::strong_count(place) > 1).count()
+    }
+
     /// Waits for a place; none if too many wait already. Cancel-safe: a permit that nobody takes goes to the next.
     pub(super) async fn enter(self: &Rc<Self>) -> Option<Permit> {
         if self.free.get() > 0 {
@@ -76,6 +87,7 @@ mod tests {
         assert!(third.as_mut().poll(cx).is_pending());
         assert!(matches!(pin!(turnstile.enter()).poll(cx), Poll::Ready(None)));
         drop(first);
+        assert_eq!((turnstile.free(), turnstile.waiting()), (0, 2));
         drop(inside);
         // It has a permit that it never sees.
         drop(second);
