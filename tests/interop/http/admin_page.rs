@@ -244,6 +244,7 @@ impl Page {
         command.args(["-s", "--limit-rate", "200k", "-o", "/dev/null", &url]);
         // It is still at it when all has been looked at, and ends then.
         let _slow = Child::start(&command, |_| {})?;
+        self.browser.prefer("light")?;
         self.browser.value("location.hash = 'shared_memory_flows'")?;
         self.browser.until("document.querySelectorAll('#view tbody tr').length === 2")?;
         self.picture("shared-memory")?;
