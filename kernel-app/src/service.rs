@@ -283,7 +283,7 @@ impl StartError {
     #[must_use]
     pub fn at_line(self, bundle: &Bundle<'_>) -> Self {
         let (section, number, name, item) = match &self {
-            Self::Setting { section, key, .. } => (*section, 0, *key, None),
+            Self::Setting { section, key, .. } => (*section, 0, key.as_str(), None),
             Self::Item { section, key, index, .. } => (*section, 0, *key, Some(*index)),
             Self::Database { number, key, .. } => ("database", *number, *key, None),
             _ => return self,
