@@ -212,7 +212,7 @@ fn elements<T: PrimitiveElement>(list: &ListReader<'_>, make: impl Fn(T) -> Valu
 }
 
 /// JavaScript's numbers are exact to 53 bits.
-fn long(value: impl ToString) -> Value {
+fn long(value: impl ToString + Copy) -> Value {
     json!({ "$int": value.to_string() })
 }
 

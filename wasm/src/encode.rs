@@ -115,28 +115,28 @@ impl Encoder<'_> {
             (type_::Void(()), _) => {}
             (type_::Bool(()), Default::Bool(it)) => to.set_bool_field_mask(at, flag(value)?, it),
             (type_::Int8(()), Default::Int8(it)) => {
-                to.set_data_field_mask(at, whole::<i8>(value)?, it)
+                to.set_data_field_mask(at, whole::<i8>(value)?, it);
             }
             (type_::Int16(()), Default::Int16(it)) => {
-                to.set_data_field_mask(at, whole::<i16>(value)?, it)
+                to.set_data_field_mask(at, whole::<i16>(value)?, it);
             }
             (type_::Int32(()), Default::Int32(it)) => {
-                to.set_data_field_mask(at, whole::<i32>(value)?, it)
+                to.set_data_field_mask(at, whole::<i32>(value)?, it);
             }
             (type_::Int64(()), Default::Int64(it)) => {
-                to.set_data_field_mask(at, whole::<i64>(value)?, it)
+                to.set_data_field_mask(at, whole::<i64>(value)?, it);
             }
             (type_::Uint8(()), Default::Uint8(it)) => {
-                to.set_data_field_mask(at, whole::<u8>(value)?, it)
+                to.set_data_field_mask(at, whole::<u8>(value)?, it);
             }
             (type_::Uint16(()), Default::Uint16(it)) => {
-                to.set_data_field_mask(at, whole::<u16>(value)?, it)
+                to.set_data_field_mask(at, whole::<u16>(value)?, it);
             }
             (type_::Uint32(()), Default::Uint32(it)) => {
-                to.set_data_field_mask(at, whole::<u32>(value)?, it)
+                to.set_data_field_mask(at, whole::<u32>(value)?, it);
             }
             (type_::Uint64(()), Default::Uint64(it)) => {
-                to.set_data_field_mask(at, whole::<u64>(value)?, it)
+                to.set_data_field_mask(at, whole::<u64>(value)?, it);
             }
             (type_::Float32(()), Default::Float32(it)) => {
                 to.set_data_field_mask(at, float(value)? as f32, it.to_bits());
