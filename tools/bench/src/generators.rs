@@ -35,6 +35,8 @@ const CLIENT_LIMIT: Duration = Duration::from_secs(60);
 /// A generator.
 struct Client {
     name: &'static str,
+    /// How it makes requests, and what it does about those that it did not make.
+    shape: &'static str,
     program: PathBuf,
     /// For so many seconds; at this rate, if it can be told.
     arguments: fn(&str, u64, Option<u64>) -> Vec<String>,
@@ -97,12 +99,9 @@ fn tails(clients: &[Client], server: &Child, url: &str) -> Result {
             server.signal(Signal::CONT);
             Ok(())
         })?;
-        // Ours is the only one with a schedule.
-        let shape = if client.name == "aqueduct-load" { "open" } else { "closed" };
-        match (client.tail)(&run.report) {
-            Some((p99, max)) => println!("{:<16} {p99:>12.1} {max:>12.1}  {shape}", client.name),
-            None => println!("{:<16} {:>12} {:>12}  {shape}", client.name, "not said", "not said"),
-        }
+        let (p99, max) = (client.tail)(&run.report).unwrap_or((f64::NAN, f64::NAN));
+        let said = |it: f64| if it.is_nan() { "not said".into() } else { format!("{it:.1}") };
+        println!("{:<16} {:>12} {:>12}  {}", client.name, said(p99), said(max), client.shape);
     }
     Ok(())
 }
@@ -138,6 +137,7 @@ fn debian(program: &Program) -> PathBuf {
 fn aqueduct_load(program: PathBuf) -> Client {
     Client {
         name: "aqueduct-load",
+        shape: "open",
         program,
         arguments: |url, seconds, rate| {
             let rate = rate.map(|rate| ["--rate".into(), rate.to_string()]);
@@ -156,6 +156,7 @@ fn aqueduct_load(program: PathBuf) -> Client {
 fn wrk() -> Client {
     Client {
         name: "wrk",
+        shape: "closed, guessed at afterwards",
         program: debian(&programs::WRK),
         arguments: |url, seconds, _| {
             let words = ["-t1", "--latency", "-c", CONNECTIONS, "-d", &format!("{seconds}s"), url];
@@ -173,6 +174,7 @@ fn wrk() -> Client {
 fn h2load() -> Client {
     Client {
         name: "h2load --h1",
+        shape: "closed",
         program: debian(&H2LOAD),
         arguments: |url, seconds, _| {
             let words = ["--h1", "-t1", "-c", CONNECTIONS, "-D", &seconds.to_string(), url];
@@ -190,6 +192,7 @@ fn h2load() -> Client {
 fn ab() -> Client {
     Client {
         name: "ab",
+        shape: "closed",
         program: debian(&AB),
         arguments: |url, seconds, _| {
             let seconds = seconds.to_string();
@@ -204,6 +207,7 @@ fn ab() -> Client {
 fn oha(program: PathBuf) -> Client {
     Client {
         name: "oha",
+        shape: "by rate, without correction",
         program,
         arguments: |url, seconds, rate| {
             let rate = rate.map(|rate| ["-q".into(), rate.to_string()]);
