@@ -7,6 +7,7 @@ pub(crate) mod gateways;
 pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod ivshmem;
+pub(crate) mod load;
 pub(crate) mod names;
 pub(crate) mod postgres;
 pub(crate) mod services;

@@ -45,6 +45,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::ivshmem::CASES,
         interop::names::CASES,
         interop::postgres::CASES,
+        interop::load::CASES,
         xen::CASES,
     ]
     .into_iter()

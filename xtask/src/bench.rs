@@ -23,6 +23,7 @@ pub(crate) fn main(words: &[OsString]) -> Result<ExitCode> {
         Some("tls") => bench::tls(install(rest)?),
         Some("hermit") => bench::hermit(install(rest)?),
         Some("shared") => bench::shared(install(rest)?),
+        Some("load") => bench::load(install(rest)?),
         Some("sessions") => bench::sessions(install(rest)?),
         _ => bench::side_by_side(&options(words)?, words),
     }

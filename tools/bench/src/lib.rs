@@ -5,6 +5,7 @@
 mod cost;
 mod counter;
 mod disk;
+mod generators;
 mod hermit;
 mod load;
 mod loss;
@@ -18,6 +19,7 @@ mod system_under_test;
 mod tls;
 mod xen;
 
+pub use generators::load;
 pub use hermit::hermit;
 pub use load::{HOLD_VERB, hold};
 pub use loss::{LOSS_VERB, LossOptions, Subject, loss, loss_ratios, loss_worker};

@@ -30,6 +30,15 @@ pub fn build_ctl() -> Result<PathBuf> {
     build_package("aqueductctl", "aqueductctl")
 }
 
+/// Builds `aqueduct-load`, which puts load on servers; its path.
+///
+/// # Errors
+///
+/// It does not build.
+pub fn build_load() -> Result<PathBuf> {
+    build_package("aqueduct-load", "aqueduct-load")
+}
+
 fn build_package(package: &str, program: &str) -> Result<PathBuf> {
     let mut command = cargo::command();
     cargo::build(command.args(["build", "--release", "--package", package]), program)?;
