@@ -303,7 +303,7 @@ impl<P: Platform> Context<P> {
         };
         #[cfg(feature = "shared-memory")]
         let tcp = self.platform.with_shared_memory(tcp);
-        #[cfg(feature = "https")]
+        #[cfg(any(feature = "https", feature = "database"))]
         let tcp = crate::trust::with_tls(self, tcp);
         ResolvingConnector::new(tcp, self.registry.clone(), self.ways.clone())
     }

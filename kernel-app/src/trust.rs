@@ -2,8 +2,10 @@
 
 use crate::Platform;
 use crate::context::Context;
+#[cfg(feature = "https")]
 use crate::service::StartError;
 use crate::settings::tls::TlsSettings;
+#[cfg(feature = "https")]
 use alloc::string::ToString;
 use core::time::Duration;
 use endpoints::tls::{TlsConfig, TlsConnector};
@@ -41,6 +43,7 @@ pub(crate) fn with_tls<P: Platform>(context: &Context<P>, connector: Dispatcher)
 }
 
 /// Says what is wrong with the authorities that the configuration names, if something is.
+#[cfg(feature = "https")]
 pub(crate) fn check<P: Platform>(
     context: &Context<P>,
     settings: &TlsSettings,
