@@ -116,16 +116,7 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("relay", "listen_ports") => list(&config.relay.listen_ports),
         ("relay", "connect_targets") => list(&config.relay.connect_targets),
         ("relay", "through") => quoted(&config.relay.through),
-        ("shared_memory", "http_path") => quoted(&config.shared_memory.http_path),
-        ("shared_memory", "rpc_path") => quoted(&config.shared_memory.rpc_path),
-        ("shared_memory", "zmq_path") => quoted(&config.shared_memory.zmq_path),
-        ("unix", "http") => quoted(&config.unix.http),
-        ("unix", "fastcgi") => quoted(&config.unix.fastcgi),
-        ("unix", "rpc") => quoted(&config.unix.rpc),
-        ("unix", "secure_rpc") => quoted(&config.unix.secure_rpc),
-        ("unix", "zmq") => quoted(&config.unix.zmq),
-        ("unix", "admin") => quoted(&config.unix.admin),
-        ("unix", "mode") => format!("\"{:04o}\"", config.unix.mode),
+        ("unix" | "shared_memory", _) => path_text(config, section, name),
         ("rpc", "websocket_path") => quoted(&config.rpc.websocket_path),
         ("rpc", "key") => quoted(&config.rpc.key),
         ("rpc", "host") => quoted(&config.rpc.host),
@@ -139,6 +130,23 @@ fn text(config: &Config, section: &str, name: &str) -> String {
             None => quoted(&""),
         },
         // A test finds what is missing here.
+        _ => String::new(),
+    }
+}
+
+fn path_text(config: &Config, section: &str, name: &str) -> String {
+    let Config { unix, shared_memory, .. } = config;
+    match (section, name) {
+        ("shared_memory", "http_path") => quoted(&shared_memory.http_path),
+        ("shared_memory", "rpc_path") => quoted(&shared_memory.rpc_path),
+        ("shared_memory", "zmq_path") => quoted(&shared_memory.zmq_path),
+        ("unix", "http") => quoted(&unix.http),
+        ("unix", "fastcgi") => quoted(&unix.fastcgi),
+        ("unix", "rpc") => quoted(&unix.rpc),
+        ("unix", "secure_rpc") => quoted(&unix.secure_rpc),
+        ("unix", "zmq") => quoted(&unix.zmq),
+        ("unix", "admin") => quoted(&unix.admin),
+        ("unix", "mode") => format!("\"{:04o}\"", unix.mode),
         _ => String::new(),
     }
 }

@@ -54,7 +54,7 @@ fn store<P: Platform>(context: &Context<P>) -> Option<Rc<dyn Store>> {
     let name = context.config.sessions.carry_over.strip_prefix("database:")?;
     #[cfg(feature = "database")]
     if let Ok(pool) = context.database(name) {
-        return Some(Rc::new(database::DatabaseStore::new(name, pool, context.host_label())));
+        return Some(Rc::new(database::DatabaseStore::new(name, pool, &context.host_label())));
     }
     log::warn!("[sessions] carry_over is without effect: database {name} is not in this build");
     None

@@ -22,7 +22,7 @@ pub(super) struct DatabaseStore {
 }
 
 impl DatabaseStore {
-    pub(super) fn new(name: &str, pool: Pool, host: Label) -> Self {
+    pub(super) fn new(name: &str, pool: Pool, host: &Label) -> Self {
         Self { name: name.into(), pool, host: host.to_string() }
     }
 

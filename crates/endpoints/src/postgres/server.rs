@@ -34,7 +34,7 @@ impl Server {
     /// see to that, so that it is for networks that are trusted.
     #[cfg(feature = "tls")]
     pub fn tls_or_plain(
-        connector: impl Connector + Clone,
+        connector: impl Connector,
         tls: ServerTls,
         name: &str,
         target: Target,
