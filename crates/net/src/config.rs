@@ -110,6 +110,9 @@ pub struct Limits {
     pub user_timeout: Duration,
     /// What bounds a connection's bytes on their way beside the peer's window. Default CUBIC.
     pub congestion_control: CongestionControl,
+    /// How long a peer that has everything may take to end its own direction after the application is done with the connection.
+    /// Default 20 s.
+    pub orphan_timeout: Duration,
     /// How long an active connection may take to open. Default 10 s: the SYN is sent four times.
     pub connect_timeout: Duration,
     /// How long an acknowledgement waits for data to ride with. Default 10 ms: longer than a
@@ -141,6 +144,7 @@ impl Default for Limits {
             keep_alive: Some(Duration::from_secs(120)),
             user_timeout: Duration::from_secs(60),
             congestion_control: CongestionControl::Cubic,
+            orphan_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
             acknowledge: Duration::from_millis(10),
             resets_per_second: 200,

@@ -21,7 +21,7 @@ namespace {
 constexpr unsigned LARGE_BYTES = 10u << 20;
 constexpr unsigned MANY_CAPS = 1000;
 
-struct Counters {
+struct DemoCounts {
   unsigned cancelled = 0;
   uint64_t pushed = 0;
 };
@@ -35,7 +35,7 @@ capnp::ReaderOptions largeMessages() {
 
 class DemoImpl final : public Demo::Server {
  public:
-  DemoImpl(std::string name, std::shared_ptr<Counters> counters)
+  DemoImpl(std::string name, std::shared_ptr<DemoCounts> counters)
       : name_(std::move(name)), counters_(std::move(counters)) {}
 
   kj::Promise<void> empty(EmptyContext) override { return kj::READY_NOW; }
@@ -129,7 +129,7 @@ class DemoImpl final : public Demo::Server {
   }
 
   std::string name_;
-  std::shared_ptr<Counters> counters_;
+  std::shared_ptr<DemoCounts> counters_;
 };
 
 // Whether a call ends, in time, because its connection is gone.
@@ -201,7 +201,7 @@ void check(Demo::Client demo, const Place& place, bool failedOnly, kj::WaitScope
   KJ_ASSERT(at.nameRequest().send().wait(wait).getName() == "child 9");
   std::cout << "pipelining: ok" << std::endl;
 
-  auto counters = std::make_shared<Counters>();
+  auto counters = std::make_shared<DemoCounts>();
   Demo::Client ours = kj::heap<DemoImpl>("called back", counters);
   {
     auto request = demo.callBackRequest();
@@ -307,7 +307,7 @@ int main(int argc, char** argv) {
   std::string verb = argv[1];
   if (verb == "serve") {
     capnp::EzRpcServer server(
-        kj::heap<DemoImpl>("demo", std::make_shared<Counters>()), argv[2], 0, largeMessages());
+        kj::heap<DemoImpl>("demo", std::make_shared<DemoCounts>()), argv[2], 0, largeMessages());
     auto& wait = server.getWaitScope();
     std::cout << "listening on port " << server.getPort().wait(wait) << std::endl;
     kj::NEVER_DONE.wait(wait);

@@ -276,7 +276,7 @@ fn a_dropped_flow_resets_and_a_finished_one_delivers() {
         send(world, 5001, TcpControl::Psh, 100, Some(next + 4), &[b'x'; 1_000]);
         world.pass(Duration::from_millis(20));
         assert_eq!(last_from_stack(world).ack, 1_100);
-        world.pass(Duration::from_secs(58));
+        world.pass(Duration::from_secs(18));
         assert_eq!(world.stacks[0].gauges().connections, 1);
         world.pass(Duration::from_secs(3));
         assert!(last_from_stack(world).flags.2, "nobody ends it, so it is given up");

@@ -230,8 +230,11 @@ fn undated(seen: &[u8]) -> String {
 
 /// What was seen, unless the conversation was cut off, or has the line by which a handler's failure is said.
 fn whole(ended: Result<(), FlowError>, seen: String, failure: &str) -> Result<String, String> {
+    // RFC 9112 section 8: without the last chunk the answer is not whole.
+    let is_cut = seen.contains("Transfer-Encoding: chunked\r\n") && !seen.contains("\r\n0\r\n\r\n");
     match ended {
         Err(error) => Err(format!("{error} after {seen}")),
+        Ok(()) if is_cut => Err(format!("cut off after {seen}")),
         Ok(()) if seen.contains(failure) => Err(format!("failed after {seen}")),
         Ok(()) => Ok(seen),
     }

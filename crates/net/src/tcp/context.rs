@@ -30,7 +30,8 @@ pub(crate) struct TcpContext {
     /// Writers that found no buffer memory, with nothing in flight whose acknowledgement would wake them.
     pub(crate) starved: WakerList,
     pub(crate) path_mtus: RefCell<PathMtus>,
-    /// How long a connection that nobody holds may go on without progress.
+    /// How long a connection that nobody holds may go on without progress: while there is something to acknowledge, and after.
+    pub(crate) user_timeout: Duration,
     pub(crate) orphan_timeout: Duration,
     /// TCP checksums are ours to write, and ours to verify.
     pub(crate) checksum: bool,
@@ -57,7 +58,8 @@ impl TcpContext {
     pub(crate) fn new(limits: Limits, device: &Capabilities, now: Instant) -> Self {
         Self {
             shared: RefCell::new(Shared::new(engine_config(&limits))),
-            orphan_timeout: limits.user_timeout.into(),
+            user_timeout: limits.user_timeout.into(),
+            orphan_timeout: limits.orphan_timeout.into(),
             counters: Counters::new(),
             opened: Cell::new(0),
             now: Cell::new(now),

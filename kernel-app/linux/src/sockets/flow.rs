@@ -476,24 +476,6 @@ mod tests {
         assert!(matches!(flow.poll_write(&mut cx, b"x"), Poll::Ready(Ok(1))));
     }
 
-    /// What filled the peer's window at first is not what it took when its time was over.
-    #[test]
-    fn what_tcp_took_is_told_with_the_time_at_which_it_was_sent() {
-        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
-        let (mut flow, _peer) = connected(&reactor);
-        let mut cx = Context::from_waker(Waker::noop());
-        let silence = Duration::from_millis(300);
-        // The kernel goes on sending for a while what it has taken.
-        while flow.data_sent_ago().is_none_or(|ago| ago < silence) {
-            while flow.poll_write(&mut cx, &[0; TRANSFER_BYTES]).is_ready() {}
-            reactor.wait(Some(Duration::from_millis(50))).unwrap();
-        }
-        let now = Duration::from_secs(1000);
-        let taken = flow.newly_taken(now).unwrap();
-        assert!(taken.bytes > 0 && taken.at <= now - silence, "{taken:?}");
-        assert_eq!(flow.newly_taken(now), None);
-    }
-
     /// Both ends of a connection, ours as a flow.
     fn connected(reactor: &Reactor) -> (KernelFlow, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

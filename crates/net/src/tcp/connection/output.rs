@@ -131,7 +131,12 @@ impl Tcb {
         }
     }
 
+    /// A peer that has not acknowledged everything has the time of any other; one that has is only to end.
     fn orphan_until(&self, since: Instant, context: &TcpContext) -> Instant {
-        self.engine.progress_at().max(since) + context.orphan_timeout
+        let limit = match self.engine.state() {
+            State::FinWait2 => context.orphan_timeout,
+            _ => context.user_timeout,
+        };
+        self.engine.progress_at().max(since) + limit
     }
 }
