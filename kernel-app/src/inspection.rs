@@ -125,14 +125,18 @@ fn add_network<P: Platform>(context: &Context<P>) {
 
 #[cfg(feature = "shared-memory")]
 fn add_shared_memory<P: Platform>(context: &Context<P>) {
-    let Some(rings) = context.platform.shared_memory() else { return };
     let inspector = &context.inspector;
-    let of = rings.clone();
-    inspector.add_metrics(shared_ring::COUNTER_METRICS, move |visit| visit(None, &of.counts()));
-    let of = rings.clone();
-    inspector.add_metrics(shared_ring::GAUGE_METRICS, move |visit| visit(None, &of));
+    let rings = context.platform.shared_memory();
+    if let Some(rings) = &rings {
+        let of = rings.clone();
+        inspector.add_metrics(shared_ring::COUNTER_METRICS, move |visit| visit(None, &of.counts()));
+        let of = rings.clone();
+        inspector.add_metrics(shared_ring::GAUGE_METRICS, move |visit| visit(None, &of));
+    }
     let spawner = context.spawner.clone();
+    // Where no memory is shared it is empty, as tables of what there may be are.
     inspector.add_table(&shared_ring::FLOWS, move |visit| {
+        let Some(rings) = &rings else { return };
         let tasks = tasks::Index::new(&spawner);
         rings.visit_flows(&mut |mut row| {
             row.task = row.waker.and_then(|waker| tasks.find(waker));
