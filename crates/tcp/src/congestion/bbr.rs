@@ -18,6 +18,10 @@ const BANDWIDTH_ROUNDS: u32 = 10;
 const MIN_RTT_WINDOW: Duration = Duration::from_secs(10);
 const PROBE_RTT_TIME: Duration = Duration::from_millis(200);
 const SEGMENTS_MIN: u32 = 4;
+/// Rounds that each half of the filter of acknowledgements' excess looks back, and the time of which it is at most the
+/// octets.
+const EXCESS_ROUNDS: u32 = 5;
+const EXCESS_MAX: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -52,8 +56,10 @@ pub(super) struct Bbr {
     /// The window before it was made small, to be put back.
     prior_window: u32,
     is_recovering: bool,
-    /// Section 4.2.3.4: one round in which what arrives decides what leaves.
+    /// Section 4.2.3.4: one round in which what arrives decides what leaves, and whether that begins now.
     conserves_until: Option<u32>,
+    begins_to_conserve: bool,
+    excess: Excess,
     is_idle_restart: bool,
 }
 
@@ -80,6 +86,8 @@ impl Bbr {
             prior_window: 0,
             is_recovering: false,
             conserves_until: None,
+            begins_to_conserve: false,
+            excess: Excess::new(now),
             is_idle_restart: false,
         }
     }
@@ -271,12 +279,18 @@ impl Bbr {
         {
             self.conserves_until = None;
         }
+        // Section 4.2.3.4: what was lost does not leave again beside what is in flight.
+        window.size = window.size.saturating_sub(ack.delivery.lost).max(window.mss);
+        if core::mem::take(&mut self.begins_to_conserve) {
+            window.size = ack.in_flight + count;
+        }
         if self.conserves_until.is_some() {
             window.size = window.size.max(ack.in_flight + count);
         } else if let Some(target) = self.target(self.window_gain()) {
             // Room for segments that a device cuts, at both ends (section 4.2.3.2).
             let quantum = (self.bandwidth.get() / 1_000).clamp(2 * u64::from(window.mss), 65_536);
             let target = target.saturating_add(3 * quantum as u32);
+            let target = target.saturating_add(self.excess.get(self.bandwidth.get()));
             if self.is_full {
                 window.size = window.size.saturating_add(count).min(target);
             } else if window.size < target || self.delivered < 10 * window.mss {
@@ -296,6 +310,10 @@ impl Controller for Bbr {
     fn on_acknowledgement(&mut self, window: &mut Window, ack: &Acknowledgement<'_>) {
         let Some(latest) = ack.delivery.latest else { return };
         self.measure(&latest, ack);
+        if self.is_full {
+            let (bandwidth, count) = (self.bandwidth.get(), ack.delivery.delivered);
+            self.excess.update(ack.now, self.round, bandwidth, count, window.size);
+        }
         self.check_full(latest.stamp.is_app_limited);
         self.change_mode(ack);
         self.update_min_rtt(window, ack);
@@ -306,6 +324,7 @@ impl Controller for Bbr {
         if !self.is_recovering && self.mode != Mode::ProbeRtt {
             self.prior_window = window.size;
         }
+        self.begins_to_conserve = !self.is_recovering;
         self.is_recovering = true;
         // Until what was in flight has arrived or is lost.
         self.conserves_until = Some(self.delivered.wrapping_add(window.size.min(1 << 20) / 2));
@@ -313,7 +332,7 @@ impl Controller for Bbr {
 
     fn on_timeout(&mut self, window: &mut Window, now: Instant) {
         self.on_congestion(window, now);
-        self.conserves_until = None;
+        (self.conserves_until, self.begins_to_conserve) = (None, false);
         self.full_bandwidth = 0;
         self.full_rounds = 0;
     }
@@ -321,6 +340,48 @@ impl Controller for Bbr {
     fn on_undo(&mut self) {
         self.full_bandwidth = 0;
         self.full_rounds = 0;
+    }
+}
+
+/// By how much acknowledgements come in larger bunches than the bandwidth says: who waits for the next bunch needs that much
+/// more in flight (draft-cardwell-iccrg-bbr-congestion-control-02 section 4.5.9).
+#[derive(Debug)]
+struct Excess {
+    /// The interval since which they are counted, and the octets.
+    since: Instant,
+    octets: u64,
+    /// The most of the last rounds, and of those before.
+    most: [u32; 2],
+    /// When they change places.
+    round_end: u32,
+}
+
+impl Excess {
+    fn new(now: Instant) -> Self {
+        Self { since: now, octets: 0, most: [0; 2], round_end: EXCESS_ROUNDS }
+    }
+
+    fn update(&mut self, now: Instant, round: u32, bandwidth: u64, count: u32, window: u32) {
+        if (round.wrapping_sub(self.round_end) as i32) >= 0 {
+            self.most = [0, self.most[0]];
+            self.round_end = round.wrapping_add(EXCESS_ROUNDS);
+        }
+        let expected = bandwidth.saturating_mul(now.since(self.since).micros()) / 1_000_000;
+        let expected = if self.octets <= expected {
+            (self.since, self.octets) = (now, 0);
+            0
+        } else {
+            expected
+        };
+        self.octets += u64::from(count);
+        let excess = (self.octets - expected).min(u64::from(window)) as u32;
+        self.most[0] = self.most[0].max(excess);
+    }
+
+    fn get(&self, bandwidth: u64) -> u32 {
+        let most = self.most[0].max(self.most[1]);
+        let limit = bandwidth.saturating_mul(EXCESS_MAX.micros()) / 1_000_000;
+        u64::from(most).min(limit) as u32
     }
 }
 
@@ -364,6 +425,33 @@ impl MaxFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_in_bunches_is_excess_and_is_forgotten_after_ten_rounds() {
+        let mut excess = Excess::new(Instant::START);
+        let (bandwidth, mut now) = (1_000_000, Instant::START);
+        // Evenly: nothing but the acknowledgement itself.
+        for round in 0..4 {
+            now = now + Duration::from_millis(2);
+            excess.update(now, round, bandwidth, 1_000, 100_000);
+        }
+        assert_eq!(excess.get(bandwidth), 1_000);
+        // Ten at once: what is above the bandwidth of that time.
+        now = now + Duration::from_millis(2);
+        for _ in 0..10 {
+            excess.update(now, 4, bandwidth, 1_000, 100_000);
+        }
+        assert_eq!(excess.get(bandwidth), 10_000);
+        assert_eq!(excess.get(50_000), 5_000, "a tenth of a second at most");
+        let mut left = std::vec::Vec::new();
+        for round in 5..20 {
+            now = now + Duration::from_millis(20);
+            excess.update(now, round, bandwidth, 1_000, 100_000);
+            left.push(excess.get(bandwidth));
+        }
+        assert_eq!(left.iter().filter(|octets| **octets == 10_000).count(), 5);
+        assert_eq!(left.last(), Some(&1_000));
+    }
 
     #[test]
     fn the_filter_forgets_what_is_old() {
