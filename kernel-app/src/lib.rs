@@ -41,6 +41,7 @@ mod names;
 pub mod panics;
 pub mod platform;
 pub mod profile;
+mod reason;
 pub mod registry;
 pub mod runtime;
 pub mod service;

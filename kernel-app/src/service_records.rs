@@ -4,6 +4,7 @@
 //! see the question can answer it.
 
 use crate::Platform;
+use crate::reason::Reason;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
@@ -11,7 +12,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use config::Config;
 use core::cell::{Cell, RefCell};
-use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use flow::registry::{Answer, Query, Registry, RegistryError, Service, Way};
@@ -57,9 +57,6 @@ struct Known {
     /// When it is of no use any more.
     stale_until: Duration,
 }
-
-/// Why there is no answer.
-struct NoAnswer(String);
 
 /// Puts DNS before a registry.
 pub(crate) fn over<P: Platform>(
@@ -146,7 +143,7 @@ impl<C: Connector> ByDns<C> {
                 self.keep(Known { name, records: records.clone(), until, stale_until });
                 Ok((records, until))
             }
-            Err(NoAnswer(reason)) => {
+            Err(Reason(reason)) => {
                 log::info!("{name}: no answer from DNS: {reason}");
                 self.stale(name).ok_or(RegistryError::Unavailable)
             }
@@ -176,27 +173,27 @@ impl<C: Connector> ByDns<C> {
     }
 
     /// Asks the servers, until one answers.
-    async fn ask_all(&self, name: &str) -> Result<ServiceRecords, NoAnswer> {
+    async fn ask_all(&self, name: &str) -> Result<ServiceRecords, Reason> {
         let Some(_asking) = Asking::begin(&self.questions) else {
-            return Err(NoAnswer("too many questions at once".into()));
+            return Err(Reason("too many questions at once".into()));
         };
         let mut reasons = Vec::new();
         for server in (self.servers)().into_iter().take(SERVERS_MAX) {
             let deadline = self.timers.now() + PATIENCE;
             let asked = self.timers.before(deadline, self.ask(server, name)).await;
-            match asked.unwrap_or_else(|_| Err(NoAnswer("no answer in time".into()))) {
+            match asked.unwrap_or_else(|_| Err(Reason("no answer in time".into()))) {
                 Ok(records) => return Ok(records),
-                Err(NoAnswer(reason)) => reasons.push(format!("{server}: {reason}")),
+                Err(Reason(reason)) => reasons.push(format!("{server}: {reason}")),
             }
         }
         let none = || "no server is known".to_string();
-        Err(NoAnswer(if reasons.is_empty() { none() } else { reasons.join("; ") }))
+        Err(Reason(if reasons.is_empty() { none() } else { reasons.join("; ") }))
     }
 
     /// Asks one server (RFC 7766 section 8: each message with its length before it).
-    async fn ask(&self, server: IpAddr, name: &str) -> Result<ServiceRecords, NoAnswer> {
+    async fn ask(&self, server: IpAddr, name: &str) -> Result<ServiceRecords, Reason> {
         let id = (self.random)() as u16;
-        let asked = question(id, name).ok_or_else(|| NoAnswer("DNS has no such names".into()))?;
+        let asked = question(id, name).ok_or_else(|| Reason("DNS has no such names".into()))?;
         let target = Target::Address(SocketAddr::new(server, PORT));
         let mut flow = self.connector.connect(&target).await?;
         let length = (asked.len() as u16).to_be_bytes();
@@ -207,12 +204,6 @@ impl<C: Connector> ByDns<C> {
         read_exact(&mut flow, &mut message).await?;
         flow.finish();
         Ok(answer(&message, id, name)?)
-    }
-}
-
-impl<E: fmt::Display> From<E> for NoAnswer {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
     }
 }
 
@@ -235,11 +226,11 @@ impl Drop for Asking<'_> {
     }
 }
 
-async fn read_exact(flow: &mut impl Flow, bytes: &mut [u8]) -> Result<(), NoAnswer> {
+async fn read_exact(flow: &mut impl Flow, bytes: &mut [u8]) -> Result<(), Reason> {
     let mut read = 0;
     while read < bytes.len() {
         match flow.read(&mut bytes[read..]).await {
-            Ok(0) => return Err(NoAnswer("it ended before its answer did".into())),
+            Ok(0) => return Err(Reason("it ended before its answer did".into())),
             Ok(count) => read += count,
             Err(error) => return Err(error.into()),
         }

@@ -6,6 +6,7 @@ use super::wire::{milliseconds, read_changes, write_service};
 use crate::Platform;
 use crate::appliance_capnp::{directory, names};
 use crate::context::Context;
+use crate::reason::Reason;
 use ::names::{Changes, LEASE_MIN, Renewals};
 use alloc::format;
 use alloc::rc::Rc;
@@ -99,15 +100,6 @@ pub(super) struct Client<P: Platform> {
     registered: RefCell<Vec<Service>>,
 }
 
-/// Why there is no connection any more.
-struct Lost(String);
-
-impl<E: fmt::Display> From<E> for Lost {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
 impl<P: Platform> Client<P> {
     pub(super) fn new(
         context: &Context<P>,
@@ -136,7 +128,7 @@ impl<P: Platform> Client<P> {
         let timers = &self.context.timers;
         let mut pause = PAUSE_MIN;
         loop {
-            let Err(Lost(reason)) = match self.in_time(self.connect()).await {
+            let Err(Reason(reason)) = match self.in_time(self.connect()).await {
                 Ok(server) => {
                     let since = timers.now();
                     let ended = self.stay(server).await;
@@ -156,7 +148,7 @@ impl<P: Platform> Client<P> {
     }
 
     /// Reads and registers by one connection, as long as there is one.
-    async fn stay(&self, server: names::Client) -> Result<Infallible, Lost> {
+    async fn stay(&self, server: names::Client) -> Result<Infallible, Reason> {
         self.names.connected(self.at);
         self.registered.take();
         match select(self.read(&server), self.hold(&server)).await {
@@ -164,13 +156,13 @@ impl<P: Platform> Client<P> {
         }
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Lost>>) -> Result<T, Lost> {
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Reason>>) -> Result<T, Reason> {
         let timers = &self.context.timers;
         let outcome = timers.before(timers.now() + PATIENCE, work).await;
-        outcome.unwrap_or_else(|_| Err(Lost("no answer".into())))
+        outcome.unwrap_or_else(|_| Err(Reason("no answer".into())))
     }
 
-    async fn connect(&self) -> Result<names::Client, Lost> {
+    async fn connect(&self) -> Result<names::Client, Reason> {
         let vat = self.context.vat()?;
         let connector = self.context.direct_connector();
         let directory: directory::Client = match &self.place {
@@ -191,7 +183,7 @@ impl<P: Platform> Client<P> {
     }
 
     /// Takes what the server tells.
-    async fn read(&self, server: &names::Client) -> Result<Infallible, Lost> {
+    async fn read(&self, server: &names::Client) -> Result<Infallible, Reason> {
         let answer =
             self.in_time(async { Ok(server.watch_request().send().promise.await?) }).await?;
         let watch = answer.get()?.get_watch()?;
@@ -214,7 +206,7 @@ impl<P: Platform> Client<P> {
     }
 
     /// Registers what this appliance offers, and renews it.
-    async fn hold(&self, server: &names::Client) -> Result<Infallible, Lost> {
+    async fn hold(&self, server: &names::Client) -> Result<Infallible, Reason> {
         let timers = &self.context.timers;
         let mut renewals = Renewals::new();
         renewals.begin(timers.now());
@@ -238,7 +230,7 @@ impl<P: Platform> Client<P> {
         &self,
         server: &names::Client,
         services: &[Service],
-    ) -> Result<Duration, Lost> {
+    ) -> Result<Duration, Reason> {
         let mut request = server.register_request();
         request.get().set_lease_milliseconds(milliseconds(self.lease));
         let mut to = request.get().init_services(services.len() as u32);

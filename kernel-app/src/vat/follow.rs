@@ -4,15 +4,15 @@ use crate::Platform;
 use crate::context::Context;
 use crate::handlers::rpc::site_conf::{LIST, LISTED_MAX, SETTINGS, file_key, parse_list};
 use crate::live_site::Files;
+use crate::reason::Reason;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use config::{Followed, KeyValue};
 use core::cell::RefCell;
 use core::convert::Infallible;
-use core::fmt;
 use core::time::Duration;
 use endpoints::network_capnp::conf;
 use endpoints::rpc::network::{Conf, RemoteConf, RemoteWatch, Watch};
@@ -50,24 +50,15 @@ struct Follower<P: Platform> {
     waiting: RefCell<Vec<KeyValue>>,
 }
 
-/// Why something is not taken over. What there was stays in force.
-struct NotTaken(String);
-
-impl<E: fmt::Display> From<E> for NotTaken {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
 impl<P: Platform> Follower<P> {
     /// Follows, again and again. Why not is said once as long as it is the same.
     async fn repeat<F>(&self, what: &str, follow: impl Fn() -> F)
     where
-        F: Future<Output = Result<Infallible, NotTaken>>,
+        F: Future<Output = Result<Infallible, Reason>>,
     {
         let mut said = None;
         loop {
-            let Err(NotTaken(reason)) = follow().await;
+            let Err(Reason(reason)) = follow().await;
             if said.as_ref() != Some(&reason) {
                 log::warn!("the {what} of {} is not taken over: {reason}", self.from);
                 said = Some(reason);
@@ -81,7 +72,7 @@ impl<P: Platform> Follower<P> {
     }
 
     /// The other's table, and a watch on one key of it.
-    async fn watch(&self, key: &str) -> Result<(RemoteConf, RemoteWatch), NotTaken> {
+    async fn watch(&self, key: &str) -> Result<(RemoteConf, RemoteWatch), Reason> {
         let client: conf::Client = self.context.capability(&self.from)?;
         let conf = RemoteConf::new(client);
         let watch = conf.watch(key).await?;
@@ -89,7 +80,7 @@ impl<P: Platform> Follower<P> {
     }
 
     /// Takes each version of the site over, until something fails: what.
-    async fn follow_site(&self) -> Result<Infallible, NotTaken> {
+    async fn follow_site(&self) -> Result<Infallible, Reason> {
         let (conf, watch) = self.watch(LIST).await?;
         loop {
             let list = watch.next().await?;
@@ -99,7 +90,7 @@ impl<P: Platform> Follower<P> {
     }
 
     /// Takes over what a list names, unless it has changed meanwhile: then the watch tells again.
-    async fn take_site(&self, conf: &RemoteConf, list: Option<Vec<u8>>) -> Result<(), NotTaken> {
+    async fn take_site(&self, conf: &RemoteConf, list: Option<Vec<u8>>) -> Result<(), Reason> {
         let list = list.ok_or("it has no list of files")?;
         let (version, paths) = parse_list(&list).ok_or("its list of files is none")?;
         if paths.is_empty() || paths.len() > LISTED_MAX {
@@ -129,7 +120,7 @@ impl<P: Platform> Follower<P> {
     }
 
     /// Takes each version of the settings over, until something fails: what.
-    async fn follow_settings(&self) -> Result<Infallible, NotTaken> {
+    async fn follow_settings(&self) -> Result<Infallible, Reason> {
         let (_, watch) = self.watch(SETTINGS).await?;
         loop {
             // One that has none is an older one, or no appliance.
@@ -141,7 +132,7 @@ impl<P: Platform> Follower<P> {
     }
 
     /// Puts in force what needs no restart, over the settings of this appliance's own start.
-    fn take_settings(&self, text: &[u8]) -> Result<(), NotTaken> {
+    fn take_settings(&self, text: &[u8]) -> Result<(), Reason> {
         let text = core::str::from_utf8(text)?;
         let Followed { config, waiting, refused } = self.context.config.follow(&self.from, text)?;
         let before = config::values(&self.context.live_settings.get());
