@@ -1,45 +1,27 @@
 //! Where load may go: to this machine, and to what the operator says is theirs.
 
+use config::Cidr;
 use load::Place;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-/// Addresses that begin alike.
+/// Addresses that begin alike: of any network, also those in which no machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Prefix {
-    address: IpAddr,
-    bits: u32,
-}
-
-impl Prefix {
-    fn contains(self, address: IpAddr) -> bool {
-        match (self.address, address) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let differing = u32::from(own) ^ u32::from(other);
-                differing.leading_zeros() >= self.bits
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let differing = u128::from(own) ^ u128::from(other);
-                differing.leading_zeros() >= self.bits
-            }
-            _ => false,
-        }
-    }
-}
+pub(crate) struct Prefix(Cidr);
 
 impl FromStr for Prefix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no ADDRESS/PREFIX, as 10.9.0.0/24 or fd00::/64");
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse().map_err(|_| wrong())?)),
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix.parse().map_err(|_| wrong())?)),
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let bits_max = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.unwrap_or(bits_max);
-        if bits > bits_max { Err(wrong()) } else { Ok(Self { address, bits }) }
+        let prefix_max = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.unwrap_or(prefix_max);
+        if prefix > prefix_max { Err(wrong()) } else { Ok(Self(Cidr { address, prefix })) }
     }
 }
 
@@ -73,14 +55,11 @@ pub(crate) fn address(place: &Place, allowed: &[Prefix]) -> Result<SocketAddr, S
 
 fn is_allowed(address: IpAddr, allowed: &[Prefix]) -> bool {
     // One of IPv4 in the form of IPv6 goes where the former does (RFC 4291 section 2.5.5.2).
-    let address = match address {
-        IpAddr::V6(mapped) => mapped.to_ipv4_mapped().map_or(address, IpAddr::V4),
-        IpAddr::V4(_) => address,
-    };
+    let address = address.to_canonical();
     // What goes to no address goes to this machine (connect(2) of Linux).
     address.is_loopback()
         || address.is_unspecified()
-        || allowed.iter().any(|prefix| prefix.contains(address))
+        || allowed.iter().any(|prefix| prefix.0.contains(address))
 }
 
 #[cfg(test)]
