@@ -165,8 +165,8 @@ impl<T: Clone + Eq + Display> Balancer<T> {
         Ok(self.begin(now, index))
     }
 
-    /// Another place for a request that failed at those of `tried`, one for each try, or is slow there. Only the caller knows whether it may be
-    /// repeated at all.
+    /// Another place for a request that failed at those of `tried`, one for each try, or is slow there. Only the caller knows
+    /// whether it may be repeated at all.
     ///
     /// # Errors
     /// It is to be left at the tries that it had.
@@ -177,11 +177,9 @@ impl<T: Clone + Eq + Display> Balancer<T> {
         key: Option<u64>,
         tried: &[PlaceId],
     ) -> Result<Ticket<T>, NotAgain> {
-        if tried.len() >= self.config.retries.tries_max {
-            return Err(NotAgain::Tries);
-        }
+        self.check_tries(tried)?;
         let index = self.pick(now, random, key, tried).ok_or(NotAgain::NoOther)?;
-        self.repeat(now, tried)?;
+        self.take_try(now)?;
         Ok(self.begin(now, index))
     }
 
@@ -191,11 +189,17 @@ impl<T: Clone + Eq + Display> Balancer<T> {
     /// # Errors
     /// It is to be left at the tries that it had.
     pub fn repeat(&mut self, now: Duration, tried: &[PlaceId]) -> Result<(), NotAgain> {
-        if tried.len() >= self.config.retries.tries_max {
-            return Err(NotAgain::Tries);
-        }
+        self.check_tries(tried)?;
+        self.take_try(now)
+    }
+
+    fn check_tries(&self, tried: &[PlaceId]) -> Result<(), NotAgain> {
+        if tried.len() < self.config.retries.tries_max { Ok(()) } else { Err(NotAgain::Tries) }
+    }
+
+    fn take_try(&mut self, now: Duration) -> Result<(), NotAgain> {
         let has_room = self.budget.take(now, &self.config.retries);
-        has_room.then_some(()).ok_or(NotAgain::Budget)
+        if has_room { Ok(()) } else { Err(NotAgain::Budget) }
     }
 
     /// How long a request that may be repeated is waited for before it is sent to a second place, too.

@@ -9,8 +9,8 @@ use flow::{Address, Flow, FlowError};
 /// One end of a TCP connection.
 ///
 /// Dropping it after [`finish`](Flow::finish) lets everything written be delivered, for as long as
-/// [`Limits::user_timeout`](crate::Limits::user_timeout) says, and discards what still arrives; dropping it
-/// before resets the connection.
+/// [`Limits::user_timeout`](crate::Limits::user_timeout) says, and discards what still arrives, for as long after that as
+/// [`Limits::orphan_timeout`](crate::Limits::orphan_timeout) says; dropping it before resets the connection.
 pub struct TcpFlow {
     connection: Rc<Connection>,
 }

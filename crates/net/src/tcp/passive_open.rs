@@ -61,12 +61,7 @@ impl InterfaceState {
             return;
         }
         let mut due = alloc::vec::Vec::new();
-        let expired = self.syn_queue.sweep(now, |entry, may_repeat| {
-            entry.answer(now);
-            if may_repeat {
-                due.push(*entry);
-            }
-        });
+        let expired = self.syn_queue.sweep(now, |entry| due.push(*entry));
         self.context.counters.add_many(Counter::HalfOpenExpired, expired as u64);
         for entry in due {
             self.answer(&entry, self.clock(&entry.tuple), output);

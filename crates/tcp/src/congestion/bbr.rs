@@ -18,9 +18,9 @@ const BANDWIDTH_ROUNDS: u32 = 10;
 const MIN_RTT_WINDOW: Duration = Duration::from_secs(10);
 const PROBE_RTT_TIME: Duration = Duration::from_millis(200);
 const SEGMENTS_MIN: u32 = 4;
-/// Rounds that each half of the filter of acknowledgements' excess looks back, and the time of which it is at most the
-/// octets.
+/// Rounds of each half of the filter that remembers by how much acknowledgements exceed the bandwidth.
 const EXCESS_ROUNDS: u32 = 5;
+/// They are allowed for up to what the bandwidth carries in this time.
 const EXCESS_MAX: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
