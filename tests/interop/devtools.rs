@@ -172,6 +172,14 @@ impl Browser {
         Ok(std::mem::take(&mut self.faults))
     }
 
+    /// Nothing has.
+    pub(crate) fn no_faults(&mut self) -> Result {
+        match self.take_faults()?.first() {
+            Some(fault) => fail!("the page's console says {fault}"),
+            None => Ok(()),
+        }
+    }
+
     fn call(&mut self, method: &str, parameters: &Value) -> Result<Value> {
         self.calls += 1;
         let mut call = json!({"id": self.calls, "method": method, "params": parameters});

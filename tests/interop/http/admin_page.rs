@@ -154,7 +154,7 @@ impl Page {
             }
         }
         self.browser.resize(1200, 900, false)?;
-        self.no_faults()
+        self.browser.no_faults()
     }
 
     /// Only tables are wider than the window, and scroll in themselves.
@@ -195,7 +195,7 @@ impl Page {
         stalls.join().expect("a client does not panic")?;
         // Its end is its own time's.
         let _ = slow.join();
-        self.no_faults()
+        self.browser.no_faults()
     }
 
     /// A click on a graph that has some of `what` says the reason somewhere.
@@ -265,7 +265,7 @@ impl Page {
         self.browser.prefer("dark")?;
         self.fits("graph", 412)?;
         self.picture("rings-dark")?;
-        self.no_faults()
+        self.browser.no_faults()
     }
 
     /// The ids of connections of HTTP's port that have much to send.
@@ -305,14 +305,7 @@ impl Page {
         )?;
         self.browser.until("document.querySelector('#view .value input')?.value === '4711'")?;
         contains("the visitor's page", &visit()?, "4711")?;
-        self.no_faults()
-    }
-
-    fn no_faults(&mut self) -> Result {
-        match self.browser.take_faults()?.first() {
-            Some(fault) => fail!("the page's console says {fault}"),
-            None => Ok(()),
-        }
+        self.browser.no_faults()
     }
 
     fn picture(&mut self, of: &str) -> Result {

@@ -2,7 +2,7 @@
 
 use crate::interop::devtools::Browser;
 use command::{
-    failure::{OrSay, Result, fail},
+    failure::{OrSay, Result},
     paths, programs,
 };
 use image_builder::{bundle, page};
@@ -92,7 +92,7 @@ impl Page {
         self.browser.press("Enter")?;
         self.value_is("9.5")?;
         self.picture("desk")?;
-        self.no_faults()
+        self.browser.no_faults()
     }
 
     /// They change while they are followed, and not afterwards.
@@ -121,7 +121,7 @@ impl Page {
         self.browser.value("document.querySelector('#line').value = '6 * 7'")?;
         self.browser.value("document.querySelector('#sum').requestSubmit()")?;
         self.value_is("42")?;
-        self.no_faults()
+        self.browser.no_faults()
     }
 
     fn fits_a_phone_in_the_dark(&mut self) -> Result {
@@ -130,7 +130,7 @@ impl Page {
         self.browser.until("document.documentElement.scrollWidth <= 412")?;
         self.browser.until("matchMedia('(prefers-color-scheme: dark)').matches")?;
         self.picture("phone")?;
-        self.no_faults()
+        self.browser.no_faults()
     }
 
     fn state_is(&mut self, state: &str) -> Result {
@@ -141,13 +141,6 @@ impl Page {
     fn value_is(&mut self, value: &str) -> Result {
         let expression = format!("document.querySelector('#value').textContent === '{value}'");
         self.browser.until(&expression).map(drop)
-    }
-
-    fn no_faults(&mut self) -> Result {
-        match self.browser.take_faults()?.first() {
-            Some(fault) => fail!("the page's console says {fault}"),
-            None => Ok(()),
-        }
     }
 
     fn picture(&mut self, of: &str) -> Result {

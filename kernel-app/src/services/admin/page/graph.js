@@ -24,10 +24,7 @@ export function graphs(ids, others) {
     if (!ids.includes(id)) beside.append(make("option", { value: id }, `${id}: ${row.remote}`));
   };
   rows("connections").then((list) => list.filter((row) => row.rtt_us !== null).forEach((row) => offer(row.id, row)), () => {});
-  const offerRings = () => rows("shared_memory_flows").catch(absent).then((list) => list.forEach((row) => offer(ringId(row.id), row)), () => {});
-  // Where there is none, the browser's console says so: it is asked for when it may be wanted.
-  if (ids.some((id) => id.startsWith(RING))) offerRings();
-  else beside.addEventListener("focus", offerRings, { once: true });
+  rows("shared_memory_flows").catch(absent).then((list) => list.forEach((row) => offer(ringId(row.id), row)), () => {});
   const inside = [
     make("form", { className: "tools" }, ...axis.tools(), beside), axis.said,
     make("div", { className: "graphs" }, ...drawings.map((drawing) => drawing.element)),
