@@ -71,7 +71,7 @@ pub fn build(install: Install) -> Result<Page> {
     if compressed_bytes > COMPRESSED_BYTES_MAX {
         fail!("the page has {compressed_bytes} bytes compressed; {COMPRESSED_BYTES_MAX} at most");
     }
-    let module_bytes = read(&module)?.len();
+    let module_bytes = files::read(&module)?.len();
     Ok(Page { folder, module_bytes, compressed_bytes })
 }
 
@@ -176,14 +176,10 @@ fn compile_schema(to: &Path) -> Result {
 
 fn compressed(file: &Path) -> Result<usize> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    encoder.write_all(&read(file)?).or_say(|| "cannot compress".into())?;
+    encoder.write_all(&files::read(file)?).or_say(|| "cannot compress".into())?;
     Ok(encoder.finish().or_say(|| "cannot compress".into())?.len())
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
-    std::fs::read(file).or_say(|| format!("cannot read {}", file.display()))
-}
-
 fn copy(from: &Path, to: &Path) -> Result {
-    files::write(to, read(from)?)
+    files::write(to, files::read(from)?)
 }
