@@ -50,6 +50,11 @@ impl SocketInfo {
         read_u32(&self.tcp.0, LAST_DATA_SENT).map(|millis| Duration::from_millis(millis.into()))
     }
 
+    /// Bytes that a connection took and has not sent for the first time; none if the kernel does not say.
+    pub(super) fn not_sent(&self) -> Option<usize> {
+        read_u32(&self.tcp.0, NOTSENT_BYTES).map(|bytes| bytes as usize)
+    }
+
     /// As our own stack describes its connections. What the kernel does not say is zero.
     pub(super) fn connection(
         &self,
@@ -160,6 +165,7 @@ const RCV_SPACE: usize = 96;
 const TOTAL_RETRANS: usize = 100;
 const PACING_RATE: usize = 104;
 const BYTES_RECEIVED: usize = 128;
+const NOTSENT_BYTES: usize = 144;
 const MIN_RTT: usize = 148;
 const DELIVERY_RATE: usize = 160;
 const BYTES_SENT: usize = 200;

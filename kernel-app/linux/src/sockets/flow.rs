@@ -1,6 +1,6 @@
 //! Flow: one connection of the kernel's, of TCP or of the Unix domain.
 
-use super::diagnostics::Diagnostics;
+use super::diagnostics::{Diagnostics, SocketInfo};
 use super::stream::{Ends, Stream};
 use super::{
     Edge, NOT_SENT_BYTES_BOUND, NOT_SENT_STEP_BYTES, Place, Reactor, Ready, Registration, Seen,
@@ -59,10 +59,10 @@ impl KernelFlow {
         &self.outgoing.stream
     }
 
-    /// How long ago TCP sent data last. It costs some calls, and is asked only when a deadline has come.
-    fn data_sent_ago(&self) -> Option<Duration> {
+    /// What the kernel knows of the connection, if it is TCP's. It costs some calls, and is asked only when a deadline has come.
+    fn diagnose(&self) -> Option<SocketInfo> {
         let (Address::Ip(local), Address::Ip(peer)) = (self.local, self.peer) else { return None };
-        Diagnostics::new().ok()?.ask(local, Some(peer)).ok()?.data_sent_ago()
+        Diagnostics::new().ok()?.ask(local, Some(peer)).ok()
     }
 
     fn ready(&self) -> &Ready {
@@ -167,13 +167,14 @@ impl Flow for KernelFlow {
     /// twice.
     fn newly_taken(&mut self, now: Duration) -> Option<Taken> {
         let before = self.outgoing.not_sent.get()?;
-        let left = self.outgoing.ask_not_sent(before).unwrap_or(before);
+        let (left, sent_ago) = match self.diagnose() {
+            Some(info) => (info.not_sent(), info.data_sent_ago().unwrap_or_default()),
+            None => (self.outgoing.ask_not_sent(before).ok(), Duration::ZERO),
+        };
+        let left = left.unwrap_or(before).min(before);
         self.outgoing.not_sent.set(Some(left));
         let bytes = before - left;
-        (bytes > 0).then(|| {
-            let sent_ago = self.data_sent_ago().unwrap_or_default();
-            Taken { bytes, at: now.saturating_sub(sent_ago) }
-        })
+        (bytes > 0).then(|| Taken { bytes, at: now.saturating_sub(sent_ago) })
     }
 
     /// The kernel does not say when the peer acknowledged; what it took over counts as drained.
@@ -475,6 +476,38 @@ mod tests {
         reactor.wait(Some(Duration::from_secs(10))).unwrap();
         assert!(matches!(flow.poll_write(&mut cx, b"x"), Poll::Ready(Ok(1))));
     }
+
+    /// What TCP took is told with the time at which it was sent, and not with that of the question.
+    #[test]
+    fn what_a_slow_reader_of_tcp_takes_is_seen_with_its_time() {
+        let reactor = Reactor::new(SocketSettings::new(&config::Tcp::default())).unwrap();
+        let (mut flow, mut peer) = connected(&reactor);
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok(_)) = flow.poll_write(&mut cx, &[0; TRANSFER_BYTES]) {}
+        let (now, pause) = (Duration::from_secs(1000), Duration::from_millis(100));
+        std::thread::sleep(pause);
+        // How much it held is not known exactly before the first question.
+        let first = flow.newly_taken(now);
+        assert!(first.is_none_or(|taken| taken.at + pause <= now + TICK), "{first:?}");
+        assert_eq!(flow.newly_taken(now), None, "the peer took nothing");
+        // Its TCP opens the window when a large part of its buffer is free (RFC 9293 section 3.8.6.2.2).
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut read = 0;
+        let taken = loop {
+            assert!(Instant::now() < deadline, "{read} bytes were read");
+            read += peer.read(&mut [0; TRANSFER_BYTES]).unwrap();
+            std::thread::sleep(pause);
+            if let Some(taken) = flow.newly_taken(now) {
+                break taken;
+            }
+        };
+        assert!((1..=NOT_SENT_BYTES_BOUND).contains(&taken.bytes), "{taken:?}");
+        let sent = now - taken.at;
+        assert!(sent + TICK >= pause && sent < Duration::from_secs(10), "{taken:?}");
+    }
+
+    /// The kernel's clock for this counts no finer.
+    const TICK: Duration = Duration::from_millis(10);
 
     /// Both ends of a connection, ours as a flow.
     fn connected(reactor: &Reactor) -> (KernelFlow, std::net::TcpStream) {
