@@ -93,6 +93,7 @@ impl BalanceSettings {
             idle_connections_max: self.idle_connections_max.saturating_mul(PLACES_USUAL),
             idle_per_target_max: self.idle_connections_max,
             connection_age_max: self.connection_age_max,
+            ..ClientConfig::default()
         }
     }
 }

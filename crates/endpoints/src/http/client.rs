@@ -39,6 +39,9 @@ pub struct ClientConfig {
     /// A connection that is older serves no further request. Default 1 h: it is opened again by then where the name leads
     /// now.
     pub connection_age_max: Duration,
+    /// The same for connections to a service by its name, which may have moved while the place that was is still there: a
+    /// name server's leases are about as long. Default 10 s. A [`BalancedClient`] hears of a move, and needs no bound.
+    pub service_connection_age_max: Duration,
 }
 
 impl Default for ClientConfig {
@@ -51,6 +54,7 @@ impl Default for ClientConfig {
             idle_connections_max: 16,
             idle_per_target_max: 16,
             connection_age_max: Duration::from_secs(3600),
+            service_connection_age_max: Duration::from_secs(10),
         }
     }
 }
@@ -126,6 +130,7 @@ impl<C: Connector> Client<C> {
             idle_max: config.idle_connections_max,
             idle_per_target_max: config.idle_per_target_max,
             age_max: config.connection_age_max,
+            service_age_max: config.service_connection_age_max.min(config.connection_age_max),
         };
         let pool = Pool::new(pool_limits, spawner, timers);
         let limits = Rc::new(config.limits.clone());

@@ -1,10 +1,13 @@
 //! A server and its clients, over flows in memory.
 
+use crate::http::client::{BalancedClient, Client, ClientConfig, ClientError};
 use crate::http::{Server, ServerConfig};
+use crate::places::tests::{Changing, services};
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::time::Duration;
 use flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
+use flow::registry::{ResolvingConnector, WayPolicy, Ways};
 use flow::task::{Executor, TaskHandle};
 use flow::time::Timers;
 use flow::{Connector, Flow, FlowExt, Target};
@@ -213,42 +216,90 @@ fn refused_requests_are_answered_whatever_their_pieces() {
     }
 }
 
+/// A service that is at `web`, and may move to `other`.
+struct Moving {
+    lab: Lab,
+    client: PlainClient,
+    registry: Rc<Changing>,
+}
+
+type PlainClient = Client<ResolvingConnector<MemoryNetwork>>;
+
+impl Moving {
+    fn new() -> Self {
+        let lab = Lab::new(|_: Request| async { Response::ok("text/plain", "web") });
+        let (spawner, timers) = (lab.executor.spawner(), &lab.timers);
+        let other = |_: Request| async { Response::ok("text/plain", "other") };
+        let server = Server::new(ServerConfig::default(), &spawner, timers, other);
+        let listener: MemoryListener = lab.network.listen(&"other:80".parse().unwrap()).unwrap();
+        spawner.spawn("listener", server.serve(listener));
+
+        let watch = flow::sync::Watch::new(Ok(services("shop alpha http web:80")));
+        let registry = Rc::new(Changing(watch));
+        let ways = Ways::new(WayPolicy::default(), timers);
+        let connector = ResolvingConnector::new(lab.network.clone(), registry.clone(), ways);
+        let client = Client::new(ClientConfig::default(), connector, &spawner, timers);
+        Self { lab, client, registry }
+    }
+
+    fn moves(&self) {
+        self.registry.0.set(Ok(services("shop alpha http other:80")));
+        self.lab.run();
+    }
+
+    /// What the service answers.
+    fn ask<A: Future<Output = Result<Answered, ClientError>> + 'static>(
+        &self,
+        asked: A,
+    ) -> Vec<u8> {
+        let asking = self.lab.executor.spawner().spawn_joinable("asking", async move {
+            asked.await.unwrap().collect(99).await.unwrap()
+        });
+        self.lab.run();
+        flow::task::block_on(asking).unwrap()
+    }
+}
+
+type Answered = crate::http::client::Response<MemoryFlow>;
+
 #[test]
 fn idle_connections_are_not_for_a_place_that_has_moved() {
-    use crate::http::client::{BalancedClient, Client, ClientConfig};
-    use crate::places::tests::{Changing, services};
-    use flow::registry::{ResolvingConnector, WayPolicy, Ways};
-
-    let lab = Lab::new(|_: Request| async { Response::ok("text/plain", "web") });
-    let (spawner, timers) = (lab.executor.spawner(), &lab.timers);
-    let other = |_: Request| async { Response::ok("text/plain", "other") };
-    let server = Server::new(ServerConfig::default(), &spawner, timers, other);
-    let listener: MemoryListener = lab.network.listen(&"other:80".parse().unwrap()).unwrap();
-    spawner.spawn("listener", server.serve(listener));
-
-    let watch = flow::sync::Watch::new(Ok(services("shop alpha http web:80")));
-    let registry = Rc::new(Changing(watch.clone()));
-    let ways = Ways::new(WayPolicy::default(), timers);
-    let connector = ResolvingConnector::new(lab.network.clone(), registry.clone(), ways);
+    let moving = Moving::new();
+    let (spawner, timers) = (moving.lab.executor.spawner(), &moving.lab.timers);
     let places = crate::places::Places::new("shop", Default::default(), 1, &spawner, timers);
-    places.follow(registry, "shop".parse().unwrap());
-    let client = Client::new(ClientConfig::default(), connector, &spawner, timers);
-    let client = BalancedClient::new(client, places);
+    places.follow(moving.registry.clone(), "shop".parse().unwrap());
+    let client = BalancedClient::new(moving.client.clone(), places);
     let ask = || {
         let client = client.clone();
-        let asking = spawner.spawn_joinable("asking", async move {
-            client.get("shop", "/").await.unwrap().collect(99).await.unwrap()
-        });
-        lab.run();
-        flow::task::block_on(asking).unwrap()
+        moving.ask(async move { client.get("shop", "/").await })
     };
     assert_eq!((ask(), ask()), (b"web".to_vec(), b"web".to_vec()));
-    assert_eq!(lab.server.connections(), 1);
-    watch.set(Ok(services("shop alpha http other:80")));
-    lab.run();
+    assert_eq!(moving.lab.server.connections(), 1);
+    moving.moves();
     assert_eq!(ask(), b"other");
-    lab.run();
-    assert_eq!(lab.server.connections(), 0, "it is not kept either");
+    moving.lab.run();
+    assert_eq!(moving.lab.server.connections(), 0, "it is not kept either");
+}
+
+/// Who asks by a name hears nothing of a move, and so opens anew where the name leads, but not for each request.
+#[test]
+fn a_service_s_idle_connections_are_opened_anew_before_long() {
+    let moving = Moving::new();
+    let ask = |target: &'static str| {
+        let (client, target) = (moving.client.clone(), target.parse::<Target>().unwrap());
+        moving.ask(async move { client.get(&target, "/").await })
+    };
+    let (service, host) = ("service://shop", "web:80");
+    assert_eq!((ask(service), ask(host)), (b"web".to_vec(), b"web".to_vec()));
+    moving.moves();
+    let limit = Duration::from_secs(10);
+    moving.lab.timers.advance(limit - Duration::from_millis(1));
+    assert_eq!(ask(service), b"web", "the connection still serves");
+    moving.lab.timers.advance(limit);
+    assert_eq!(ask(service), b"other");
+    assert_eq!(moving.lab.server.connections(), 1, "that to the host, to which no name leads");
+    assert_eq!(ask(host), b"web");
+    assert_eq!(moving.lab.server.connections(), 1);
 }
 
 /// A value of a handler, which counts when it is dropped.

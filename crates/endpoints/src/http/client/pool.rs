@@ -7,9 +7,9 @@ use alloc::rc::{Rc, Weak};
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use flow::Flow;
 use flow::task::Spawner;
 use flow::time::Timers;
+use flow::{Flow, Target};
 
 /// Idle connections of one client. Clones share them.
 pub(super) struct Pool<F>(Rc<Shared<F>>);
@@ -28,6 +28,8 @@ pub(super) struct PoolLimits {
     pub(super) idle_max: usize,
     pub(super) idle_per_target_max: usize,
     pub(super) age_max: Duration,
+    /// Of those to a service's name that nobody follows.
+    pub(super) service_age_max: Duration,
 }
 
 struct Shared<F> {
@@ -67,7 +69,7 @@ impl<F: Flow + 'static> Pool<F> {
             let (_, mut opened) = idle.connections.remove(place)?;
             drop(idle);
             let is_in_time = opened.core.next_deadline().is_none_or(|deadline| deadline > now);
-            if is_in_time && !self.is_old(&opened) && is_silent(&mut opened.flow) {
+            if is_in_time && !self.is_old(to, &opened) && is_silent(&mut opened.flow) {
                 return Some(opened);
             }
         }
@@ -75,10 +77,10 @@ impl<F: Flow + 'static> Pool<F> {
 
     /// Keeps a connection that can be used again.
     pub(super) fn put(&self, to: &Location, mut opened: Opened<F>) {
-        if self.is_old(&opened) {
+        if self.is_old(to, &opened) {
             return opened.flow.finish();
         }
-        let PoolLimits { idle_max, idle_per_target_max, age_max: _ } = self.0.limits;
+        let PoolLimits { idle_max, idle_per_target_max, .. } = self.0.limits;
         let mut idle = self.0.idle.borrow_mut();
         idle.connections.push_back((to.clone(), opened));
         let is_own = |connection: &&(Location, Opened<F>)| connection.0 == *to;
@@ -97,8 +99,11 @@ impl<F: Flow + 'static> Pool<F> {
 }
 
 impl<F> Pool<F> {
-    fn is_old(&self, opened: &Opened<F>) -> bool {
-        self.0.timers.now().saturating_sub(opened.since) >= self.0.limits.age_max
+    fn is_old(&self, to: &Location, opened: &Opened<F>) -> bool {
+        let PoolLimits { age_max, service_age_max, .. } = self.0.limits;
+        let is_name = matches!(to.target, Target::Service(_));
+        let age_max = if is_name && to.moves == 0 { service_age_max } else { age_max };
+        self.0.timers.now().saturating_sub(opened.since) >= age_max
     }
 }
 
