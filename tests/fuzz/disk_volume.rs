@@ -1,16 +1,14 @@
 //! A disk with anything on it: no panic, every file is where a disk can be read or an error, and there is an end.
-#![no_main]
 
 use flow::ledger::Ledger;
 use flow::task::Executor;
 use flow::time::Timers;
-use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
 use std::time::Duration;
 use storage::memory::MemoryDisk;
 use storage::{CacheEnvironment, CacheLimits, PageCache, Volume};
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let executor = Executor::new(|body| {
         body();
         Ok(())
@@ -36,4 +34,4 @@ fuzz_target!(|data: &[u8]| {
         }
     });
     executor.run(usize::MAX);
-});
+}

@@ -1,10 +1,8 @@
 //! Any bytes, in any pieces, to a FastCGI responder: no panic, whole records come back, and the pieces make no difference
 //! to what is asked.
-#![no_main]
 
 use fastcgi::{Config, Connection, Limits, Shared};
 use flow::Address;
-use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
 use std::time::Duration;
 use web::server::{ConnectionState, Event, ServerCore};
@@ -12,13 +10,13 @@ use web::{Content, ContentLength, Response, Status};
 
 const NOW: Duration = Duration::ZERO;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [piece, room, input @ ..] = data else { return };
     // Answers wait for the end of the input: until then, which request is open does not depend on the pieces.
     let whole = serve(input, usize::MAX, usize::from(*room).max(1));
     let pieces = serve(input, usize::from(*piece).max(1), usize::from(*room).max(1));
     assert_eq!(whole, pieces);
-});
+}
 
 /// What was asked, and how it ended.
 fn serve(input: &[u8], piece: usize, room: usize) -> (Vec<String>, ConnectionState) {

@@ -1,9 +1,7 @@
 //! Any bytes, in any pieces, to a Gopher server: no panic, one request at most, and the pieces make no difference.
-#![no_main]
 
 use flow::Address;
 use gopher::{Config, Connection, Limits, Shared};
-use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
 use std::time::Duration;
 use web::menu::{ItemType, Menu};
@@ -12,12 +10,12 @@ use web::{Content, Response, Status};
 
 const NOW: Duration = Duration::ZERO;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [piece, room, kind, input @ ..] = data else { return };
     let whole = serve(*kind, input, usize::MAX, usize::MAX);
     let pieces = serve(*kind, input, usize::from(*piece).max(1), usize::from(*room).max(1));
     assert_eq!(whole, pieces);
-});
+}
 
 /// What was asked, what was sent, and how it ended. The answer is of the input itself.
 fn serve(

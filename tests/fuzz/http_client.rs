@@ -1,19 +1,17 @@
 //! Any bytes, in any pieces, to a client: no panic, and the pieces make no difference.
-#![no_main]
 
 use http::client::{Connection, Event, Request};
 use http::{ConnectionState, Limits};
-use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
 use std::time::Duration;
 use web::{ContentLength, Method};
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [kind, piece, input @ ..] = data else { return };
     let input = [input, b"\r\n\r\n\r\n\r\n"].concat();
     let whole = receive(*kind, &input, usize::MAX);
     assert_eq!(whole, receive(*kind, &input, usize::from(*piece).max(1)));
-});
+}
 
 fn receive(kind: u8, input: &[u8], piece_len: usize) -> (Vec<String>, ConnectionState) {
     let now = Duration::ZERO;

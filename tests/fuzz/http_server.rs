@@ -1,10 +1,8 @@
 //! Any bytes, in any pieces, to a server: no panic, and the pieces make no difference.
-#![no_main]
 
 use http_test_server::{Outcome, serve_in_pieces};
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [piece, room, input @ ..] = data else { return };
     // Every head comes to an end, so that a fault in it is found however it arrives.
     let input = [input, b"\r\n\r\n\r\n\r\n"].concat();
@@ -12,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let whole = serve_in_pieces(&input, usize::MAX, usize::MAX, &limits);
     let pieces = serve_in_pieces(&input, usize::from(*piece), usize::from(*room).max(1), &limits);
     assert_eq!(essence(whole), essence(pieces));
-});
+}
 
 /// What must not depend on the pieces: all but which of several faults was found first, and whether an answer was
 /// made anew or given again.

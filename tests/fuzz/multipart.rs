@@ -1,8 +1,6 @@
 //! Any bytes as a form with files, in any pieces: no panic, no more than the limits say, and the pieces make no difference.
-#![no_main]
 
 use flow::Address;
-use libfuzzer_sys::fuzz_target;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use web::multipart::{Limits, MultipartError};
@@ -10,12 +8,12 @@ use web::{Body, Request, RequestHead};
 
 const LIMITS: Limits = Limits { bytes_max: 4000, parts_max: 5, head_bytes_max: 200 };
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [piece, input @ ..] = data else { return };
     let whole = read(input, usize::MAX);
     let pieces = read(input, usize::from(*piece).max(1));
     assert_eq!(whole, pieces);
-});
+}
 
 /// A part's name, file name, media type and content, as far as it came.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -1,10 +1,8 @@
 //! A peer that sends any frame, and any TCP segment near what the stack said last: no panic, and
 //! the stack holds no more than its limits.
-#![no_main]
 
 use flow::task::Executor;
 use flow::{Flow, FlowExt, Listener};
-use libfuzzer_sys::fuzz_target;
 use net::device::{Capabilities, NetDevice, RxFrame, Transmit, TxFrame};
 use net::{Config, Limits, Stack};
 use smoltcp::wire::{
@@ -19,7 +17,7 @@ const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const CONNECTIONS_MAX: usize = 3;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let cable = Cable::default();
     let limits = Limits {
         connections_max: CONNECTIONS_MAX,
@@ -50,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(gauges.connections <= CONNECTIONS_MAX && gauges.half_open <= 8);
         assert!(gauges.time_wait <= 2);
     }
-});
+}
 
 fn echo(stack: &mut Stack, tasks: &Executor) {
     let mut listener = stack.listen(80).expect("nobody listens yet");

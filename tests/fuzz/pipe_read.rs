@@ -1,8 +1,6 @@
 //! Any bytes, in any pieces, to the nodes that read: no panic, limits kept, and the pieces make no
 //! difference.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use pipe::{
     Expansion, Next, Node, NodeExt, Piece, Pipeline, branch_prefix, cbor, lz4, refuse_prefix, skip,
     zlib,
@@ -20,7 +18,7 @@ enum Tree {
     Named { map: BTreeMap<String, Tree>, flag: bool, scale: f32 },
 }
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [choice, step, input @ ..] = data else { return };
     let step = usize::from(*step).max(1);
     match choice % 6 {
@@ -49,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
             step,
         ),
     }
-});
+}
 
 fn same<N: Node<Piece>>(node: impl Fn() -> N, input: &[u8], step: usize)
 where

@@ -1,7 +1,5 @@
 //! Any bytes, in any pieces, from a server: no panic, the pieces make no difference, and no more is held than allowed.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use postgres::{
     Columns, Connection, Date, Event, FromSql, Json, Limits, Methods, Numeric, Row, Settings, Time,
     Timestamp, ToSql, Uuid,
@@ -13,14 +11,14 @@ const NOW: Duration = Duration::ZERO;
 /// A start that is over: AuthenticationOk and ReadyForQuery.
 const STARTED: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [choice, piece, input @ ..] = data else { return };
     let (events, sent) = outcome(*choice, input, usize::MAX);
     let (same_events, more_sent) = outcome(*choice, input, usize::from(*piece).max(1));
     assert_eq!(events, same_events);
     // What was not sent when the connection fails is not sent any more.
     assert!(more_sent.starts_with(&sent), "{sent:?} {more_sent:?}");
-});
+}
 
 /// What came of the input, and what was sent.
 fn outcome(choice: u8, input: &[u8], piece_bytes: usize) -> (Vec<String>, Vec<u8>) {

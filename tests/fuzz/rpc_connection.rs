@@ -1,19 +1,17 @@
 //! Any bytes, in any pieces, to an RPC connection whose objects answer in every way: no panic, the
 //! pieces make no difference, and in the end nothing is left.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use rpc::{Encoding, Event, Exception, Limits, ObjectId, Payload, Vat};
 use std::time::Duration;
 
 const NOW: Duration = Duration::ZERO;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [choice, step, input @ ..] = data else { return };
     let whole = outcome(*choice, input, usize::MAX);
     let pieces = outcome(*choice, input, usize::from(*step).max(1));
     assert_eq!(whole, pieces);
-});
+}
 
 /// What was sent in answer, and whether the connection ended by itself.
 fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<u8>, bool) {

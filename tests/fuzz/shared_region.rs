@@ -1,9 +1,7 @@
 //! Two peers of a region, one of which is killed, and anything of whose tables is overwritten when the input says so: no panic,
 //! no more flows than there may be, and no byte that was not written there as long as nobody lies.
-#![no_main]
 
 use flow::{ConnectError, Connector, Flow, Listener, Target};
-use libfuzzer_sys::fuzz_target;
 use shared_region::{Limits, Region, RegionFlow, RegionListener, RegionMemory};
 use shared_ring::{Rings, SharedMemory};
 use std::cell::{Cell, RefCell};
@@ -21,7 +19,7 @@ const LIMITS: Limits = Limits { connections_max: 2, ring_bytes: 4096 };
 /// Where the tables are, and what of each is worth changing: entries of 64 and 128 bytes, of which the first few are used.
 const TABLES: [usize; 5] = [0, 4 << 10, 8 << 10, 16 << 10, TABLES_BYTES];
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let mut world = World::new();
     for act in data.chunks_exact(4).take(1000) {
         world.act(act);
@@ -33,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     let World { peers, flows, listener, connecting, .. } = world;
     drop((flows, listener, connecting));
     peers.iter().for_each(|peer| peer.rings.notify());
-});
+}
 
 type Connecting = Pin<Box<dyn Future<Output = Result<RegionFlow<Memory>, ConnectError>>>>;
 

@@ -1,16 +1,14 @@
 //! Two sides of shared rings, one of which lies when the input says so: no panic, no byte that was not written there as
 //! long as nobody lies, and no more moved than the rings hold.
-#![no_main]
 
 use flow::{Address, Flow, FlowError};
-use libfuzzer_sys::fuzz_target;
 use shared_ring::{Doorbell, Geometry, Ring, RingFlow, Rings, SharedMemory};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let Some((&first, data)) = data.split_first() else { return };
     let orders = [(10, 11), (11, 10), (12, 11), (12, 12)][usize::from(first % 4)];
     let mut world = World::new(orders.0, orders.1);
@@ -21,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let World { rings, sides, .. } = world;
     drop(sides);
     rings.notify();
-});
+}
 
 struct World {
     memory: Memory,

@@ -1,9 +1,7 @@
 //! Segments, calls and time for a TCP connection in every state: no panic; what is not acceptable changes nothing; bytes
 //! are those of their numbers, sent and received; numbers only go on; timers come to rest; memory is given back.
-#![no_main]
 
 use bytes::Bytes;
-use libfuzzer_sys::fuzz_target;
 use tcp::options::{SackBlocks, Timestamps};
 use tcp::{
     Algorithm, Config, Connection, Duration, Ecn, Flags, Handshake, Instant, Open, Options,
@@ -17,7 +15,7 @@ const BUDGET: usize = 96 << 10;
 /// What can leave in one turn: the whole send buffer in the smallest segments.
 const SENT_MAX: usize = 20_000;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let mut input = Input(data);
     let mut world = World::open(&mut input);
     while !input.0.is_empty() {
@@ -25,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
     }
     world.connection.release(&mut world.shared);
     assert_eq!(world.shared.memory.held_bytes(), 0, "all memory is given back");
-});
+}
 
 struct Input<'a>(&'a [u8]);
 

@@ -1,8 +1,6 @@
 //! Any bytes to a server's handshake, and any records to a session: no panic, bounds are kept, and pieces make no
 //! difference.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use tls::{
     ClientContext, ClientOptions, Clock, HANDSHAKE_BYTES_MAX, Handshake, Identity, Opened,
@@ -23,7 +21,7 @@ static CONTEXTS: LazyLock<Contexts> = LazyLock::new(|| {
     Contexts { client: client.expect("a client"), server: server.expect("a server") }
 });
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let Some(([kind, piece], rest)) = data.split_first_chunk::<2>() else { return };
     let piece = 1 + usize::from(*piece);
     match kind % 3 {
@@ -34,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         1 => changed(rest, piece),
         _ => records(rest),
     }
-});
+}
 
 /// What a server says of these bytes.
 fn handshake(input: &[u8], piece: usize) -> (bool, usize) {

@@ -1,8 +1,6 @@
 //! A virtio disk that does anything to its ring: no panic, nothing beyond what it was lent is touched (the fake device's
 //! memory sees to that), and each request has one outcome.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use machine::virtio::fake::{self, DeviceSide, Offer};
 use machine::virtio::{Kind, feature};
 use std::pin::Pin;
@@ -13,7 +11,7 @@ use virtio_blk::{Settings, VirtioBlk};
 const QUEUE: u16 = 0;
 const BLOCK_BYTES: usize = 512;
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let (disk, side) = disk();
     let mut reads = Vec::new();
     for act in data.chunks_exact(6).take(100) {
@@ -31,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
     if disk.fault().is_some() {
         assert!(reads.is_empty(), "a disk that is given up leaves nobody waiting");
     }
-});
+}
 
 fn disk() -> (VirtioBlk, DeviceSide) {
     let mut configuration = 4096_u64.to_le_bytes().to_vec();

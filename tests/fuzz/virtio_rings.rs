@@ -1,9 +1,7 @@
 //! A virtio network device that does anything to its rings: no panic, nothing outside the rings is
 //! touched (the fake device's memory sees to that), and a stopped card starts anew.
-#![no_main]
 
 use bytes::Bytes;
-use libfuzzer_sys::fuzz_target;
 use machine::virtio::fake::{self, Chain, DeviceSide, Offer};
 use machine::virtio::{Kind, feature};
 use net::device::{NetDevice, TxFrame};
@@ -20,7 +18,7 @@ thread_local! {
     static CARD: RefCell<(VirtioNet, DeviceSide)> = RefCell::new(card());
 }
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     CARD.with_borrow_mut(|(net, side)| {
         net.restart().expect("the device offers the same");
         for act in data.chunks_exact(6) {
@@ -28,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
             driver_acts(net, act[0]);
         }
     });
-});
+}
 
 fn card() -> (VirtioNet, DeviceSide) {
     // CSUM, GUEST_CSUM, MAC, MRG_RXBUF, STATUS.

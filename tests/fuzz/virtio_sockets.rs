@@ -1,9 +1,7 @@
 //! A virtio socket device that does anything to its rings: no panic, nothing beyond what it was lent is touched (the fake
 //! device's memory sees to that), and no connection outlives its flow and its device.
-#![no_main]
 
 use flow::{Flow, Listener};
-use libfuzzer_sys::fuzz_target;
 use machine::virtio::fake::{self, Chain, DeviceSide, Offer};
 use machine::virtio::{Kind, feature};
 use std::cell::RefCell;
@@ -21,7 +19,7 @@ thread_local! {
     static DEVICE: RefCell<(VirtioVsock, DeviceSide)> = RefCell::new(device());
 }
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     DEVICE.with_borrow_mut(|(vsock, side)| {
         for at in 0..8 {
             side.configure(at, if at == 0 { CID } else { 0 });
@@ -31,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
         vsock.network().shut_down();
         assert_eq!(vsock.network().connections(), 0, "those of an input are gone with its flows");
     });
-});
+}
 
 fn act(vsock: &mut VirtioVsock, side: &DeviceSide, data: &[u8]) {
     let mut listener = vsock.network().listen(PORT.into(), 4).expect("nobody listens");

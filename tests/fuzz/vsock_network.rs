@@ -1,10 +1,8 @@
 //! Any packets to the sockets of a machine, and any use of its flows: no panic, no more connections and bytes than there may
 //! be, nothing sent that the peer has no room for, and nothing left when all have let go and time has passed.
-#![no_main]
 
 use bytes::Bytes;
 use flow::{Flow, Listener};
-use libfuzzer_sys::fuzz_target;
 use std::collections::HashMap;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,14 +18,14 @@ const LIMITS: Limits = Limits {
     keep_alive: Duration::from_secs(30),
 };
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let mut world = World::new();
     for act in data.chunks_exact(8).take(500) {
         world.act(act);
         assert!(world.network.connections() <= LIMITS.connections_max);
     }
     world.end();
-});
+}
 
 struct World {
     network: VsockNetwork,

@@ -1,7 +1,5 @@
 //! Any bytes, in any pieces, to either side of a WebSocket: no panic, bounded memory, and the pieces make no difference.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 use websocket::{
     AgreedDeflate, Connection, Deflate, Event, Limits, Role, Session, SharedCompressor,
@@ -12,12 +10,12 @@ const MESSAGE_BYTES_MAX: usize = 3000;
 /// A message being made and its copy, a window, a compressor, and small things.
 const HELD_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX + (64 << 10) + (340 << 10);
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [kind, piece, input @ ..] = data else { return };
     let whole = run(*kind, input, usize::MAX);
     let pieces = run(*kind, input, usize::from(*piece).max(1));
     assert_eq!(whole, pieces);
-});
+}
 
 /// Feeds `input` in pieces, sends each message back, and gives what came of it. Pongs are not compared: where they stand
 /// among messages depends on when output is taken.

@@ -1,12 +1,10 @@
 //! Any fields of a request, and of a response, to the opening handshake: no panic, and what is agreed is what was offered.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use web::{RequestHead, Status};
 use websocket::Deflate;
 use websocket::handshake::{ClientOptions, Opening, ServerOptions, accept};
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let mut values = data.split(|byte| *byte == b'\n');
     let mut value = || values.next().unwrap_or(&[]);
     let fields = [
@@ -44,4 +42,4 @@ fuzz_target!(|data: &[u8]| {
         Some(value).filter(|value| !value.is_empty()).into_iter()
     };
     let _ = opening.check(Status::SWITCHING_PROTOCOLS, answer);
-});
+}

@@ -1,8 +1,6 @@
 //! A backend of a disk that does anything: no panic, each request has one outcome at most, and what it read is as long as was
 //! asked for.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use machine::xen::block::fake::{Backend, Taken, hold};
 use machine::xen::block::{BlockRing, Request, SECTOR_BYTES, Shape};
 use std::cell::RefCell;
@@ -63,7 +61,7 @@ fn complete(world: &mut World, ring: &mut BlockRing) -> bool {
     done.is_ok()
 }
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     RING.with_borrow_mut(|ring| {
         ring.reset(0).expect("nothing is held");
         let backend = Backend::attach(&ring.references().collect::<Vec<_>>());
@@ -78,4 +76,4 @@ fuzz_target!(|data: &[u8]| {
             hold(reference, false);
         }
     });
-});
+}

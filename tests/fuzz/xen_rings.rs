@@ -1,8 +1,6 @@
 //! A backend that does anything: no panic, no frame longer than allowed, and it never has a page
 //! that is lent.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use machine::xen::net::fake::{Backend, hold};
 use machine::xen::net::{FRAME_BYTES_MAX, Offload, ReceiveRing, TransmitRing};
 use std::cell::RefCell;
@@ -60,7 +58,7 @@ fn act(
     }
 }
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     RINGS.with_borrow_mut(|(receive, transmit)| {
         receive.end();
         transmit.end();
@@ -76,4 +74,4 @@ fuzz_target!(|data: &[u8]| {
             hold(reference, false);
         }
     });
-});
+}

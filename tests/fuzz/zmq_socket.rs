@@ -1,7 +1,5 @@
 //! Any peers doing anything to a socket: no panic, and no more kept than the marks allow.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 use zmq::{Bytes, Limits, Message, Options, PeerId, Socket, SocketType};
 
@@ -18,7 +16,7 @@ const TYPES: [(SocketType, &str); 10] = [
     (SocketType::XSub, "XPUB"),
 ];
 
-fuzz_target!(|data: &[u8]| {
+pub(crate) fn target(data: &[u8]) {
     let [kind, flags, operations @ ..] = data else { return };
     let (socket_type, theirs) = TYPES[usize::from(*kind) % TYPES.len()];
     let mut options = Options::new(socket_type);
@@ -92,7 +90,7 @@ fuzz_target!(|data: &[u8]| {
         received += 1;
         assert!(received < 10_000, "a few peers held that much");
     }
-});
+}
 
 fn add(socket: &mut Socket, peers: &mut Vec<(PeerId, bool)>, theirs: &str, which: u8) {
     let Some(peer) = socket.add_peer(Duration::ZERO, &[1; 48]) else { return };

@@ -7,7 +7,10 @@ use command::{
     files, paths,
     programs::{self, Install, Program},
 };
-use std::process::{ExitCode, Stdio};
+use std::{
+    path::PathBuf,
+    process::{ExitCode, Stdio},
+};
 
 /// libFuzzer's runtime is C++.
 const CXX: Program = Program { name: "g++", package: "g++" };
@@ -30,11 +33,7 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let manifest = paths::root().join("tests/fuzz/Cargo.toml");
-    if !manifest.exists() {
-        fail!("there are no fuzz targets: {} is missing", manifest.display());
-    }
-    let mut targets = tidy::binaries(&manifest)?;
+    let mut targets = targets()?;
     targets.push(SWEEP.into());
     let wanted: Vec<_> =
         targets.iter().filter(|name| only.as_ref().is_none_or(|only| only == *name)).collect();
@@ -59,6 +58,20 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     fail!("crashed: {}; the inputs are in {}", crashed.join(", "), paths::made("fuzz")?.display())
 }
 
+/// The targets' names: each is a file.
+fn targets() -> Result<Vec<String>> {
+    let files = files::list(&folder())?;
+    let names = files.iter().filter(|file| file.extension().is_some_and(|end| end == "rs"));
+    let names = names.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
+    let mut names: Vec<_> = names.filter(|name| name != "main").collect();
+    names.sort();
+    Ok(names)
+}
+
+fn folder() -> PathBuf {
+    paths::root().join("tests/fuzz")
+}
+
 /// Hogs for so long, panics at each wait, and allocations that fail, each in turn; whether nobody else noticed.
 fn sweep(seconds: u32) -> Result<bool> {
     let mut hogs = cargo::command();
@@ -80,17 +93,14 @@ fn sweep(seconds: u32) -> Result<bool> {
 
 /// Whether nothing was found.
 fn fuzz(name: &str, seconds: u32) -> Result<bool> {
-    let folder = paths::root().join("tests/fuzz");
-    let corpus = folder.join("corpus").join(name);
+    let corpus = folder().join("corpus").join(name);
     files::make_folder(&corpus)?;
     // New inputs go to a folder of their own; what is worth keeping is copied to the corpus by hand.
     let found = paths::made(&format!("fuzz/{name}"))?;
     let mut command = cargo::command();
-    command
-        .current_dir(&folder)
-        .args(["run", "--release", "--target", TARGET, "--target-dir"])
-        .arg(paths::made("fuzz-build")?);
-    command.args(["--bin", name, "--"]).arg(&found).arg(&corpus);
+    command.args(["test", "--release", "--target", TARGET, "--target-dir"]);
+    command.arg(paths::made("fuzz-build")?).args(["--package", "fuzz", "--"]);
+    command.arg(&found).arg(&corpus).env("FUZZ_TARGET", name);
     command
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/crash-", found.display()));

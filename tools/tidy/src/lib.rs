@@ -8,8 +8,6 @@ mod imports;
 mod module_access;
 mod packages;
 
-pub use packages::binaries;
-
 use command::{
     cargo,
     failure::{Failure, OrSay, Result},

@@ -2,7 +2,7 @@
 
 use command::{
     cargo,
-    failure::{OrSay, Result, fail},
+    failure::{OrSay, Result},
     paths, programs,
 };
 use std::path::Path;
@@ -22,28 +22,12 @@ pub(crate) struct Package {
 }
 
 pub(crate) fn all() -> Result<Vec<Package>> {
-    Ok(list(&metadata(None)?, "packages").iter().map(package).collect())
+    Ok(list(&metadata()?, "packages").iter().map(package).collect())
 }
 
-/// The names of a manifest's binaries.
-///
-/// # Errors
-///
-/// It is no manifest of a package.
-pub fn binaries(manifest: &Path) -> Result<Vec<String>> {
-    let metadata = metadata(Some(manifest))?;
-    let Some(package) = list(&metadata, "packages").first() else {
-        fail!("{} has no package", manifest.display());
-    };
-    Ok(list(package, "targets").iter().map(|target| string(target, "name")).collect())
-}
-
-fn metadata(manifest: Option<&Path>) -> Result<JsonValue> {
+fn metadata() -> Result<JsonValue> {
     let mut command = cargo::command();
     command.args(["metadata", "--no-deps", "--format-version", "1"]);
-    if let Some(manifest) = manifest {
-        command.arg("--manifest-path").arg(manifest);
-    }
     programs::output(&mut command)?.parse().or_say(|| "cargo metadata".into())
 }
 

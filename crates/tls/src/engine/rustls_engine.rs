@@ -110,7 +110,8 @@ enum Outcome {
     Failed(TlsError),
 }
 
-/// Goes on until a record is needed. Of an error the alert is sent, too: rustls gives it when asked again.
+/// Goes on until a record is needed. Of an error the alert is sent, too: rustls gives it when asked again. It is not asked for
+/// more than that, since it would take the same input for a second error.
 fn advance(
     input: &mut [u8],
     output: &mut Vec<u8>,
@@ -119,15 +120,31 @@ fn advance(
     let mut done = 0;
     let mut failed = None;
     loop {
+        let before = output.len();
         let Step { done: count, outcome } = step(input.get_mut(done..).unwrap_or_default(), output);
         done += count;
         match (outcome, failed.take()) {
+            (Outcome::More, Some(error)) if is_alert(&output[before..]) => return Err(error),
             (Outcome::More, before) => failed = before,
             (Outcome::Failed(error), None) => failed = Some(error),
             (Outcome::Waits, None) => return Ok(done),
             // Again, or with nothing more to say.
             (_, Some(error)) => return Err(error),
         }
+    }
+}
+
+/// Whether a record is an alert. In TLS 1.3 it looks like data (RFC 8446 section 5.2); nothing else that is enciphered in a
+/// handshake is as short.
+fn is_alert(record: &[u8]) -> bool {
+    const ALERT: u8 = 21;
+    const APPLICATION_DATA: u8 = 23;
+    /// Header, level and description, content type, tag.
+    const ENCIPHERED_BYTES: usize = 5 + 2 + 1 + 16;
+    match record {
+        [ALERT, ..] => true,
+        [APPLICATION_DATA, ..] => record.len() <= ENCIPHERED_BYTES,
+        _ => false,
     }
 }
 

@@ -1,0 +1,211 @@
+//! Mutation testing: lines are broken one at a time, and the tests should notice each. `cargo-mutants` makes the mutants and
+//! runs the tests; this knows which tests are whose, which mutants are equivalent to the original, and what is to be reached.
+#![forbid(unsafe_code)]
+
+mod equivalents;
+mod outcomes;
+
+use command::{
+    cargo,
+    failure::{OrSay, Result, fail},
+    files, paths,
+    programs::Install,
+};
+use equivalents::Equivalents;
+use outcomes::{Outcomes, Tally};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+};
+
+/// The version whose results [`outcomes`] reads.
+const VERSION: &str = "26.2.0";
+/// The shortest time that a mutant's tests have before it counts as one that never ends, which is noticed, too.
+const TEST_SECONDS_MIN: u32 = 30;
+
+/// A crate whose lines are broken.
+struct Subject {
+    package: &'static str,
+    /// The packages whose tests are to notice. The crate's own are the first.
+    tests: &'static [&'static str],
+    /// Files that are left out: generated code, and what only the machine itself can run.
+    skipped: &'static [&'static str],
+    /// Per cent of mutants that are to be noticed.
+    reach: u32,
+}
+
+const SUBJECTS: &[Subject] = &[
+    Subject { package: "http", tests: &["http", "endpoints"], skipped: &[], reach: 95 },
+    Subject { package: "tcp", tests: &["tcp", "sim"], skipped: &[], reach: 95 },
+    Subject { package: "net", tests: &["net", "sim"], skipped: &[], reach: 95 },
+    Subject { package: "rpc", tests: &["rpc", "endpoints"], skipped: &["*_capnp.rs"], reach: 95 },
+    Subject { package: "zmq", tests: &["zmq", "endpoints"], skipped: &[], reach: 95 },
+    Subject { package: "pipe", tests: &["pipe", "endpoints"], skipped: &[], reach: 95 },
+    Subject { package: "flow", tests: &["flow", "endpoints"], skipped: &[], reach: 95 },
+    Subject { package: "config", tests: &["config", "aqueduct"], skipped: &[], reach: 95 },
+    Subject { package: "virtio-net", tests: &["virtio-net"], skipped: &[], reach: 95 },
+    Subject { package: "xen-netfront", tests: &["xen-netfront"], skipped: &[], reach: 95 },
+    Subject {
+        package: "machine",
+        tests: &["machine", "virtio-net", "xen-netfront", "xen-store"],
+        skipped: &["**/arch/**", "**/fake/**"],
+        reach: 85,
+    },
+];
+
+/// What is asked for.
+#[derive(Clone)]
+pub struct Options {
+    /// These crates only; none is all.
+    pub packages: Vec<String>,
+    /// About so many mutants of each crate, evenly spread over it, the same each time; all if there is none.
+    pub sample: Option<usize>,
+    /// Whether `cargo-mutants` may be installed.
+    pub install: Install,
+}
+
+/// Breaks lines, prints a table and what was not noticed; fails if a crate's share of noticed mutants is below what is to be
+/// reached.
+///
+/// # Errors
+/// There is no such crate, `cargo-mutants` cannot be installed or started, or the tests fail without a mutant.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let subjects = chosen(&options.packages)?;
+    let program = program(options.install)?;
+    let equivalents = Equivalents::read()?;
+    let mut table = String::from(
+        "| crate | tried | noticed | equivalent | not noticed | of 100 | to reach |\n|---|---|---|---|---|---|---|\n",
+    );
+    let (mut survivors, mut is_reached) = (String::new(), true);
+    for subject in subjects {
+        let outcomes = attack(&program, subject, options.sample)?;
+        let tally = Tally::of(&outcomes, &equivalents);
+        is_reached &= tally.score() >= subject.reach.into();
+        let Tally { caught, equivalent, missed } = &tally;
+        let tried = caught + equivalent + missed.len();
+        let _ = writeln!(
+            table,
+            "| {} | {tried} | {caught} | {equivalent} | {} | {:.1} | {} |",
+            subject.package,
+            missed.len(),
+            tally.score(),
+            subject.reach
+        );
+        for name in missed {
+            let _ = writeln!(survivors, "{name}");
+        }
+    }
+    print!("{table}");
+    if !survivors.is_empty() {
+        print!(
+            "\nnot noticed; a test is missing, or a line with its reason in {}:\n{survivors}",
+            equivalents::FILE
+        );
+    }
+    files::write(&paths::made("mutants")?.join("table.md"), &table)?;
+    Ok(if is_reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn chosen(packages: &[String]) -> Result<Vec<&'static Subject>> {
+    if packages.is_empty() {
+        return Ok(SUBJECTS.iter().collect());
+    }
+    let of = |package: &String| match SUBJECTS.iter().find(|subject| subject.package == package) {
+        Some(subject) => Ok(subject),
+        None => {
+            let known: Vec<_> = SUBJECTS.iter().map(|subject| subject.package).collect();
+            fail!("no lines of `{package}` are broken; there are {}", known.join(", "))
+        }
+    };
+    packages.iter().map(of).collect()
+}
+
+/// `cargo-mutants`, built when it is not there.
+fn program(install: Install) -> Result<PathBuf> {
+    let folder = paths::made("tools")?;
+    let program = folder.join("bin/cargo-mutants");
+    let is_there = Command::new(&program)
+        .args(["mutants", "--version"])
+        .output()
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(VERSION));
+    if is_there {
+        return Ok(program);
+    }
+    if install == Install::OnlyTell {
+        fail!(
+            "cargo-mutants {VERSION} is missing; leave out --no-install, and it is built into {}",
+            folder.display()
+        );
+    }
+    eprintln!("xtask: building cargo-mutants {VERSION}");
+    let mut command = cargo::command();
+    command.args([
+        "install",
+        "--quiet",
+        "--locked",
+        "cargo-mutants",
+        "--version",
+        VERSION,
+        "--root",
+    ]);
+    cargo::build(command.arg(&folder), "cargo-mutants")?;
+    Ok(program)
+}
+
+/// Breaks a crate's lines.
+fn attack(program: &Path, subject: &Subject, sample: Option<usize>) -> Result<Outcomes> {
+    let folder = paths::made("mutants")?.join(subject.package);
+    files::make_folder(&folder)?;
+    let mut arguments: Vec<String> = vec!["--package".into(), subject.package.into()];
+    for file in subject.skipped {
+        arguments.extend(["--exclude".into(), (*file).into()]);
+    }
+    if let Some(sample) = sample {
+        let count = count(program, &arguments)?;
+        // A shard has every n-th.
+        let shards = (count / sample.max(1)).max(1);
+        arguments.extend([
+            "--sharding".into(),
+            "round-robin".into(),
+            "--shard".into(),
+            format!("0/{shards}"),
+        ]);
+    }
+    for package in subject.tests {
+        arguments.extend(["--test-package".into(), (*package).into()]);
+    }
+    eprintln!("xtask: breaking lines of {}", subject.package);
+    let mut command = start(program);
+    command.args(&arguments).args(["--no-times", "--colors", "never", "--output"]).arg(&folder);
+    command.args(["--minimum-test-timeout", &TEST_SECONDS_MIN.to_string()]);
+    // Doc tests are not run: one takes as long to compile as the others together.
+    command.args(["--", "--lib", "--tests"]);
+    let status = command.status().or_say(|| "cannot start cargo-mutants".into())?;
+    match status.code() {
+        // All noticed; some not; some never ended.
+        Some(0 | 2 | 3) => Outcomes::read(&folder.join("mutants.out/outcomes.json")),
+        _ => fail!(
+            "cargo-mutants failed for {}; its messages are above, and in {}",
+            subject.package,
+            folder.display()
+        ),
+    }
+}
+
+/// How many mutants a crate has.
+fn count(program: &Path, arguments: &[String]) -> Result<usize> {
+    let output = start(program).args(arguments).arg("--list").stdout(Stdio::piped()).output();
+    let output = output.or_say(|| "cannot start cargo-mutants".into())?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().count())
+}
+
+fn start(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("mutants")
+        .current_dir(paths::root())
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr());
+    command
+}
