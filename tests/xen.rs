@@ -88,7 +88,7 @@ const fn case(
     needs: &'static [&'static Program],
     run: fn(&mut Harness) -> Result,
 ) -> Case {
-    Case { name, needs, deadline: DEADLINE, run }
+    Case { deadline: DEADLINE, ..Case::new(name, needs, 0, run) }
 }
 
 /// A host with the image and a bundle in it, and this machine on its bridge.

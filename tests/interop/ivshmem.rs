@@ -3,7 +3,7 @@
 
 use command::{
     child::Child,
-    failure::{OrSay, Result, fail},
+    failure::{OrSay, Result},
     programs::{self, CURL},
 };
 use lab::{
@@ -13,19 +13,18 @@ use lab::{
         BOOT_LIMIT, Case, GUEST_ADDRESS, Harness, Server, Setup, curl, equal, noise, same_bytes,
     },
     process,
-    qemu::{Machine, Netdev, Spec},
+    qemu::{Machine, Netdev, Spec, shared_memory_device},
 };
 use std::{
-    ffi::OsString,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub(crate) const CASES: &[Case] =
     &[Case::new("ivshmem/guests_talk_and_one_is_killed", &[&CURL], 240, guests)];
 
 const MEMORY_MIB: u32 = 256;
+const REGION_MIB: u32 = 8;
 /// Longer than the client below takes until the other guest is dead.
 const BIG_BYTES: usize = 24 << 20;
 /// As long as the route takes one, and longer than a ring.
@@ -35,13 +34,12 @@ const BEHIND: &str =
     "[shared_memory]\nhttp_path = \"http\"\nzmq_path = \"transform\"\nrpc_path = \"rpc\"\n";
 const NAMES: &str = "transform here zmtp shm:transform\n";
 const STARTED: &str = "http by shared memory at http";
-const START_LIMIT: Duration = Duration::from_secs(20);
 /// A peer is gone after 5 s without an answer; all else is the machine's slowness.
 const NOTICE_LIMIT: Duration = Duration::from_secs(60);
 
 fn guests(harness: &mut Harness) -> Result {
     let socket = harness.scratch.path("shm");
-    let _server = serve(&socket)?;
+    let _server = process::serve_shared_memory(&socket, REGION_MIB)?;
     let files: [(&str, &[u8]); 2] =
         [("site/big", &noise(BIG_BYTES)), ("site/small", SMALL.as_bytes())];
     let bundle = harness.bundle(BEHIND, &files)?;
@@ -50,7 +48,7 @@ fn guests(harness: &mut Harness) -> Result {
         machine: Machine::Q35,
         memory_mib: MEMORY_MIB,
         bundle: Some(harness.bundle("", &[("names", NAMES.as_bytes())])?),
-        more: device(&socket),
+        more: shared_memory_device(&socket),
         ..Setup::trial()
     };
     let front = harness.boot(&setup)?;
@@ -61,26 +59,6 @@ fn guests(harness: &mut Harness) -> Result {
         equal("a page of its successor", &curl(&["--fail", &url("/small")])?.as_str(), &SMALL)
     })();
     Server::Guest(Box::new(front)).judge(result)
-}
-
-/// The server, once it is there.
-fn serve(socket: &Path) -> Result<Child> {
-    let mut command = Command::new(process::build_ctl()?);
-    command.arg("shm-server").arg(socket).args(["--megabytes", "8"]);
-    let mut server = Child::start(&command, |command| {
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-    })?;
-    let deadline = Instant::now() + START_LIMIT;
-    while !socket.exists() {
-        if let Some(status) = server.ended() {
-            fail!("the server of shared memory ended ({status})");
-        }
-        if Instant::now() > deadline {
-            fail!("the server of shared memory is not there after {START_LIMIT:?}");
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Ok(server)
 }
 
 /// The second guest, which others reach by shared memory alone.
@@ -97,18 +75,11 @@ fn behind(harness: &Harness, socket: &Path, bundle: &Path) -> Result<Guest> {
         netdev: Netdev::User { forwards: Vec::new() },
         without: &[],
         entropy: true,
-        more: device(socket),
+        more: shared_memory_device(socket),
     };
     let mut guest = Guest::start(&spec, &Echo::No)?;
     guest.wait_for(STARTED, BOOT_LIMIT)?;
     Ok(guest)
-}
-
-/// QEMU's options.
-fn device(socket: &Path) -> Vec<OsString> {
-    let chardev = format!("socket,id=shm,path={}", socket.display());
-    let options = ["-chardev", &chardev, "-device", "ivshmem-doorbell,chardev=shm,vectors=1"];
-    options.map(OsString::from).into()
 }
 
 /// Where the first guest passes requests on to the second.

@@ -18,9 +18,10 @@ cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, 
     --group FILE                  several appliances that use each other's services: docs/groups.md;
                                   goes with --linux, --accel and --state DIR, where keys are kept
     --trace                       log=trace, and what the guest does wrong to target/xtask/trace.log
-cargo xtask test [unit|boot|interop|xen] [FILTER]
+cargo xtask test [--long] [unit|boot|interop|xen] [FILTER]
                                   run every test, or a kind, or those whose name contains FILTER;
-                                  those of the Hermit kernel, an experiment, only by `hermit`
+                                  those of the Hermit kernel, an experiment, only by `hermit`;
+                                  with --long, more bytes and rounds where a test has a long form
 cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
     --services LIST               ours is an image with these only (see `image`)
     --ours-only                   without Linux; goes with --machine microvm

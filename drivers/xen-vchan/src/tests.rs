@@ -164,6 +164,25 @@ fn what_both_wrote_to_meet_is_taken_back() {
 }
 
 #[test]
+fn rings_become_smaller_as_grants_become_few() {
+    let mut world = World::with_rings(64, 1 << 20);
+    let mut listener = world.listen("echo");
+    let ends: Vec<_> = (0..20).map(|_| world.join(&mut listener, "vchan:1/echo")).collect();
+    let mut sizes = Vec::new();
+    world.vchans.rings().visit_flows(&mut |row| {
+        let info = row.info.expect("it is not in use");
+        sizes.push(info.fill.outgoing_ring_bytes >> 10);
+    });
+    // Both ends of each.
+    assert_eq!(sizes, [&[1024; 32][..], &[512; 8]].concat());
+    drop((ends, listener));
+    world.settle();
+    world.pass(1);
+    assert!(world.is_clean());
+    assert_eq!(world.vchans.ring_bytes(), 1 << 20, "they are given back");
+}
+
+#[test]
 fn connections_leave_no_grants_and_event_channels() {
     // 2 * 64 + 1 pages each: more than there are grants for, if they were not given back.
     let mut world = World::with_rings(2, 256 << 10);
