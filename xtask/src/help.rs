@@ -36,6 +36,8 @@ cargo xtask bench tls             HTTPS: ours, nginx with OpenSSL, as processes 
 cargo xtask bench sessions        a counter for each visitor: ours, axum with tower-sessions
 cargo xtask bench load            load generators: ours, wrk, h2load, ab; requests for their processor time, and a server that stops
 cargo xtask bench shared          memory that two processes share beside TCP over loopback: bulk, round trips, RPC
+    --guests qemu|xen             two guests of one host instead: by ivshmem or vchan beside TCP
+    --ring-bytes N                [shared_memory] ring_bytes of both (with --guests)
 cargo xtask bench hermit          the same application on the bare machine and on the Hermit kernel
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines
 cargo xtask image                 build the bootable ELF; the last line printed is its path
