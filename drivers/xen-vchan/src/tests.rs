@@ -6,18 +6,14 @@ mod plain;
 mod world;
 
 use crate::{Settings, VchanFlow, VchanListener, Vchans};
-use world::{RING_BYTES, World};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use flow::task::Executor;
-use flow::time::Timers;
-use flow::{ConnectError, Connector, FlowError, FlowExt, Listener, Target};
-use xen_store::Store;
-use xen_store::fake::{self, Daemon};
+use flow::{ConnectError, FlowError, FlowExt, Listener};
+use world::{RING_BYTES, World};
 
 impl World {
     fn new(connections_max: usize) -> Self {

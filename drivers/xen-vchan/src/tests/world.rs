@@ -82,7 +82,11 @@ impl World {
     }
 
     /// Both ends of a connection: the client's, the server's.
-    pub(super) fn join(&mut self, listener: &mut VchanListener, target: &str) -> (VchanFlow, VchanFlow) {
+    pub(super) fn join(
+        &mut self,
+        listener: &mut VchanListener,
+        target: &str,
+    ) -> (VchanFlow, VchanFlow) {
         let client = self.connect(target).expect("a connection at once").unwrap();
         let server = self.run(listener.accept()).expect("it has come").unwrap();
         (client, server)
