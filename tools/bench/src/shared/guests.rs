@@ -28,6 +28,8 @@ const MEMORY_MIB: u32 = 256;
 const PORT: u16 = 7900;
 const PLACE: &str = "loads";
 const RPC_PLACE: &str = "rpc";
+/// Guests have more to win: TCP goes by two more drivers, and by what is between them.
+const BULK: Row = Row { reach: "at least 5", ..super::BULK };
 /// Until a guest answers.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);

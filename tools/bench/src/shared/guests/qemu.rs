@@ -4,7 +4,7 @@
 use super::{Asked, GuestOptions, MEMORY_MIB, PLACE, PORT, RPC_PLACE, answered, attend, bundles};
 use crate::{
     counter::{Counter, Plugin},
-    shared::{BULK, LONE_CALL, ROUND_TRIP, Row},
+    shared::{LONE_CALL, ROUND_TRIP, Row},
     system_under_test::SystemUnderTest,
 };
 use command::{
@@ -27,7 +27,7 @@ use std::{
 };
 
 const REGION_MIB: u32 = 64;
-const ROWS: [(Row, &str); 3] = [(BULK, "256"), (ROUND_TRIP, "4000"), (LONE_CALL, "2000")];
+const ROWS: [(Row, &str); 3] = [(super::BULK, "256"), (ROUND_TRIP, "4000"), (LONE_CALL, "2000")];
 /// Over which a call's instructions are counted.
 const COUNTED_CALLS: u32 = 500;
 

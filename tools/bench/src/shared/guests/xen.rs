@@ -1,7 +1,7 @@
 //! Guests of one Xen: memory by vchan, and TCP by netfront over dom0's bridge. All of it runs on one emulated processor.
 
 use super::{Asked, GuestOptions, MEMORY_MIB, PLACE, PORT, RPC_PLACE, answered, attend, bundles};
-use crate::shared::{BULK, LONE_CALL, ROUND_TRIP, Row};
+use crate::shared::{LONE_CALL, ROUND_TRIP, Row};
 use command::failure::{OrSay, Result};
 use lab::{
     link,
@@ -9,7 +9,7 @@ use lab::{
 };
 use std::{net::Ipv4Addr, path::Path, process::ExitCode};
 
-const ROWS: [(Row, &str); 3] = [(BULK, "64"), (ROUND_TRIP, "1000"), (LONE_CALL, "500")];
+const ROWS: [(Row, &str); 3] = [(super::BULK, "64"), (ROUND_TRIP, "1000"), (LONE_CALL, "500")];
 const NAMES: [&str; 2] = ["one", "two"];
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 2, 20), Ipv4Addr::new(10, 0, 2, 21)];
 
