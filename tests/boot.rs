@@ -43,7 +43,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/a_panic_ends_one_request", &[], 120, handlers::a_panic_ends_one_request),
     Case::new("boot/many_panics_leave_nothing", &[], 600, handlers::panics_leave_nothing),
     Case::new("boot/out_of_memory_ends_one_task", &[&CURL], 90, handlers::out_of_memory),
-    Case::new("boot/small_requests_beside_hogs_64_mib", &[&CURL], 180, hogs::beside_small_requests),
+    Case::new("boot/small_requests_beside_hogs_64_mib", &[&CURL], 180, hogs::beside_small_requests)
+        .with_long_form(600),
     Case::new("boot/fault_full_stack", &[], 60, faults::stack),
     Case::new("boot/fault_null", &[], 60, faults::null),
     Case::new("boot/fault_write_code", &[], 60, faults::write_code),

@@ -30,6 +30,8 @@ use summary::Summary;
 
 /// The hidden verb by which a case runs in a process and a network namespace of its own.
 pub(crate) const CASE_VERB: &str = "case";
+/// Behind a case's other words: its long form is wanted.
+const LONG: &str = "--long";
 /// The guests of two cases fill the two processors that a common runner has.
 const CASES_AT_ONCE: usize = 2;
 /// So many cases that fail are run once more, alone: what fails for want of a processor passes then. The summary tells of them.
@@ -40,11 +42,12 @@ const DEADLINE_SLACK: Duration = Duration::from_secs(5);
 
 /// Runs what the words select, of style, unit tests and these cases.
 pub(crate) fn main(mut arguments: lexopt::Parser, cases: &[&'static Case]) -> Result<ExitCode> {
-    let mut install = Install::Yes;
+    let (mut install, mut is_long) = (Install::Yes, false);
     let mut words = Vec::new();
     while let Some(argument) = arguments.next()? {
         match argument {
             lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
+            lexopt::Arg::Long("long") => is_long = true,
             lexopt::Arg::Value(word) => words.push(word.to_string_lossy().into_owned()),
             other => return Err(other.unexpected().into()),
         }
@@ -53,11 +56,11 @@ pub(crate) fn main(mut arguments: lexopt::Parser, cases: &[&'static Case]) -> Re
     let started = Instant::now();
     let mut summary = Summary::default();
     if selection.unit() {
-        unit::run(install, &mut summary)?;
+        unit::run(install, is_long, &mut summary)?;
     }
     let cases = selection.of(cases);
     if !cases.is_empty() {
-        run_cases(&cases, install, &mut summary)?;
+        run_cases(&cases, is_long, install, &mut summary)?;
     } else if !selection.unit() {
         fail!("no test has `{}` in its name", selection.filter());
     }
@@ -75,16 +78,22 @@ pub(crate) fn case_main(
         Ok(Appliance { kernel: arguments.value()?.into(), process: arguments.value()?.into() })
     };
     let (shipped, trial) = (appliance()?, appliance()?);
+    let is_long = arguments.next()?.is_some();
     let Some(case) = cases.iter().find(|case| case.name == name) else {
         fail!("there is no case `{name}`");
     };
-    let mut harness = Harness::new(shipped, trial)?;
+    let mut harness = Harness::new(shipped, trial, is_long)?;
     (case.run)(&mut harness)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Builds what the cases need, then runs them a few at a time.
-fn run_cases(cases: &[&'static Case], install: Install, summary: &mut Summary) -> Result {
+fn run_cases(
+    cases: &[&'static Case],
+    is_long: bool,
+    install: Install,
+    summary: &mut Summary,
+) -> Result {
     let needs = [&[&programs::QEMU, &programs::IP], needs_of(cases).as_slice()].concat();
     programs::need(&needs, install)?;
     let build = |options: image::Options, process: fn() -> Result<PathBuf>| -> Result<Appliance> {
@@ -112,7 +121,7 @@ fn run_cases(cases: &[&'static Case], install: Install, summary: &mut Summary) -
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let started = Instant::now();
-                    let result = run_case(case, [&shipped, &trial]);
+                    let result = run_case(case, is_long, [&shipped, &trial]);
                     let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
                     let (summary, failed) = &mut *shared;
                     summary.case(case.name, started.elapsed(), &result);
@@ -124,7 +133,7 @@ fn run_cases(cases: &[&'static Case], install: Install, summary: &mut Summary) -
     let (_, failed) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     if failed.len() <= SECOND_ATTEMPTS_MAX {
         for case in failed {
-            summary.second_attempt(case.name, &run_case(case, [&shipped, &trial]));
+            summary.second_attempt(case.name, &run_case(case, is_long, [&shipped, &trial]));
         }
     }
     Ok(())
@@ -135,7 +144,7 @@ fn needs_of(cases: &[&'static Case]) -> Vec<&'static Program> {
 }
 
 /// One case in a process and a network namespace of its own; both are gone afterwards.
-fn run_case(case: &Case, appliances: [&Appliance; 2]) -> Result {
+fn run_case(case: &Case, is_long: bool, appliances: [&Appliance; 2]) -> Result {
     let scratch = paths::Scratch::new()?;
     let log = scratch.path("log");
     let file = std::fs::File::create(&log).or_say(|| "cannot write a log".into())?;
@@ -146,14 +155,16 @@ fn run_case(case: &Case, appliances: [&Appliance; 2]) -> Result {
     for Appliance { kernel, process } in appliances {
         command.arg(kernel).arg(process);
     }
+    command.args(is_long.then_some(LONG));
+    let limit = case.limit(is_long);
     let mut child = Child::start(&command, |command| {
         command.stdin(Stdio::null()).stdout(file).stderr(second);
     })?;
-    let status = child.wait(case.deadline + DEADLINE_SLACK);
+    let status = child.wait(limit + DEADLINE_SLACK);
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     match status {
         Some(status) if status.success() => Ok(()),
         Some(_) => fail!("{}", said().trim_end()),
-        None => fail!("not done within {:?}; it said:\n{}", case.deadline, said().trim_end()),
+        None => fail!("not done within {limit:?}; it said:\n{}", said().trim_end()),
     }
 }

@@ -19,13 +19,15 @@ use sweep::Speech;
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// How long a hog waits for room before it looks whether it is to go on.
 const LOOK: Duration = Duration::from_millis(100);
-/// Rounds of small requests beside the hogs, a second apart.
+/// Rounds of small requests beside the hogs, a second apart; and in the long form.
 const ROUNDS: usize = 6;
+const LONG_ROUNDS: usize = 60;
 
 /// Small requests are answered on all protocols meanwhile, and when the hogs have left, the heap is as it was, within one
 /// percent.
 pub(super) fn beside_small_requests(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("[rpc]\nport = 7000\n", &[])?;
+    let rounds = harness.usual_or_long(ROUNDS, LONG_ROUNDS);
     let setup = Setup { memory_mib: 64, bundle: Some(bundle), ..Setup::trial() };
     let guest = harness.boot(&setup)?;
     small_requests(&guest)?;
@@ -36,7 +38,7 @@ pub(super) fn beside_small_requests(harness: &mut Harness) -> Result {
         for (speech, said) in speeches.iter().zip(&said) {
             scope.spawn(|| hog(speech, said, &ends));
         }
-        let outcome = (0..ROUNDS).try_for_each(|_| {
+        let outcome = (0..rounds).try_for_each(|_| {
             thread::sleep(Duration::from_secs(1));
             small_requests(&guest)
         });

@@ -3,7 +3,7 @@
 
 use command::{
     child::Child,
-    failure::{OrSay, Result, fail},
+    failure::{OrSay, Result},
     programs::{self, CURL},
 };
 use lab::{
@@ -13,74 +13,67 @@ use lab::{
         BOOT_LIMIT, Case, GUEST_ADDRESS, Harness, Server, Setup, curl, equal, noise, same_bytes,
     },
     process,
-    qemu::{Machine, Netdev, Spec},
+    qemu::{Machine, Netdev, Spec, shared_memory_device},
 };
 use std::{
-    ffi::OsString,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub(crate) const CASES: &[Case] =
-    &[Case::new("ivshmem/guests_talk_and_one_is_killed", &[&CURL], 240, guests)];
+    &[Case::new("ivshmem/guests_talk_and_one_is_killed", &[&CURL], 240, guests)
+        .with_long_form(2400)];
 
 const MEMORY_MIB: u32 = 256;
+/// With the long form's content in it.
+const LONG_MEMORY_MIB: u32 = 640;
+const REGION_MIB: u32 = 8;
 /// Longer than the client below takes until the other guest is dead.
 const BIG_BYTES: usize = 24 << 20;
+const LONG_BIG_BYTES: usize = 256 << 20;
+/// Of the long form's download, on a busy machine.
+const DOWNLOAD_SECONDS: &str = "600";
 /// As long as the route takes one, and longer than a ring.
 const ECHO_BYTES: usize = 1 << 20;
+/// Echoes; in the long form as many bytes as there are downloaded.
+const ECHOES: usize = 3;
+const LONG_ECHOES: usize = LONG_BIG_BYTES / ECHO_BYTES;
+/// How often the other guest is killed.
+const KILLS: usize = 1;
+const LONG_KILLS: usize = 5;
 const SMALL: &str = "a page";
 const BEHIND: &str =
     "[shared_memory]\nhttp_path = \"http\"\nzmq_path = \"transform\"\nrpc_path = \"rpc\"\n";
 const NAMES: &str = "transform here zmtp shm:transform\n";
 const STARTED: &str = "http by shared memory at http";
-const START_LIMIT: Duration = Duration::from_secs(20);
 /// A peer is gone after 5 s without an answer; all else is the machine's slowness.
 const NOTICE_LIMIT: Duration = Duration::from_secs(60);
 
 fn guests(harness: &mut Harness) -> Result {
     let socket = harness.scratch.path("shm");
-    let _server = serve(&socket)?;
-    let files: [(&str, &[u8]); 2] =
-        [("site/big", &noise(BIG_BYTES)), ("site/small", SMALL.as_bytes())];
+    let _server = process::serve_shared_memory(&socket, REGION_MIB)?;
+    let big = noise(harness.usual_or_long(BIG_BYTES, LONG_BIG_BYTES));
+    let files: [(&str, &[u8]); 2] = [("site/big", &big), ("site/small", SMALL.as_bytes())];
     let bundle = harness.bundle(BEHIND, &files)?;
-    let behind = behind(harness, &socket, &bundle)?;
+    let mut behind = behind(harness, &socket, &bundle)?;
     let setup = Setup {
         machine: Machine::Q35,
         memory_mib: MEMORY_MIB,
         bundle: Some(harness.bundle("", &[("names", NAMES.as_bytes())])?),
-        more: device(&socket),
+        more: shared_memory_device(&socket),
         ..Setup::trial()
     };
     let front = harness.boot(&setup)?;
     let result = (|| {
-        carried(harness)?;
-        cut_off(behind)?;
-        let _again = self::behind(harness, &socket, &bundle)?;
-        equal("a page of its successor", &curl(&["--fail", &url("/small")])?.as_str(), &SMALL)
+        carried(harness, &big)?;
+        for _ in 0..harness.usual_or_long(KILLS, LONG_KILLS) {
+            cut_off(behind)?;
+            behind = self::behind(harness, &socket, &bundle)?;
+            equal("a page of its successor", &curl(&["--fail", &url("/small")])?.as_str(), &SMALL)?;
+        }
+        Ok(())
     })();
     Server::Guest(Box::new(front)).judge(result)
-}
-
-/// The server, once it is there.
-fn serve(socket: &Path) -> Result<Child> {
-    let mut command = Command::new(process::build_ctl()?);
-    command.arg("shm-server").arg(socket).args(["--megabytes", "8"]);
-    let mut server = Child::start(&command, |command| {
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-    })?;
-    let deadline = Instant::now() + START_LIMIT;
-    while !socket.exists() {
-        if let Some(status) = server.ended() {
-            fail!("the server of shared memory ended ({status})");
-        }
-        if Instant::now() > deadline {
-            fail!("the server of shared memory is not there after {START_LIMIT:?}");
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    Ok(server)
 }
 
 /// The second guest, which others reach by shared memory alone.
@@ -90,25 +83,18 @@ fn behind(harness: &Harness, socket: &Path, bundle: &Path) -> Result<Guest> {
     let spec = Spec {
         machine,
         accel: Accel::best(&kernel, machine)?,
-        memory_mib: MEMORY_MIB,
+        memory_mib: harness.usual_or_long(MEMORY_MIB, LONG_MEMORY_MIB),
         kernel,
         initrd: Some(bundle.to_owned()),
         append: "ip=10.0.2.15/24".into(),
         netdev: Netdev::User { forwards: Vec::new() },
         without: &[],
         entropy: true,
-        more: device(socket),
+        more: shared_memory_device(socket),
     };
     let mut guest = Guest::start(&spec, &Echo::No)?;
     guest.wait_for(STARTED, BOOT_LIMIT)?;
     Ok(guest)
-}
-
-/// QEMU's options.
-fn device(socket: &Path) -> Vec<OsString> {
-    let chardev = format!("socket,id=shm,path={}", socket.display());
-    let options = ["-chardev", &chardev, "-device", "ivshmem-doorbell,chardev=shm,vectors=1"];
-    options.map(OsString::from).into()
 }
 
 /// Where the first guest passes requests on to the second.
@@ -116,15 +102,15 @@ fn url(path: &str) -> String {
     format!("http://{GUEST_ADDRESS}/_test/relay/shm:http{path}")
 }
 
-fn carried(harness: &Harness) -> Result {
+fn carried(harness: &Harness, big: &[u8]) -> Result {
     let [body, out] = ["body", "out"].map(|name| harness.scratch.path(name));
     let to = out.display().to_string();
-    curl(&["--fail", "-o", &to, &url("/big")])?;
-    same_bytes("a download", &out, &noise(BIG_BYTES))?;
+    curl(&["--fail", "--max-time", DOWNLOAD_SECONDS, "-o", &to, &url("/big")])?;
+    same_bytes("a download", &out, big)?;
     let sent = noise(ECHO_BYTES);
     std::fs::write(&body, &sent).or_say(|| "cannot write a file".into())?;
     let data = format!("@{}", body.display());
-    for _ in 0..3 {
+    for _ in 0..harness.usual_or_long(ECHOES, LONG_ECHOES) {
         let echo = url("/_test/echo");
         curl(&["--fail", "-o", &to, "--data-binary", &data, &echo])?;
         same_bytes("an upload's echo", &out, &sent)?;

@@ -20,13 +20,15 @@ use std::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("shared_memory/bodies_are_carried_both_ways", &[&CURL], 180, bodies),
+    Case::new("shared_memory/bodies_are_carried_both_ways", &[&CURL], 180, bodies)
+        .with_long_form(900),
     Case::new(
         "shared_memory/a_killed_process_is_noticed_and_its_successor_found",
         &[&CURL],
         120,
         killed,
-    ),
+    )
+    .with_long_form(900),
     Case::new("shared_memory/libxenvchan_calls_us", &[&CC], 180, libxenvchan_calls_us),
     Case::new("shared_memory/we_call_libxenvchan", &[&CC, &CURL], 300, we_call_libxenvchan),
 ];
@@ -36,6 +38,12 @@ const BEHIND: SocketAddr = SocketAddr::new(PROCESS_ADDRESS.ip(), 8081);
 const BIG_BYTES: usize = 256 << 20;
 /// As long as the route takes one, and longer than a ring.
 const ECHO_BYTES: usize = 1 << 20;
+/// Echoes; in the long form as many bytes as there are downloaded.
+const ECHOES: usize = 20;
+const LONG_ECHOES: usize = BIG_BYTES / ECHO_BYTES;
+/// How often the other process is killed.
+const KILLS: usize = 1;
+const LONG_KILLS: usize = 20;
 const SMALL: &str = "a page";
 const NOTICE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,7 +63,7 @@ impl Pair {
         let [http, zmq, rpc] = ["http", "zmq", "rpc"].map(|name| harness.scratch.path(name));
         let config = format!(
             "[shared_memory]\nhttp_path = \"{}\"\nzmq_path = \"{}\"\nrpc_path = \"{}\"\n\
-             [zmq]\nport = 0\n",
+             ring_bytes = 262_144\n[zmq]\nport = 0\n",
             http.display(),
             zmq.display(),
             rpc.display(),
@@ -100,7 +108,7 @@ fn carried(harness: &Harness, pair: &Pair) -> Result {
     let sent = noise(ECHO_BYTES);
     std::fs::write(&body, &sent).or_say(|| "cannot write a file".into())?;
     let data = format!("@{}", body.display());
-    for _ in 0..20 {
+    for _ in 0..harness.usual_or_long(ECHOES, LONG_ECHOES) {
         let echo = pair.url("/_test/echo");
         curl(&["--fail", "-o", &to, "--data-binary", &data, &echo])?;
         same_bytes("an upload's echo", &out, &sent)?;
@@ -117,11 +125,14 @@ fn carried(harness: &Harness, pair: &Pair) -> Result {
 
 fn killed(harness: &mut Harness) -> Result {
     let mut pair = Pair::start(harness)?;
-    cut_off(&mut pair)?;
-    // Its sockets are still there, and are replaced.
-    pair.behind = harness.trial_process_at(BEHIND, &pair.bundle)?;
-    let result = curl(&["--fail", &pair.url("/small")]);
-    let result = result.and_then(|page| equal("a page", &page.as_str(), &SMALL));
+    let mut result = Ok(());
+    for _ in 0..harness.usual_or_long(KILLS, LONG_KILLS) {
+        cut_off(&mut pair)?;
+        // Its sockets are still there, and are replaced.
+        pair.behind = harness.trial_process_at(BEHIND, &pair.bundle)?;
+        let page = curl(&["--fail", &pair.url("/small")]);
+        result = result.and_then(|()| equal("a page", &page?.as_str(), &SMALL));
+    }
     pair.judge(result)
 }
 

@@ -17,15 +17,21 @@ use std::{
 /// Between the end of its output and the end of cargo.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long hogs are at it in the long form.
+const LONG_HOG_SECONDS: &str = "60";
+
 /// Runs them. Each test that cargo ran counts as one.
-pub(super) fn run(install: Install, summary: &mut Summary) -> Result {
+pub(super) fn run(install: Install, is_long: bool, summary: &mut Summary) -> Result {
     summary.step("format (mend with `cargo fmt`)", is_formatted()?);
     summary.step("clippy", tidy::clippy(cargo::command().arg("clippy"))?);
     summary.step("clippy of the images", tidy::clippy_images()?);
     summary.step("tidy", tidy::check()?);
     eprintln!("xtask: the protocol cores for WebAssembly");
     summary.step("cores for WebAssembly", page::check_cores(install)?);
-    for command in [tests(), failing_allocations()] {
+    for mut command in [tests(), failing_allocations()] {
+        if is_long {
+            command.env("HOG_SECONDS", LONG_HOG_SECONDS);
+        }
         let (output, success) = run_tests(&command)?;
         summary.libtest(&output, success);
     }

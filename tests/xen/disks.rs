@@ -36,7 +36,7 @@ pub(super) fn bundle(harness: &mut Harness) -> Result {
         // Twice, since most of what was read is not kept.
         for _ in 0..fetches {
             let sum = site.host.must(&format!("wget -q -O - {} | sha256sum", url("/large")))?;
-            check_sum(&site.host, LARGE_BYTES, sum.trim())?;
+            check_sum(LARGE_BYTES, sum.trim())?;
         }
         contains("the console", &guest.console(&site.host)?, "the bundle is on disk 1")?;
         site.host.must("xl shutdown one")?;

@@ -69,7 +69,7 @@ pub(super) fn large_file(harness: &mut Harness) -> Result {
     // dom0 has no room for all of it twice.
     site.host.must("rm /guests/bundle")?;
     let sum = site.host.must(&format!("wget -q -O - {} | sha256sum", url("/big")))?;
-    check_sum(&site.host, BIG_BYTES, sum.trim_end())?;
+    check_sum(BIG_BYTES, sum.trim_end())?;
     let out = harness.scratch.path("big");
     curl(&["-o", &out.display().to_string(), &url("/big")])?;
     same_bytes("the file outside", &out, &noise(BIG_BYTES))
@@ -84,5 +84,5 @@ pub(super) fn guest_to_guest(harness: &mut Harness) -> Result {
     other.create(&site.host)?;
     other.wait_answer(&site.host, &format!("http://{OTHER}/"), ANSWER_LIMIT)?;
     let line = format!("wget -q -O - {} | sha256sum", url(&format!("/_test/relay/{OTHER}:80/big")));
-    check_sum(&site.host, super::FETCHED_BYTES, site.host.must(&line)?.trim_end())
+    check_sum(super::FETCHED_BYTES, site.host.must(&line)?.trim_end())
 }

@@ -10,12 +10,18 @@ use lab::{
 };
 use std::time::{Duration, Instant};
 
+/// What is carried by a guest, and to one through the largest rings; in the long form this much.
 const BIG_BYTES: usize = 32 << 20;
+const LONG_BYTES: usize = 256 << 20;
 /// What is carried through rings of each kind, of which the smallest take an event for each kilobyte; longer than any.
 const PAGE_BYTES: usize = 2 << 20;
 /// Each takes 129 grants: more than there are, if any were left over.
 const SET_UPS: usize = 130;
+const LONG_SET_UPS: usize = 1000;
+/// Beside what the guest carries.
+const GUEST_MIB: u32 = 64;
 const LIMIT: Duration = Duration::from_secs(300);
+const LONG_LIMIT: Duration = Duration::from_secs(1200);
 /// From a domain's end to an error in the other one. The bound is a second; the machine under this one may be slow.
 const NOTICE: Duration = Duration::from_secs(20);
 const OTHER_ADDRESS: &str = "10.0.2.21";
@@ -31,49 +37,82 @@ pub(super) fn with_the_library(harness: &mut Harness) -> Result {
         "{PATIENT}{}[shared_memory]\nhttp_path = \"0/data/vchan/http\"\n",
         admin_port::config()
     );
-    let site = Site::of(&harness.trial().kernel, harness, &config, 128, BIG_BYTES)?;
+    let big_bytes = harness.usual_or_long(BIG_BYTES, LONG_BYTES);
+    // Noise is not packed: the guest has the file as it is.
+    let memory_mib = GUEST_MIB + harness.usual_or_long(0, (LONG_BYTES >> 20) as u32);
+    let site =
+        Site::of(&harness.trial().kernel, harness, &config, memory_mib + GUEST_MIB, big_bytes)?;
     put_program(&site.host)?;
-    let guest = site.guest()?;
-    let result = calls_us(&site.host)
-        .and_then(|()| leaves_nothing(&site.host))
-        .and_then(|()| is_called(&site.host))
+    let guest = site.create(Domain { memory_mib, ..Domain::appliance("one", ADDRESS) })?;
+    // dom0 has no room for all of it twice.
+    site.host.must("rm /guests/bundle")?;
+    let library = Library {
+        host: &site.host,
+        big_bytes,
+        page_bytes: harness.usual_or_long(PAGE_BYTES, LONG_BYTES),
+        set_ups: harness.usual_or_long(SET_UPS, LONG_SET_UPS),
+        limit: harness.usual_or_long(LIMIT, LONG_LIMIT),
+    };
+    let result = library
+        .calls_us()
+        .and_then(|()| library.leaves_nothing())
+        .and_then(|()| library.is_called())
         .and_then(|()| is_killed(&site.host))
         .and_then(|()| outlives_a_restoration(&site.host));
     with_console(result, &guest, &site.host)
 }
 
-/// The library's client has a page.
-fn calls_us(host: &Host) -> Result {
-    let line = format!("{} | tail -c {BIG_BYTES} | sha256sum", FETCH.replace("PAGE", "/big"));
-    let answer = host.run_with(&line, &[], LIMIT)?;
-    check_sum(host, BIG_BYTES, answer.output.trim_end())
+/// Its programs in dom0, and how much they try.
+struct Library<'a> {
+    host: &'a Host,
+    big_bytes: usize,
+    page_bytes: usize,
+    set_ups: usize,
+    limit: Duration,
 }
 
-/// The library's server has pages for the guest, through rings in the control page and of pages of their own.
-fn is_called(host: &Host) -> Result {
-    host.put("/tmp/page", &noise(PAGE_BYTES))?;
-    for (left, right) in [(1000, 2000), (4096, 4096), (1 << 20, 1 << 20)] {
+impl Library<'_> {
+    /// The library's client has a page.
+    fn calls_us(&self) -> Result {
+        let Self { host, big_bytes, limit, .. } = self;
+        let line = format!("{} | tail -c {big_bytes} | sha256sum", FETCH.replace("PAGE", "/big"));
+        let answer = host.run_with(&line, &[], *limit)?;
+        check_sum(*big_bytes, answer.output.trim_end())
+    }
+
+    /// The library's server has pages for the guest, through rings in the control page and of pages of their own.
+    fn is_called(&self) -> Result {
+        for (left, right) in [(1000, 2000), (4096, 4096)] {
+            self.is_called_through(left, right, PAGE_BYTES)?;
+        }
+        self.is_called_through(1 << 20, 1 << 20, self.page_bytes)
+    }
+
+    fn is_called_through(&self, left: usize, right: usize, page_bytes: usize) -> Result {
+        let Self { host, limit, .. } = self;
+        host.put("/tmp/page", &noise(page_bytes))?;
         let asked = url("/_test/relay/vchan:0%2Flocal%2Fdomain%2F$d%2Fdata%2Fvchan%2Fpage/page");
         let line = format!(
             "d=$(xl domid one); vchan server $d /local/domain/$d/data/vchan/page {left} {right} /tmp/page & \
-             timeout 250 wget -q -O - \"{asked}\" | sha256sum; wait $!"
+             timeout {} wget -q -O - \"{asked}\" | sha256sum; wait $!; code=$?; rm /tmp/page; (exit $code)",
+            limit.as_secs()
         );
-        let answer = host.run_with(&line, &[], LIMIT)?;
+        let answer = host.run_with(&line, &[], *limit)?;
         equal("whether the server ended well", &answer.code, &0)?;
-        check_sum(host, PAGE_BYTES, answer.output.trim_end())?;
+        check_sum(page_bytes, answer.output.trim_end())
     }
-    host.must("rm /tmp/page").map(drop)
-}
 
-fn leaves_nothing(host: &Host) -> Result {
-    no_flows("after a page")?;
-    let before = host.must(EVENT_CHANNELS)?;
-    let line =
-        format!("d=$(xl domid one); vchan many $d /local/domain/$d/data/vchan/http {SET_UPS}");
-    let answer = host.run_with(&line, &[], LIMIT)?;
-    equal("connections", &answer.output.trim(), &&*SET_UPS.to_string())?;
-    no_flows("after many connections")?;
-    equal("event channels", &host.must(EVENT_CHANNELS)?, &before)
+    fn leaves_nothing(&self) -> Result {
+        let Self { host, set_ups, limit, .. } = self;
+        no_flows("after a page")?;
+        let before = host.must(EVENT_CHANNELS)?;
+        let line =
+            format!("d=$(xl domid one); vchan many $d /local/domain/$d/data/vchan/http {set_ups}");
+        let answer = host.run_with(&line, &[], *limit)?;
+        equal("connections", &answer.output.trim(), &&*set_ups.to_string())?;
+        no_flows("after many connections")?;
+        equal("event channels", &host.must(EVENT_CHANNELS)?, &before)
+    }
 }
 
 /// A client that is killed in the middle of a page ends its flow.
@@ -134,7 +173,7 @@ fn reach_each_other(host: &Host) -> Result {
     equal("what is published", &published.trim(), &&*expected)?;
     let page = url("/_test/relay/service:%2F%2Fvchan-http@two/big");
     let sum = host.must(&format!("wget -q -O - {page} | sha256sum"))?;
-    check_sum(host, super::FETCHED_BYTES, sum.trim_end())?;
+    check_sum(super::FETCHED_BYTES, sum.trim_end())?;
     let ask = ["--silent", "--data-binary", "water flows"];
     let answer = curl(&[&ask[..], &[&url("/_test/transform/vchan-zmq@two")]].concat())?;
     equal("the answer by ZeroMQ", &answer.as_str(), &"WATER FLOWS")?;

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: measurements beside peers.
 
-use bench::{LossOptions, Options, XenOptions};
+use bench::{GuestOptions, LossOptions, Options, XenOptions};
 use command::{
     failure::{Result, fail},
     programs::Install,
@@ -22,7 +22,10 @@ pub(crate) fn main(words: &[OsString]) -> Result<ExitCode> {
         Some("pipe") => bench::pipe(install(rest)?),
         Some("tls") => bench::tls(install(rest)?),
         Some("hermit") => bench::hermit(install(rest)?),
-        Some("shared") => bench::shared(install(rest)?),
+        Some("shared") => match guest_options(rest)? {
+            Some(options) => bench::guests(&options, rest),
+            None => bench::shared(install(rest)?),
+        },
         Some("load") => bench::load(install(rest)?),
         Some("sessions") => bench::sessions(install(rest)?),
         _ => bench::side_by_side(&options(words)?, words),
@@ -38,6 +41,7 @@ pub(crate) fn worker(verb: &str, words: &[OsString]) -> Option<Result<ExitCode>>
         bench::NATIVE_VERB => Some(native_worker(words)),
         bench::LOSS_VERB => Some(loss_worker(words)),
         bench::HOLD_VERB => Some(hold(words)),
+        bench::SHARED_VERB => Some(shared_worker(words)),
         _ => None,
     }
 }
@@ -55,6 +59,32 @@ fn loss_worker(words: &[OsString]) -> Result<ExitCode> {
 fn hold(words: &[OsString]) -> Result<ExitCode> {
     let mut arguments = lexopt::Parser::from_args(words);
     bench::hold(arguments.value()?.parse()?, arguments.value()?.parse()?)
+}
+
+fn shared_worker(words: &[OsString]) -> Result<ExitCode> {
+    match guest_options(words)? {
+        Some(options) => bench::guests_worker(&options),
+        None => fail!("--guests is missing"),
+    }
+}
+
+/// None without `--guests`: processes are measured.
+fn guest_options(words: &[OsString]) -> Result<Option<GuestOptions>> {
+    if !words.iter().any(|word| word.to_string_lossy().starts_with("--guests")) {
+        return Ok(None);
+    }
+    let mut arguments = lexopt::Parser::from_args(words);
+    let mut options = GuestOptions::default();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("guests") => options.host = arguments.value()?.string()?.parse()?,
+            Long("rounds") => options.rounds = arguments.value()?.parse()?,
+            Long("ring-bytes") => options.ring_bytes = Some(arguments.value()?.parse()?),
+            Long("no-install") => options.install = Install::OnlyTell,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Some(options))
 }
 
 fn options(words: &[OsString]) -> Result<Options> {

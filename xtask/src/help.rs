@@ -18,9 +18,10 @@ cargo xtask run [OPTIONS]         build the image, make the bundle, start QEMU, 
     --group FILE                  several appliances that use each other's services: docs/groups.md;
                                   goes with --linux, --accel and --state DIR, where keys are kept
     --trace                       log=trace, and what the guest does wrong to target/xtask/trace.log
-cargo xtask test [unit|boot|interop|xen] [FILTER]
+cargo xtask test [--long] [unit|boot|interop|xen] [FILTER]
                                   run every test, or a kind, or those whose name contains FILTER;
-                                  those of the Hermit kernel, an experiment, only by `hermit`
+                                  those of the Hermit kernel, an experiment, only by `hermit`;
+                                  with --long, more bytes and rounds where a test has a long form
 cargo xtask bench [ROW...]        measure the appliance and Linux + nginx side by side
     --services LIST               ours is an image with these only (see `image`)
     --ours-only                   without Linux; goes with --machine microvm
@@ -35,6 +36,8 @@ cargo xtask bench tls             HTTPS: ours, nginx with OpenSSL, as processes 
 cargo xtask bench sessions        a counter for each visitor: ours, axum with tower-sessions
 cargo xtask bench load            load generators: ours, wrk, h2load, ab; requests for their processor time, and a server that stops
 cargo xtask bench shared          memory that two processes share beside TCP over loopback: bulk, round trips, RPC
+    --guests qemu|xen             two guests of one host instead: by ivshmem or vchan beside TCP
+    --ring-bytes N                [shared_memory] ring_bytes of both (with --guests)
 cargo xtask bench hermit          the same application on the bare machine and on the Hermit kernel
 cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines
 cargo xtask image                 build the bootable ELF; the last line printed is its path

@@ -15,8 +15,8 @@ pub struct SharedMemory {
     pub zmq_path: String,
     /// Flows at once, over all services, those included that we open. Default 64: clients are programs of one host.
     pub connections_max: usize,
-    /// Bytes of the ring in each direction, the next lower power of two being taken. Default 256 KiB: two of the largest
-    /// moves in flight each way, and little enough for a CPU's cache.
+    /// Bytes of the ring in each direction at most, the next lower power of two being taken. Default 1 MiB, the most that there
+    /// is: who writes waits for who reads once for each ring. A small machine has smaller ones.
     pub ring_bytes: usize,
     /// How long the other process may take to accept a connection of ours. Default 5 s: one that works takes milliseconds.
     pub connect_timeout: Duration,
@@ -29,7 +29,7 @@ impl Default for SharedMemory {
             rpc_path: String::new(),
             zmq_path: String::new(),
             connections_max: 64,
-            ring_bytes: 256 << 10,
+            ring_bytes: 1 << 20,
             connect_timeout: Duration::from_secs(5),
         }
     }

@@ -30,6 +30,10 @@ const SLOT_BYTES: usize = 128;
 
 const MEMORY_AT: usize = 32 << 10;
 
+/// So many slots have room before rings are as large as they may be, and so large are rings before there are more slots.
+const SLOTS_FIRST: usize = 16;
+const RING_BYTES_FIRST: usize = 64 << 10;
+
 /// Bytes of the longest name: that of a path, as `shm:` takes it.
 pub(crate) const NAME_BYTES_MAX: usize = 107;
 
@@ -103,9 +107,16 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// For rings of at most so many bytes.
-    pub(crate) fn signature(ring_bytes: usize) -> u32 {
-        MAGIC | Geometry::within(ring_bytes).left().len().ilog2()
+    /// Of a region of so many bytes, for rings of at most `ring_bytes`: of less where there is no room for sixteen slots, down to
+    /// 64 KiB.
+    pub(crate) fn signature(ring_bytes: usize, bytes: usize) -> u32 {
+        let each = bytes.saturating_sub(MEMORY_AT) / SLOTS_FIRST;
+        let ring = |bytes: usize| Geometry::within(bytes).left().len();
+        let mut ring_bytes = ring(ring_bytes);
+        while ring_bytes > RING_BYTES_FIRST && Geometry::within(ring_bytes).bytes() > each {
+            ring_bytes = ring(ring_bytes / 2);
+        }
+        MAGIC | ring_bytes.ilog2()
     }
 
     /// Of a region of so many bytes that begins with this word.
@@ -165,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_region_has_as_many_slots_as_there_is_room_for() {
-        let signature = Layout::signature(4096);
+        let signature = Layout::signature(4096, 1 << 20);
         assert_eq!(signature, 0x4151_010c);
         let slots = |bytes| Layout::new(signature, bytes).map(|layout| layout.slots);
         let one = (32 << 10) + 3 * 4096;
@@ -176,6 +187,19 @@ mod tests {
         assert_eq!(slots(1 << 30), Ok(128));
         let layout = Layout::new(signature, one).unwrap();
         assert_eq!((layout.memory(0), layout.memory(1)), (32 << 10, one));
+    }
+
+    #[test]
+    fn a_small_region_has_smaller_rings() {
+        let made = |mebibytes: usize| {
+            let bytes = mebibytes << 20;
+            let layout = Layout::new(Layout::signature(1 << 20, bytes), bytes).unwrap();
+            (layout.geometry().left().len() >> 10, layout.slots)
+        };
+        assert_eq!(
+            [1, 2, 8, 16, 64, 1024].map(made),
+            [(64, 7), (64, 15), (128, 31), (256, 31), (1024, 31), (1024, 128)]
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use shared_ring::{Peer, Ring, Rings};
 pub struct Limits {
     /// Flows at once, those that we open included.
     pub connections_max: usize,
-    /// Bytes of a ring, if this is the first peer to come; the next lower power of two is taken.
+    /// Bytes of a ring at most, if this is the first peer to come; the next lower power of two is taken, or less in a small region.
     pub ring_bytes: usize,
 }
 
@@ -398,7 +398,7 @@ fn open<M: RegionMemory>(memory: &M, ring_bytes: usize) -> Result<Table<M>, BadR
     if memory.bytes() < layout::slot_at(layout::SLOTS_MAX) {
         return Err(BadRegion::TooSmall);
     }
-    memory.compare_exchange(layout::SIGNATURE, 0, Layout::signature(ring_bytes));
+    memory.compare_exchange(layout::SIGNATURE, 0, Layout::signature(ring_bytes, memory.bytes()));
     let layout = Layout::new(memory.load_word(layout::SIGNATURE), memory.bytes())?;
     Ok(Table { memory: memory.clone(), layout })
 }

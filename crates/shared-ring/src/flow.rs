@@ -4,7 +4,7 @@ use crate::counters::{Counter, Counters};
 use crate::inspection::{FlowInfo, FlowRow};
 use crate::rings::{AnyLine, Doorbell, OpenFlow, Peer, Rings};
 use crate::watch::{Watcher, Watchers};
-use crate::{Readable, Ring, SharedMemory, Violation, Waits};
+use crate::{Fill, Readable, Ring, SharedMemory, Violation, Waits};
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -147,8 +147,10 @@ impl<M: SharedMemory + 'static, D: Doorbell> fmt::Debug for RingFlow<M, D> {
     }
 }
 
-/// Bytes of which the other side is notified before the turn ends.
-const NOTIFY_BYTES: usize = 64 << 10;
+/// Bytes of which the other side is notified before the turn ends: a quarter of a ring, so that both sides work at the same time
+/// and a ring takes few notifications, but no less than is moved at once.
+const NOTIFY_BYTES_MIN: usize = 64 << 10;
+const NOTIFY_SHARE: usize = 4;
 
 /// A flow's state, which its transport reaches, too.
 pub(crate) struct Line<M, D> {
@@ -161,6 +163,8 @@ pub(crate) struct Line<M, D> {
     doorbell: D,
     /// It is among those that may have to notify.
     is_marked: Cell<bool>,
+    /// So many bytes are told of at once.
+    notify_bytes: usize,
     /// Bytes that were read and written since the other side was told last.
     unnotified: Cell<usize>,
     /// It is among those whose other side is to be asked.
@@ -224,6 +228,8 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
     pub(crate) fn new(rings: Rings, ring: Ring<M>, doorbell: D, ends: Ends) -> Rc<Self> {
         let (reader, writer) = (WakerSlot::default(), WakerSlot::default());
         let awaited = Awaited::default();
+        let Fill { incoming_ring_bytes, outgoing_ring_bytes, .. } = ring.fill();
+        let smaller = incoming_ring_bytes.min(outgoing_ring_bytes);
         let state = State { ring, reader, writer, awaited, is_finished: false, error: None };
         Rc::new_cyclic(|this| Self {
             rings,
@@ -233,6 +239,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
             state: RefCell::new(state),
             doorbell,
             is_marked: Cell::new(false),
+            notify_bytes: NOTIFY_BYTES_MIN.max(smaller / NOTIFY_SHARE),
             unnotified: Cell::new(0),
             is_heard: Cell::new(false),
             this: this.clone(),
@@ -268,7 +275,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
     /// both sides work at the same time.
     fn note(&self, bytes: usize) {
         self.unnotified.set(self.unnotified.get() + bytes);
-        if self.unnotified.get() < NOTIFY_BYTES {
+        if self.unnotified.get() < self.notify_bytes {
             self.mark();
         } else {
             self.notify_of_all();

@@ -44,6 +44,7 @@ use flow::Address;
 use flow::task::Spawner;
 use flow::time::Timers;
 use memory::{Kept, Place};
+use shared_ring::control::PAGE_BYTES;
 use shared_ring::{Ring, RingFlow, Rings};
 use xen_store::Store;
 
@@ -55,7 +56,7 @@ pub type VchanFlow = RingFlow<Memory, Bell>;
 pub struct Settings {
     /// Flows at once.
     pub connections_max: usize,
-    /// Bytes of the ring in each direction, of those that are served.
+    /// Bytes of the ring in each direction, of those that are served; fewer where grants become few.
     pub ring_bytes: usize,
     /// How long another domain may take to make a connection that is asked for.
     pub connect_timeout: Duration,
@@ -63,6 +64,10 @@ pub struct Settings {
 
 /// Each has an event channel, and Xen wakes a domain by 128 of them at most, of which networks and disks have some.
 const CONNECTIONS_MAX: usize = 64;
+/// Pages that others may have at once, of 16,384 that can be granted: cards and disks have theirs, too.
+const GRANTS_MAX: usize = 12_288;
+/// What a connection may take of those that are left. So the first sixteen have rings of 1 MiB, and sixty-four have one.
+const GRANTS_SHARE: usize = 8;
 /// How often the other ends of event channels are looked at, and pages that were kept.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
 
@@ -81,6 +86,8 @@ struct Inner {
     kept: RefCell<Vec<Kept>>,
     /// Its clones are those of the connections.
     places: Rc<()>,
+    /// Pages that are granted to others.
+    granted: Rc<Cell<usize>>,
     next_look: Cell<Duration>,
     /// Ends that there were; each has a number.
     ends: Cell<u64>,
@@ -101,6 +108,7 @@ impl Vchans {
             channels: RefCell::default(),
             kept: RefCell::default(),
             places: Rc::default(),
+            granted: Rc::default(),
             next_look: Cell::default(),
             ends: Cell::default(),
             requests: Cell::default(),
@@ -162,6 +170,12 @@ impl Vchans {
         let has_place = Rc::strong_count(&self.0.places) - 1 < connections_max
             && at_listener < (connections_max - connections_max / 4);
         has_place.then(|| Place::new(&self.0.places, listener))
+    }
+
+    /// How large the rings of the next connection are that is served.
+    fn ring_bytes(&self) -> usize {
+        let left = GRANTS_MAX.saturating_sub(self.0.granted.get());
+        self.0.settings.ring_bytes.min(left / GRANTS_SHARE / 2 * PAGE_BYTES)
     }
 
     /// A flow of one side of a pair of rings.

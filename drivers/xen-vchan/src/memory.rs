@@ -3,6 +3,7 @@
 use crate::Inner;
 use crate::channel::Channel;
 use alloc::rc::{Rc, Weak};
+use core::cell::Cell;
 use machine::xen::shared_pages::SharedPages;
 use shared_ring::SharedMemory;
 use shared_ring::control::TELLS_ENDS;
@@ -13,6 +14,8 @@ pub struct Memory {
     pages: Option<SharedPages>,
     /// By which the other domain tells that it has let go of granted ones.
     channel: Option<Rc<Channel>>,
+    /// None of mapped ones.
+    granted: Option<Granted>,
     place: Place,
     vchans: Weak<Inner>,
 }
@@ -24,10 +27,17 @@ pub(crate) struct Place {
     _at_listener: Option<Rc<()>>,
 }
 
+/// So many pages are granted, until this is dropped.
+pub(crate) struct Granted {
+    pages: usize,
+    of_all: Rc<Cell<usize>>,
+}
+
 /// Pages that another domain has not let go of.
 pub(crate) struct Kept {
     pub(crate) pages: SharedPages,
     pub(crate) channel: Option<Rc<Channel>>,
+    _granted: Option<Granted>,
     _place: Place,
 }
 
@@ -37,14 +47,16 @@ impl Memory {
         pages: SharedPages,
         channel: &Rc<Channel>,
         place: Place,
+        granted: Granted,
         vchans: Weak<Inner>,
     ) -> Self {
-        Self { pages: Some(pages), channel: Some(channel.clone()), place, vchans }
+        let (channel, granted) = (Some(channel.clone()), Some(granted));
+        Self { pages: Some(pages), channel, granted, place, vchans }
     }
 
     /// Mapped pages.
     pub(crate) fn mapped(pages: SharedPages, place: Place, vchans: Weak<Inner>) -> Self {
-        Self { pages: Some(pages), channel: None, place, vchans }
+        Self { pages: Some(pages), channel: None, granted: None, place, vchans }
     }
 
     fn pages(&self) -> &SharedPages {
@@ -58,7 +70,8 @@ impl Drop for Memory {
         let vchans = self.vchans.upgrade();
         if let Some(vchans) = vchans.filter(|_| !pages.end()) {
             let (channel, place) = (self.channel.take(), self.place.clone());
-            vchans.kept.borrow_mut().push(Kept { pages, channel, _place: place });
+            let kept = Kept { pages, channel, _granted: self.granted.take(), _place: place };
+            vchans.kept.borrow_mut().push(kept);
         }
     }
 }
@@ -66,6 +79,19 @@ impl Drop for Memory {
 impl Place {
     pub(crate) fn new(all: &Rc<()>, listener: Option<&Rc<()>>) -> Self {
         Self { _of_all: all.clone(), _at_listener: listener.cloned() }
+    }
+}
+
+impl Granted {
+    pub(crate) fn new(of_all: &Rc<Cell<usize>>, pages: usize) -> Self {
+        of_all.update(|all| all + pages);
+        Self { pages, of_all: of_all.clone() }
+    }
+}
+
+impl Drop for Granted {
+    fn drop(&mut self) {
+        self.of_all.update(|all| all - self.pages);
     }
 }
 

@@ -1,7 +1,7 @@
 //! One connection, as libxenvchan sets it up: offered at a path of xenstore by the server, joined by the client.
 
 use crate::channel::Channel;
-use crate::memory::{Memory, Place};
+use crate::memory::{Granted, Memory, Place};
 use crate::{VchanFlow, Vchans};
 use alloc::format;
 use alloc::rc::Rc;
@@ -72,7 +72,7 @@ pub(crate) struct Offer {
 impl Vchans {
     /// Memory and an event channel for a client in `domain`.
     pub(crate) fn offer(&self, domain: DomainId, place: Place) -> Result<Offer, Error> {
-        let geometry = Geometry::within(self.0.settings.ring_bytes);
+        let geometry = Geometry::within(self.ring_bytes());
         let pages = SharedPages::grant(domain, 1 + geometry.pages());
         let pages = pages.map_err(|_| Error::OutOfMemory)?;
         let references: Vec<u32> = pages.references().collect();
@@ -82,7 +82,8 @@ impl Vchans {
         }
         let port = Port::allocate(domain).map_err(|_| Error::OutOfMemory)?;
         let channel = self.watched(Channel::new(port, false));
-        let memory = Memory::granted(pages, &channel, place, Rc::downgrade(&self.0));
+        let granted = Granted::new(&self.0.granted, 1 + geometry.pages());
+        let memory = Memory::granted(pages, &channel, place, granted, Rc::downgrade(&self.0));
         let ring = Ring::serve(memory, geometry).map_err(|_| Error::Geometry)?;
         Ok(Offer { ring, channel, reference: *control })
     }

@@ -3,6 +3,7 @@
 
 mod hostile;
 mod plain;
+mod world;
 
 use crate::{Settings, VchanFlow, VchanListener, Vchans};
 use alloc::string::{String, ToString};
@@ -11,58 +12,12 @@ use core::future::poll_fn;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
-use flow::task::Executor;
-use flow::time::Timers;
-use flow::{ConnectError, Connector, FlowError, FlowExt, Listener, Target};
-use xen_store::Store;
-use xen_store::fake::{self, Daemon};
-
-const RING_BYTES: usize = 4096;
-
-struct World {
-    store: Store,
-    daemon: Daemon,
-    executor: Executor,
-    timers: Timers,
-    vchans: Vchans,
-}
+use flow::{ConnectError, FlowError, FlowExt, Listener};
+use world::{RING_BYTES, World};
 
 impl World {
     fn new(connections_max: usize) -> Self {
         Self::with_rings(connections_max, RING_BYTES)
-    }
-
-    fn with_rings(connections_max: usize, ring_bytes: usize) -> Self {
-        let (store, mut daemon) = fake::connect();
-        daemon.set("domid", "1");
-        daemon.set("name", "one");
-        let executor = Executor::new(|body| {
-            body();
-            Ok(())
-        });
-        let timers = Timers::new();
-        let connect_timeout = Duration::from_secs(5);
-        let settings = Settings { connections_max, ring_bytes, connect_timeout };
-        let vchans = Vchans::new(&store, &executor.spawner(), &timers, settings);
-        Self { store, daemon, executor, timers, vchans }
-    }
-
-    /// Turns of the loop without time, until nothing moves.
-    fn settle(&mut self) {
-        for _ in 0..100 {
-            self.turn();
-        }
-    }
-
-    fn turn(&mut self) {
-        self.store.poll();
-        self.vchans.poll(self.timers.now());
-        self.executor.turn(100);
-        self.vchans.notify();
-        // As before a sleep. What is found is found by the next turn.
-        let _ = self.vchans.may_sleep();
-        self.store.poll();
-        self.daemon.step();
     }
 
     /// Lets time pass, by a tenth of a second at once.
@@ -71,38 +26,6 @@ impl World {
             self.timers.advance(self.timers.now() + Duration::from_millis(100));
             self.settle();
         }
-    }
-
-    /// What a future yields while the loop turns, unless it waits for time.
-    fn run<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = pin!(future);
-        for _ in 0..1000 {
-            if let Poll::Ready(value) =
-                future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-            {
-                return Some(value);
-            }
-            self.turn();
-        }
-        None
-    }
-
-    fn listen(&mut self, place: &str) -> VchanListener {
-        let listener = self.vchans.listen(place, 8).unwrap();
-        self.settle();
-        listener
-    }
-
-    fn connect(&mut self, target: &str) -> Option<Result<VchanFlow, ConnectError>> {
-        let (connector, target) = (self.vchans.connector(), target.parse::<Target>().unwrap());
-        self.run(connector.connect(&target))
-    }
-
-    /// Both ends of a connection: the client's, the server's.
-    fn join(&mut self, listener: &mut VchanListener, target: &str) -> (VchanFlow, VchanFlow) {
-        let client = self.connect(target).expect("a connection at once").unwrap();
-        let server = self.run(listener.accept()).expect("it has come").unwrap();
-        (client, server)
     }
 
     /// Nothing is shared any more.
@@ -161,6 +84,25 @@ fn what_both_wrote_to_meet_is_taken_back() {
     assert_eq!(world.daemon.get("data/services/vchan-echo"), None);
     assert!(world.is_clean());
     assert_eq!(world.connect("vchan:1/echo").unwrap().unwrap_err(), ConnectError::NotFound);
+}
+
+#[test]
+fn rings_become_smaller_as_grants_become_few() {
+    let mut world = World::with_rings(64, 1 << 20);
+    let mut listener = world.listen("echo");
+    let ends: Vec<_> = (0..20).map(|_| world.join(&mut listener, "vchan:1/echo")).collect();
+    let mut sizes = Vec::new();
+    world.vchans.rings().visit_flows(&mut |row| {
+        let info = row.info.expect("it is not in use");
+        sizes.push(info.fill.outgoing_ring_bytes >> 10);
+    });
+    // Both ends of each.
+    assert_eq!(sizes, [&[1024; 32][..], &[512; 8]].concat());
+    drop((ends, listener));
+    world.settle();
+    world.pass(1);
+    assert!(world.is_clean());
+    assert_eq!(world.vchans.ring_bytes(), 1 << 20, "they are given back");
 }
 
 #[test]

@@ -228,11 +228,13 @@ impl Driver for Interfaces {
         #[cfg(feature = "vsock")]
         let deadline = earlier(deadline, self.sockets.next_deadline());
         #[cfg(feature = "shared-memory")]
-        if !self.shared_memory.may_sleep() {
+        let deadline = earlier(deadline, self.shared_memory.next_deadline());
+        #[cfg(feature = "shared-memory")]
+        let awaits = self.shared_memory.is_awaiting();
+        #[cfg(feature = "shared-memory")]
+        if self.shared_memory.look(deadline) || !self.shared_memory.may_sleep() {
             return;
         }
-        #[cfg(feature = "shared-memory")]
-        let deadline = earlier(deadline, self.shared_memory.next_deadline());
         let now = machine::clock::now();
         self.turns.ends(now);
         let mut deadline = deadline;
@@ -258,6 +260,10 @@ impl Driver for Interfaces {
             return self.status.set_interfaces(interfaces.iter().map(status).collect());
         }
         machine::idle::wait(deadline);
+        #[cfg(feature = "shared-memory")]
+        if awaits {
+            self.shared_memory.learn_of_sleep(machine::clock::now().saturating_sub(now));
+        }
     }
 }
 

@@ -15,12 +15,15 @@ use flow::time::Timers;
 use flow::{Dispatcher, Listeners, Scheme, Target, VchanPlace};
 use ivshmem::SharedMemoryDriver;
 use shared_region::Limits;
-use shared_ring::Rings;
+use shared_ring::{Looking, Rings};
 use xen_vchan::{Settings, Vchans};
 
 /// All that is shared, where the machine has a way to. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct SharedMemory(Option<Way>);
+pub(crate) struct SharedMemory {
+    way: Option<Way>,
+    looking: Rc<Looking>,
+}
 
 #[derive(Clone)]
 enum Way {
@@ -29,6 +32,10 @@ enum Way {
     /// A device of QEMU's.
     Device(Rc<SharedMemoryDriver>),
 }
+
+/// How long a machine looks before it sleeps: as KVM does for a guest that halts (`halt_poll_ns`), which costs the less to the
+/// host.
+const LOOK_WINDOW: Duration = Duration::from_micros(200);
 
 impl SharedMemory {
     /// Nothing is shared yet. Of several devices the first that can be used is.
@@ -41,9 +48,11 @@ impl SharedMemory {
         let memory_bytes = machine::memory::usage().total_bytes;
         let SharedMemorySettings { connections_max, ring_bytes, connect_timeout, .. } =
             SharedMemorySettings::new(&config.shared_memory, memory_bytes);
+        let looking = Rc::new(Looking::new(LOOK_WINDOW));
         if let Some(guest) = guest {
             let settings = Settings { connections_max, ring_bytes, connect_timeout };
-            return Self(Some(Way::Vchans(Vchans::new(guest.store(), spawner, timers, settings))));
+            let vchans = Vchans::new(guest.store(), spawner, timers, settings);
+            return Self { way: Some(Way::Vchans(vchans)), looking };
         }
         let limits = Limits { connections_max, ring_bytes };
         let open = |device| match device {
@@ -54,12 +63,12 @@ impl SharedMemory {
             }
         };
         let driver = machine::ivshmem::devices().into_iter().find_map(open);
-        Self(driver.map(|driver| Way::Device(Rc::new(driver))))
+        Self { way: driver.map(|driver| Way::Device(Rc::new(driver))), looking }
     }
 
     /// Listens for other machines: at a name, or on a Xen host at a path of xenstore, too.
     pub(crate) fn listen(&self, place: &str, backlog: usize) -> Result<Listeners, ListenError> {
-        match &self.0 {
+        match &self.way {
             Some(Way::Vchans(vchans)) => vchans
                 .listen(place, backlog)
                 .map(Listeners::new)
@@ -75,13 +84,13 @@ impl SharedMemory {
     /// place of 0.
     pub(crate) fn way(&self, place: &str) -> Option<registry::Way> {
         let place: VchanPlace = format!("0/{place}").parse().ok()?;
-        let is_name = matches!(self.0, Some(Way::Vchans(_))) && place.name().is_some();
+        let is_name = matches!(self.way, Some(Way::Vchans(_))) && place.name().is_some();
         is_name.then(|| registry::Way::anywhere(Target::Vchan(place)))
     }
 
     /// Adds what connects to other machines.
     pub(crate) fn with_connector(&self, connectors: Dispatcher) -> Dispatcher {
-        match &self.0 {
+        match &self.way {
             Some(Way::Vchans(vchans)) => connectors.with(Scheme::Vchan, vchans.connector()),
             Some(Way::Device(driver)) => {
                 connectors.with(Scheme::SharedMemory, driver.region().connector())
@@ -92,7 +101,7 @@ impl SharedMemory {
 
     /// What all flows have together.
     pub(crate) fn rings(&self) -> Option<Rings> {
-        Some(match self.0.as_ref()? {
+        Some(match self.way.as_ref()? {
             Way::Vchans(vchans) => vchans.rings().clone(),
             Way::Device(driver) => driver.region().rings().clone(),
         })
@@ -100,7 +109,7 @@ impl SharedMemory {
 
     /// Takes in what other machines have told.
     pub(crate) fn ingress(&self, now: Duration) {
-        match &self.0 {
+        match &self.way {
             Some(Way::Vchans(vchans)) => vchans.poll(now),
             Some(Way::Device(driver)) => driver.ingress(now),
             None => {}
@@ -109,16 +118,34 @@ impl SharedMemory {
 
     /// Notifies those who wait for what tasks did since the last call.
     pub(crate) fn egress(&self) {
-        match &self.0 {
+        match &self.way {
             Some(Way::Vchans(vchans)) => vchans.notify(),
             Some(Way::Device(driver)) => driver.egress(),
             None => {}
         }
     }
 
+    /// Looks for a while at what tasks wait for, where that pays, no longer than until `deadline`; whether there is something.
+    pub(crate) fn look(&self, deadline: Option<Duration>) -> bool {
+        let Some(rings) = self.rings().filter(Rings::is_awaiting) else { return false };
+        let now = machine::clock::now();
+        let limit = deadline.map(|deadline| deadline.saturating_sub(now));
+        self.looking.look(&rings, limit, machine::clock::now)
+    }
+
+    /// Whether tasks wait for what others do, who are not asked yet to notify this machine.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        self.rings().is_some_and(|rings| rings.is_awaiting())
+    }
+
+    /// The machine slept for so long while tasks waited so.
+    pub(crate) fn learn_of_sleep(&self, slept: Duration) {
+        self.looking.learn_of_sleep(slept);
+    }
+
     /// Asks the others to notify this machine, and makes ready for that; no, if there is something to do by now.
     pub(crate) fn may_sleep(&self) -> bool {
-        match &self.0 {
+        match &self.way {
             Some(Way::Vchans(vchans)) => vchans.may_sleep(),
             Some(Way::Device(driver)) => driver.may_sleep(),
             None => true,
@@ -127,7 +154,7 @@ impl SharedMemory {
 
     /// When it must be looked at again.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        match self.0.as_ref()? {
+        match self.way.as_ref()? {
             Way::Vchans(vchans) => vchans.next_deadline(),
             Way::Device(driver) => driver.next_deadline(),
         }

@@ -23,10 +23,9 @@ use aqueduct::settings::shared_memory::SharedMemorySettings;
 use doorbell::Bell;
 use flow::Address;
 use flow::time::Timers;
-use looking::Looking;
 use mapping::Mapping;
 use mio::net::UnixStream;
-use shared_ring::{Ring, RingFlow, Rings};
+use shared_ring::{Looking, Ring, RingFlow, Rings};
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -58,7 +57,7 @@ impl SharedMemory {
             reactor: reactor.clone(),
             rings: Rings::default(),
             settings,
-            looking: Looking::default(),
+            looking: looking::of_this_machine(),
             timers: timers.clone(),
             meetings: Cell::new(0),
             ends: Cell::new(0),
@@ -80,7 +79,7 @@ impl SharedMemory {
         timeout: Option<Duration>,
         sleep: impl FnOnce(Option<Duration>) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.0.looking.wait(&self.0.rings, timeout, sleep)
+        looking::wait(&self.0.looking, &self.0.rings, timeout, sleep)
     }
 
     /// What they have together.

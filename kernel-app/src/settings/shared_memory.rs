@@ -21,8 +21,14 @@ pub struct SharedMemorySettings {
     pub connect_timeout: Duration,
 }
 
+/// As many flows have a place before rings are as large as they may be.
+const FLOWS_FIRST: usize = 16;
+/// As large are they before more flows have one: the largest move at once.
+const RING_BYTES_FIRST: usize = 64 << 10;
+
 impl SharedMemorySettings {
-    /// From the section, on a machine with so much memory: of it, an eighth is for rings.
+    /// From the section, on a machine with so much memory: of it, an eighth is for rings. Where that has no room for sixteen flows
+    /// with rings of the size that is asked for, rings are smaller, down to 64 KiB.
     pub fn new(section: &SharedMemory, machine_bytes: usize) -> Self {
         let SharedMemory {
             http_path,
@@ -32,14 +38,18 @@ impl SharedMemorySettings {
             ring_bytes,
             connect_timeout,
         } = section;
-        let room = machine_bytes / 8 / (2 * ring_bytes);
+        let share = machine_bytes / 8;
+        let each = share / 2 / (*connections_max).clamp(1, FLOWS_FIRST);
+        let ring_bytes = (*ring_bytes).min(each.max(RING_BYTES_FIRST));
+        let ring_bytes = 1 << ring_bytes.ilog2();
+        let room = share / (2 * ring_bytes);
         let some = |path: &String| (!path.is_empty()).then(|| path.clone());
         Self {
             http_path: some(http_path),
             rpc_path: some(rpc_path),
             zmq_path: some(zmq_path),
             connections_max: (*connections_max).min(room).max(1),
-            ring_bytes: *ring_bytes,
+            ring_bytes,
             connect_timeout: *connect_timeout,
         }
     }
@@ -60,12 +70,38 @@ impl SharedMemorySettings {
 mod tests {
     use super::*;
 
+    fn flows_and_rings(section: &SharedMemory, mebibytes: usize) -> (usize, usize) {
+        let settings = SharedMemorySettings::new(section, mebibytes << 20);
+        (settings.connections_max, settings.ring_bytes >> 10)
+    }
+
     #[test]
-    fn small_machines_have_few_flows() {
+    fn small_machines_have_smaller_rings_and_then_fewer_flows() {
         let section =
-            SharedMemory { connections_max: 64, ring_bytes: 256 << 10, ..SharedMemory::default() };
-        let flows =
-            |mebibytes: usize| SharedMemorySettings::new(&section, mebibytes << 20).connections_max;
-        assert_eq!([0, 4, 8, 64, 256, 1024].map(flows), [1, 1, 2, 16, 64, 64]);
+            SharedMemory { connections_max: 64, ring_bytes: 1 << 20, ..SharedMemory::default() };
+        let machines = [0, 4, 8, 16, 64, 128, 256, 512, 1024];
+        assert_eq!(
+            machines.map(|mebibytes| flows_and_rings(&section, mebibytes)),
+            [
+                (1, 64),
+                (4, 64),
+                (8, 64),
+                (16, 64),
+                (16, 256),
+                (16, 512),
+                (16, 1024),
+                (32, 1024),
+                (64, 1024)
+            ]
+        );
+    }
+
+    #[test]
+    fn who_wants_few_flows_has_large_rings_for_them() {
+        let section =
+            SharedMemory { connections_max: 2, ring_bytes: 300 << 10, ..SharedMemory::default() };
+        assert_eq!(flows_and_rings(&section, 16), (2, 256));
+        let section = SharedMemory { ring_bytes: 4096, ..section };
+        assert_eq!(flows_and_rings(&section, 1), (2, 4));
     }
 }

@@ -7,16 +7,12 @@
  *   vchan-peer server PATH LEFT RIGHT FILE       answers one request with a file, through rings of at least so many bytes
  */
 #define _GNU_SOURCE
+#include "talk.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <libxenvchan.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <xenstore.h>
@@ -31,11 +27,6 @@ static int memory_fd = -1;
 static size_t pages_used;
 /* Something that is not NULL, for handles that nobody looks into. */
 static char handle;
-
-static void fail(const char *what) {
-    perror(what);
-    exit(1);
-}
 
 static void *map_pages(size_t count, int prot) {
     void *pages = mmap(NULL, count * PAGE, prot, MAP_SHARED, memory_fd, pages_used * PAGE);
@@ -154,13 +145,7 @@ static void pass_memory(void) {
         fail("passing the memory");
 }
 
-static void write_all(struct libxenvchan *vchan, const char *bytes, size_t count) {
-    if (libxenvchan_write(vchan, bytes, count) != (int)count)
-        fail("libxenvchan_write");
-}
-
 static int client(const char *path) {
-    static char bytes[100000];
     struct sockaddr_un address = address_of(path);
     socket_fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (connect(socket_fd, (struct sockaddr *)&address, sizeof address))
@@ -169,19 +154,10 @@ static int client(const char *path) {
     struct libxenvchan *vchan = libxenvchan_client_init(NULL, 0, "data/vchan/test");
     if (!vchan)
         fail("libxenvchan_client_init");
-    vchan->blocking = 1;
-    size_t count;
-    while ((count = fread(bytes, 1, sizeof bytes, stdin)) > 0)
-        write_all(vchan, bytes, count);
-    int got;
-    while ((got = libxenvchan_read(vchan, bytes, sizeof bytes)) > 0)
-        fwrite(bytes, 1, got, stdout);
-    libxenvchan_close(vchan);
-    return fflush(stdout) ? 1 : 0;
+    return converse(vchan);
 }
 
 static int server(const char *path, size_t left, size_t right, const char *file) {
-    static char bytes[100000];
     char new_path[200];
     snprintf(new_path, sizeof new_path, "%s.new", path);
     struct sockaddr_un address = address_of(new_path);
@@ -193,26 +169,8 @@ static int server(const char *path, size_t left, size_t right, const char *file)
     struct libxenvchan *vchan = libxenvchan_server_init(NULL, 1, "data/vchan/test", left, right);
     if (!vchan)
         fail("libxenvchan_server_init");
-    vchan->blocking = 1;
     pass_memory();
-    size_t held = 0;
-    while (!memmem(bytes, held, "\r\n\r\n", 4)) {
-        int got = libxenvchan_read(vchan, bytes + held, sizeof bytes - held);
-        if (got <= 0)
-            fail("no request");
-        held += got;
-    }
-    FILE *content = fopen(file, "rb");
-    struct stat status;
-    if (!content || fstat(fileno(content), &status))
-        fail(file);
-    held = snprintf(bytes, sizeof bytes, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %lld\r\n\r\n",
-                    (long long)status.st_size);
-    write_all(vchan, bytes, held);
-    while ((held = fread(bytes, 1, sizeof bytes, content)) > 0)
-        write_all(vchan, bytes, held);
-    /* What was written is in the ring: the other side has it still to read. */
-    libxenvchan_close(vchan);
+    answer(vchan, file);
     return unlink(path);
 }
 

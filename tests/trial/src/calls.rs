@@ -6,9 +6,11 @@ use alloc::vec::Vec;
 use aqueduct::Platform;
 use aqueduct::appliance_capnp::{calculator, directory};
 use aqueduct::context::Context;
+use capnp::capability::FromClientHook;
 use core::error::Error;
+use core::time::Duration;
 use endpoints::rpc::{Limits, Rpc};
-use flow::Target;
+use flow::{Flow, Target};
 use web::{Request, Response, Status};
 
 /// Longest content that is echoed, in bytes.
@@ -53,4 +55,26 @@ async fn echoed<P: Platform>(
     asked.get().set_data(content);
     let answer = asked.send().promise.await?;
     Ok(answer.get()?.get_data()?.to_vec())
+}
+
+/// How long so many calls of the calculator at a flow's other end take, each made when the last has its answer.
+pub(crate) async fn lone(
+    vat: &Rpc,
+    flow: impl Flow + 'static,
+    count: usize,
+    clock: impl Fn() -> Duration,
+) -> Result<Duration, capnp::Error> {
+    let directory: directory::Client = vat.connect_flow(flow);
+    let mut get = directory.get_request();
+    get.get().set_name("calculator");
+    let calculator: calculator::Client =
+        FromClientHook::new(get.send().pipeline.get_service().as_cap());
+    let mut number = calculator.value_request();
+    number.get().set_number(1.0);
+    let value = number.send().promise.await?.get()?.get_value()?;
+    let start = clock();
+    for _ in 0..count {
+        value.read_request().send().promise.await?;
+    }
+    Ok(clock() - start)
 }

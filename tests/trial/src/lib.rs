@@ -16,6 +16,8 @@ mod capabilities;
 #[cfg(feature = "database")]
 mod databases;
 mod helpers;
+#[cfg(feature = "rpc")]
+pub mod loads;
 mod menus;
 mod proxy;
 pub mod relay;
@@ -81,6 +83,7 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
     };
     #[cfg(feature = "rpc")]
     let routes = {
+        let routes = routes.nest("/_test/loads", loads::routes(context));
         let (context, vat) = (context.clone(), calls::vat(context));
         routes.post("/_test/call/:server", move |request| {
             calls::echo(context.clone(), vat.clone(), request)

@@ -27,7 +27,7 @@ pub use native::{NATIVE_VERB, native, native_worker};
 pub use rpc::rpc;
 pub use services::pipe;
 pub use sessions::sessions;
-pub use shared::shared;
+pub use shared::{GuestOptions, Host, SHARED_VERB, guests, guests_worker, shared};
 pub use tls::tls;
 pub use xen::{XenOptions, xen};
 

@@ -1,6 +1,10 @@
 //! `cargo xtask bench shared`: two processes of one host by memory that both share and by TCP over loopback, in turns. Each
 //! end is the same program either way.
 
+mod guests;
+
+pub use guests::{GuestOptions, Host, SHARED_VERB, guests, guests_worker};
+
 use super::{
     cost::{self, Cost, Subject, Verdict},
     measurements::median,
@@ -75,7 +79,7 @@ pub fn shared(install: Install) -> Result<ExitCode> {
     let folder = paths::made("bench-shared")?;
     files::make_folder(&folder)?;
     println!("two processes of one host; medians of {ROUNDS} rounds, in turns");
-    println!("{:<28} {:>10} {:>10} {:>8}  reach", "", "shared", "TCP", "times");
+    print_head();
     plain(&folder)?;
     calls(&folder)?;
     Ok(ExitCode::SUCCESS)
@@ -100,9 +104,14 @@ fn plain(folder: &Path) -> Result {
     cost::wait_for(&mut servers[1], address(&targets[1])?, PEER, START_LIMIT)?;
     wait_for_path(&path)?;
     for row in [BULK, ROUND_TRIP] {
-        measure(&row, &targets)?;
+        measure(&row, ROUNDS, |way| put(&row, &targets[way]))?;
     }
     Ok(())
+}
+
+/// Has a client put a load on a server: the figure that it gives.
+fn put(row: &Row, target: &str) -> Result<f64> {
+    value(&programs::output(Command::new(peer()).args([row.verb, target, row.number]))?, row.name)
 }
 
 /// RPC to the appliance.
@@ -113,7 +122,8 @@ fn calls(folder: &Path) -> Result {
         command.stdin(Stdio::null()).stdout(Stdio::null());
     })?;
     cost::wait_for(&mut server, tcp, "the appliance", START_LIMIT)?;
-    measure(&LONE_CALL, &[shared.clone(), tcp.to_string()])?;
+    let targets = [shared.clone(), tcp.to_string()];
+    measure(&LONE_CALL, ROUNDS, |way| put(&LONE_CALL, &targets[way]))?;
     drop(server);
     let client = |target: &str, calls: u32| {
         let mut command = Command::new(peer());
@@ -147,13 +157,16 @@ fn calls(folder: &Path) -> Result {
     Ok(())
 }
 
-/// Has a client of each server do the same, in turns.
-fn measure(row: &Row, targets: &[String; 2]) -> Result {
+fn print_head() {
+    println!("{:<28} {:>10} {:>10} {:>8}  reach", "", "shared", "TCP", "times");
+}
+
+/// Has the same done by shared memory, which is way 0, and by TCP, in turns.
+fn measure(row: &Row, rounds: usize, mut put: impl FnMut(usize) -> Result<f64>) -> Result {
     let mut samples = [const { Vec::new() }; 2];
-    for _ in 0..ROUNDS {
-        for (samples, target) in samples.iter_mut().zip(targets) {
-            let text = programs::output(Command::new(peer()).args([row.verb, target, row.number]))?;
-            samples.push(value(&text, row.name)?);
+    for _ in 0..rounds {
+        for (way, samples) in samples.iter_mut().enumerate() {
+            samples.push(put(way)?);
         }
     }
     let [shared, tcp] = samples.each_mut().map(|samples| median(samples));

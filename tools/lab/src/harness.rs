@@ -32,6 +32,8 @@ pub struct Case {
     pub needs: &'static [&'static Program],
     /// The whole case, boots included.
     pub deadline: Duration,
+    /// The same of its long form, if it has one.
+    pub long_deadline: Option<Duration>,
     /// Tests it; a failure says what was found.
     pub run: fn(&mut Harness) -> Result,
 }
@@ -44,7 +46,17 @@ impl Case {
         seconds: u64,
         run: fn(&mut Harness) -> Result,
     ) -> Case {
-        Case { name, needs, deadline: Duration::from_secs(seconds), run }
+        Case { name, needs, deadline: Duration::from_secs(seconds), long_deadline: None, run }
+    }
+
+    /// With a long form, of more bytes and rounds, for whoever asks for it: see [`Harness::is_long`]. It may take so many seconds.
+    pub const fn with_long_form(self, seconds: u64) -> Case {
+        Case { long_deadline: Some(Duration::from_secs(seconds)), ..self }
+    }
+
+    /// How long it may take, in its long form where that is asked for and there is one.
+    pub fn limit(&self, is_long: bool) -> Duration {
+        self.long_deadline.filter(|_| is_long).unwrap_or(self.deadline)
     }
 }
 
@@ -53,6 +65,7 @@ pub struct Harness {
     tap: Option<Tap>,
     shipped: Appliance,
     trial: Appliance,
+    is_long: bool,
     /// For files; gone afterwards.
     pub scratch: Scratch,
     /// Made so far.
@@ -136,14 +149,25 @@ pub const PROCESS_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOC
 pub const GUEST_ADDRESS: SocketAddr = SocketAddr::new(link::GUEST_IPV4, 80);
 
 impl Harness {
-    /// The harness of one case, for this image and this process.
+    /// The harness of one case, for this image and this process, in its long form or the usual one.
     ///
     /// # Errors
     ///
     /// We are in no namespace of our own.
-    pub fn new(shipped: Appliance, trial: Appliance) -> Result<Self> {
+    pub fn new(shipped: Appliance, trial: Appliance, is_long: bool) -> Result<Self> {
         link::ip(&["link", "set", "lo", "up"])?;
-        Ok(Self { tap: None, shipped, trial, scratch: Scratch::new()?, bundles: Cell::new(0) })
+        let (scratch, bundles) = (Scratch::new()?, Cell::new(0));
+        Ok(Self { tap: None, shipped, trial, is_long, scratch, bundles })
+    }
+
+    /// Whether the long forms of cases are wanted (`cargo xtask test --long`), of those that have one.
+    pub fn is_long(&self) -> bool {
+        self.is_long
+    }
+
+    /// How much or how many a case tries: what is enough each day, or what its long form has.
+    pub fn usual_or_long<T>(&self, usual: T, long: T) -> T {
+        if self.is_long { long } else { usual }
     }
 
     /// The image that ships.

@@ -173,6 +173,13 @@ impl Netdev {
     }
 }
 
+/// The options of a device by which guests share the memory of the server at this socket.
+pub fn shared_memory_device(socket: &Path) -> Vec<OsString> {
+    let chardev = format!("socket,id=shm,path={}", socket.display());
+    let options = ["-chardev", &chardev, "-device", "ivshmem-doorbell,chardev=shm,vectors=1"];
+    options.map(OsString::from).into()
+}
+
 /// The options of `qemu/NAME.args`, each with its words, for a card with this hardware address.
 fn options(name: &str, mac: &str) -> Result<Vec<Vec<String>>> {
     let file = paths::root().join("qemu").join(format!("{name}.args"));

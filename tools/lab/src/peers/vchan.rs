@@ -31,7 +31,8 @@ pub fn vchan() -> Result<PathBuf> {
 /// # Errors
 /// It cannot be made.
 pub fn vchan_in_dom0() -> Result<PathBuf> {
-    let (program, made) = (source("tests/xen/vchan.c"), paths::made("peers")?.join("vchan-dom0"));
+    let (program, made) =
+        (source("tests/interop/vchan/dom0.c"), paths::made("peers")?.join("vchan-dom0"));
     compile(&program, &made, |compile, folder| {
         for library in XEN_LIBRARIES {
             compile.arg(folder.join(format!("lib{library}.a")));
@@ -50,7 +51,8 @@ pub(super) fn build() -> Result {
 fn compile(program: &Path, made: &Path, add: impl FnOnce(&mut Command, &Path)) -> Result {
     let folder = paths::made("peers")?.join("libxen-dev");
     debian::unpack(&[Package::new(PACKAGES)], &folder)?;
-    if is_newer(made, &[program]) {
+    // What they do with a connection is the same.
+    if is_newer(made, &[program, &source("tests/interop/vchan/talk.h")]) {
         return Ok(());
     }
     let libraries = folder.join("usr/lib/x86_64-linux-gnu");

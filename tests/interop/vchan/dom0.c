@@ -8,19 +8,10 @@
  * A client waits until the path is offered.
  */
 #define _GNU_SOURCE
-#include <libxenvchan.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
+#include "talk.h"
 #include <unistd.h>
 
 enum { TRIES = 60000, PAUSE_MICROSECONDS = 10000 };
-
-static void fail(const char *what) {
-    perror(what);
-    exit(1);
-}
 
 static struct libxenvchan *come(int domain, const char *path) {
     for (int tries = 0; tries < TRIES; tries++) {
@@ -33,25 +24,6 @@ static struct libxenvchan *come(int domain, const char *path) {
     }
     fail("libxenvchan_client_init");
     return NULL;
-}
-
-static void write_all(struct libxenvchan *vchan, const char *bytes, size_t count) {
-    if (libxenvchan_write(vchan, bytes, count) != (int)count)
-        fail("libxenvchan_write");
-}
-
-static int client(int domain, const char *path) {
-    static char bytes[100000];
-    struct libxenvchan *vchan = come(domain, path);
-    size_t count;
-    while ((count = fread(bytes, 1, sizeof bytes, stdin)) > 0)
-        write_all(vchan, bytes, count);
-    int got;
-    while ((got = libxenvchan_read(vchan, bytes, sizeof bytes)) > 0)
-        if (fwrite(bytes, 1, got, stdout) != (size_t)got)
-            fail("fwrite");
-    libxenvchan_close(vchan);
-    return fflush(stdout) ? 1 : 0;
 }
 
 static int many(int domain, const char *path, int count) {
@@ -74,34 +46,16 @@ static int many(int domain, const char *path, int count) {
 }
 
 static int server(int domain, const char *path, size_t left, size_t right, const char *file) {
-    static char bytes[100000];
     struct libxenvchan *vchan = libxenvchan_server_init(NULL, domain, path, left, right);
     if (!vchan)
         fail("libxenvchan_server_init");
-    vchan->blocking = 1;
-    size_t held = 0;
-    while (!memmem(bytes, held, "\r\n\r\n", 4)) {
-        int got = libxenvchan_read(vchan, bytes + held, sizeof bytes - held);
-        if (got <= 0)
-            fail("no request");
-        held += got;
-    }
-    FILE *content = fopen(file, "rb");
-    struct stat status;
-    if (!content || fstat(fileno(content), &status))
-        fail(file);
-    held = snprintf(bytes, sizeof bytes, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %lld\r\n\r\n",
-                    (long long)status.st_size);
-    write_all(vchan, bytes, held);
-    while ((held = fread(bytes, 1, sizeof bytes, content)) > 0)
-        write_all(vchan, bytes, held);
-    libxenvchan_close(vchan);
+    answer(vchan, file);
     return 0;
 }
 
 int main(int count, char **words) {
     if (count == 4 && !strcmp(words[1], "client"))
-        return client(atoi(words[2]), words[3]);
+        return converse(come(atoi(words[2]), words[3]));
     if (count == 5 && !strcmp(words[1], "many"))
         return many(atoi(words[2]), words[3], atoi(words[4]));
     if (count == 7 && !strcmp(words[1], "server"))
