@@ -52,7 +52,7 @@ pub use cancel::{CancelKey, SSL_REQUEST};
 pub use connection::{Completion, Connection, Event, Notification, TransactionStatus};
 pub use error::{Error, SendError, ValueError};
 pub use limits::Limits;
-pub use rows::{Column, Columns, Format, Row, Rows};
+pub use rows::{Column, Columns, Format, IntoRows, Row, Rows};
 pub use server_error::{ServerError, Severity};
 pub use settings::{ChannelBinding, Methods, Settings};
 pub use sqlstate::SqlState;

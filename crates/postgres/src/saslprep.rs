@@ -27,7 +27,7 @@ fn prepare_text(text: &str) -> Option<Zeroizing<Vec<u8>>> {
         let kept = text.chars().filter(|it| SPACE.has(*it) || !NOTHING.has(*it));
         kept.map(|it| if SPACE.has(it) { ' ' } else { it })
     };
-    let (first, last) = (chars().next()?, chars().last()?);
+    let (first, last) = (chars().next()?, chars().next_back()?);
     // 2.3 and 2.5: prohibited output, unassigned code points.
     if chars().any(|it| REFUSED.has(it)) {
         return None;
