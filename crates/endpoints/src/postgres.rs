@@ -45,7 +45,7 @@ pub use self::client::Client;
 pub use self::copy::{CopyIn, CopyOut};
 pub use self::error::ClientError;
 pub use self::notifications::Notifications;
-pub use self::pool::{POOL_METRICS, POOLS, Pool, PoolConfig, PoolRow, Pooled};
+pub use self::pool::{POOL_METRICS, POOLS, Pool, PoolConfig, PoolRow, Pooled, SERVERS, ServerRow};
 pub use self::rows::RowStream;
 pub use self::server::Server;
 #[cfg(feature = "tls")]
@@ -137,16 +137,30 @@ pub fn connect(
     environment: &Environment,
 ) -> impl Future<Output = Result<Client, ClientError>> {
     waiting(async move {
-        let mut last = ClientError::NoServer;
-        for server in servers {
-            match connect_to(server, settings, options, environment).await {
-                Ok(client) if client.is_target(options.target) => return Ok(client),
-                Ok(_) => last = ClientError::NoServer,
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let (_, client) =
+            connect_to_one(servers, settings, options, environment, |_, _| {}).await?;
+        Ok(client)
     })
+}
+
+/// The same: the server's place, too, and `note_failure` hears the places of those that do not take it, and why.
+async fn connect_to_one(
+    servers: &[Server],
+    settings: &Settings,
+    options: &Options,
+    environment: &Environment,
+    note_failure: impl Fn(usize, &ClientError),
+) -> Result<(usize, Client), ClientError> {
+    let mut last = ClientError::NoServer;
+    for (place, server) in servers.iter().enumerate() {
+        last = match connect_to(server, settings, options, environment).await {
+            Ok(client) if client.is_target(options.target) => return Ok((place, client)),
+            Ok(_) => ClientError::NoServer,
+            Err(error) => error,
+        };
+        note_failure(place, &last);
+    }
+    Err(last)
 }
 
 async fn connect_to(

@@ -43,6 +43,11 @@ impl Server {
         Self { reach: Rc::new(secure::Preferred(secure, Plain(connector))), target }
     }
 
+    /// Where it is.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
     pub(super) async fn open(&self) -> Result<Opened, ConnectError> {
         self.reach.open(&self.target).await
     }
