@@ -169,6 +169,27 @@ async fn connect_to(
     options: &Options,
     environment: &Environment,
 ) -> Result<Client, ClientError> {
+    if !server.is_of_3_0() {
+        match begin(server, settings.clone(), options, environment).await {
+            Err(error) if is_version_refused(&error) => server.note_3_0(),
+            outcome => return outcome,
+        }
+    }
+    begin(server, settings.clone().protocol_3_0(), options, environment).await
+}
+
+/// What stands between may refuse a version that it does not know, where it should decline it: PgBouncer before 1.20. If the reason is
+/// another, it comes again.
+fn is_version_refused(error: &ClientError) -> bool {
+    matches!(error.state(), Some(SqlState::ProtocolViolation | SqlState::FeatureNotSupported))
+}
+
+async fn begin(
+    server: &Server,
+    settings: Settings,
+    options: &Options,
+    environment: &Environment,
+) -> Result<Client, ClientError> {
     let Environment { timers, spawner, entropy, .. } = environment;
     let deadline = timers.now() + options.connect_timeout;
     let opened = timers.before(deadline, server.open()).await;
@@ -176,7 +197,7 @@ async fn connect_to(
     let opened = opened.map_err(ClientError::Connect)?;
     let mut nonce = [0; 18];
     entropy(&mut nonce);
-    let settings = opened.bind(settings.clone());
+    let settings = opened.bind(settings);
     let core = ::postgres::Connection::new(settings, options.limits.clone(), nonce);
     let shared = Shared::new(core, server.clone(), options.clone(), environment.clone());
     let peer = opened.flow.peer();

@@ -196,6 +196,34 @@ fn a_statement_is_prepared_once_and_the_connection_ends_in_order() {
 }
 
 #[test]
+fn who_refuses_version_3_2_is_asked_for_3_0_from_then_on() {
+    let world = World::new();
+    let (mut listener, server, environment) =
+        (world.listen(), world.server(), world.environment.clone());
+    let versions = Rc::new(RefCell::new(Vec::new()));
+    let seen = versions.clone();
+    let pooler = async move {
+        loop {
+            let mut peer = Peer(listener.accept().await.unwrap());
+            let start = peer.take_untagged().await;
+            seen.borrow_mut().push(start[3]);
+            if start[3] == 0 {
+                peer.say(&[message(b'R', &[0; 4]), ready(b'I')].concat()).await;
+            } else {
+                peer.say(&message(b'E', b"SFATAL\0VFATAL\0C08P01\0Mbad packet header\0\0")).await;
+            }
+        }
+    };
+    world.run(pooler, async move {
+        let (servers, settings, options) = ([server], Settings::new("alice"), Options::default());
+        for _ in 0..2 {
+            connect(&servers, &settings, &options, &environment).await.unwrap();
+        }
+    });
+    assert_eq!(*versions.borrow(), [2, 0, 0]);
+}
+
+#[test]
 fn a_query_given_up_is_cancelled_and_nothing_is_sent_until_that_is_done() {
     let world = World::new();
     let (mut listener, connecting) = (world.listen(), world.connecting());
