@@ -37,6 +37,9 @@ const ADDRESS: SocketAddr =
 /// Addresses from which guests ask, and processes that ask at the same address.
 const GUESTS: &str = "10.9.0.0/24";
 
+/// As `kernel-app/src/handlers/samples/chat.rs` has it.
+const CHAT_LINES_MAX: usize = 50;
+
 const START_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -102,6 +105,7 @@ fn appliance(harness: &mut Harness) -> Result {
     let mut process = Server::Process(Box::new(harness.trial_process(&bundle)?));
     asks(harness, PROCESS_ADDRESS, 1)?;
     equal("the first visit", &restart::visit(harness, PROCESS_ADDRESS)?, &1)?;
+    chats(harness)?;
     process.stop(START_LIMIT)?;
     let setup = Setup { bundle: Some(bundle), ..Setup::trial() };
     let mut guest = Server::Guest(Box::new(harness.boot(&setup)?));
@@ -113,6 +117,10 @@ fn guest_asks(harness: &Harness, cluster: &Site, server: &mut Child) -> Result {
     asks(harness, GUEST_ADDRESS, 2)?;
     // The database kept what the process saved of the session.
     equal("a visit after the restart", &restart::visit(harness, GUEST_ADDRESS)?, &2)?;
+    let page = curl(&[&format!("http://{GUEST_ADDRESS}/samples/chat")])?;
+    let lines = page.split("<li>").filter(|line| line.contains("</b>: line ")).count();
+    equal("lines of the chat", &lines, &CHAT_LINES_MAX)?;
+    contains("the newest line", &page, &format!(": line {CHAT_LINES_MAX}</ul>"))?;
     let mut sleep = programs::command(&CURL)?;
     sleep.args([
         "--silent",
@@ -151,6 +159,17 @@ fn asks(harness: &Harness, appliance: SocketAddr, games: u32) -> Result {
     let of_line = |line: &str| line.split(" in ").next()?.parse::<u32>().ok();
     let scores = page.split("<br>").skip(1).filter_map(of_line);
     equal("games in the scores", &scores.sum(), &games)
+}
+
+/// A visitor says one line more than are kept, and who comes later is to see the others.
+fn chats(harness: &Harness) -> Result {
+    let jar = harness.scratch.path("chat").display().to_string();
+    let url = format!("http://{PROCESS_ADDRESS}/samples/chat");
+    for number in 0..=CHAT_LINES_MAX {
+        let text = format!("text=line {number}");
+        curl(&["-b", &jar, "-c", &jar, "-o", "/dev/null", "-d", &text, &url])?;
+    }
+    Ok(())
 }
 
 /// What the page says that follows the right guess.
