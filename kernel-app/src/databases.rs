@@ -177,4 +177,10 @@ fn show<P: Platform>(context: &Context<P>) {
             visit(&pool.row(name));
         }
     });
+    let databases = context.databases.clone();
+    context.inspector.add_table(&postgres::SERVERS, move |visit| {
+        for (name, pool) in &*databases.0.borrow() {
+            pool.visit_servers(name, &mut |row| visit(row));
+        }
+    });
 }

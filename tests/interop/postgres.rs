@@ -5,43 +5,30 @@ use super::http::restart;
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    files,
-    programs::{self, CURL, OPENSSL, Program},
+    programs::{self, CURL, OPENSSL},
 };
 use lab::{
     harness::{
         Case, GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, equal,
     },
     link, peers,
+    postgres::{Cluster, INITDB, PASSWORD, POSTGRES, USER},
 };
 use rustix::process::Signal;
 use std::{
     fs::Permissions,
     io::{BufRead, BufReader, Lines},
-    net::{SocketAddr, TcpStream},
-    os::unix::{
-        fs::{PermissionsExt, chown},
-        process::CommandExt,
-    },
-    path::{Path, PathBuf},
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::Path,
     process::{ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
-
-/// The version that Debian 12 has; its package brings `initdb`, too.
-const POSTGRES: Program =
-    Program { name: "/usr/lib/postgresql/15/bin/postgres", package: "postgresql-15" };
-const INITDB: Program =
-    Program { name: "/usr/lib/postgresql/15/bin/initdb", package: "postgresql-15" };
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("postgres/client", &[&POSTGRES, &INITDB, &OPENSSL], 300, client),
     Case::new("postgres/appliance", &[&POSTGRES, &INITDB, &OPENSSL, &CURL], 300, appliance),
 ];
-
-/// As the checks have them: `tests/flow-peer/src/database.rs`.
-const USER: &str = "admin";
-const PASSWORD: &str = "pencil";
 
 /// An address of the loopback interface that nobody else has.
 const ADDRESS: SocketAddr =
@@ -50,18 +37,28 @@ const ADDRESS: SocketAddr =
 /// Addresses from which guests ask, and processes that ask at the same address.
 const GUESTS: &str = "10.9.0.0/24";
 
-/// Whom a server runs as that root starts, since it refuses to be root: `nobody`.
-const NOBODY: u32 = 65_534;
+/// As `kernel-app/src/handlers/samples/chat.rs` has it.
+const CHAT_LINES_MAX: usize = 50;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Every check of the peer, then a server that is killed under a query and comes back.
 fn client(harness: &mut Harness) -> Result {
-    let cluster = Cluster::make(harness)?;
+    let cluster = Site::make(harness)?;
     let server = cluster.start()?;
-    for check in ["start", "types", "pipeline", "rows", "cancel", "copy", "notify", "transactions"]
-    {
+    let checks = [
+        "start",
+        "passwords",
+        "types",
+        "pipeline",
+        "rows",
+        "cancel",
+        "copy",
+        "notify",
+        "transactions",
+    ];
+    for check in checks {
         said_done(check, &[])?;
     }
     let certificate = cluster.path("certificate.pem");
@@ -69,7 +66,7 @@ fn client(harness: &mut Harness) -> Result {
     outlives_its_server(&cluster, server)
 }
 
-fn outlives_its_server(cluster: &Cluster, mut server: Child) -> Result {
+fn outlives_its_server(cluster: &Site, mut server: Child) -> Result {
     let mut peer = Child::start(&peer("restart", &[]), |command| {
         command.stdout(Stdio::piped());
     })?;
@@ -89,7 +86,7 @@ fn outlives_its_server(cluster: &Cluster, mut server: Child) -> Result {
 fn appliance(harness: &mut Harness) -> Result {
     // For the address at which the server listens.
     harness.tap()?;
-    let cluster = Cluster::make(harness)?;
+    let cluster = Site::make(harness)?;
     let mut server = cluster.start()?;
     let certificate =
         std::fs::read(cluster.path("certificate.pem")).or_say(|| "no certificate".into())?;
@@ -108,6 +105,7 @@ fn appliance(harness: &mut Harness) -> Result {
     let mut process = Server::Process(Box::new(harness.trial_process(&bundle)?));
     asks(harness, PROCESS_ADDRESS, 1)?;
     equal("the first visit", &restart::visit(harness, PROCESS_ADDRESS)?, &1)?;
+    chats(harness)?;
     process.stop(START_LIMIT)?;
     let setup = Setup { bundle: Some(bundle), ..Setup::trial() };
     let mut guest = Server::Guest(Box::new(harness.boot(&setup)?));
@@ -115,10 +113,14 @@ fn appliance(harness: &mut Harness) -> Result {
     guest.judge(asked)
 }
 
-fn guest_asks(harness: &Harness, cluster: &Cluster, server: &mut Child) -> Result {
+fn guest_asks(harness: &Harness, cluster: &Site, server: &mut Child) -> Result {
     asks(harness, GUEST_ADDRESS, 2)?;
     // The database kept what the process saved of the session.
     equal("a visit after the restart", &restart::visit(harness, GUEST_ADDRESS)?, &2)?;
+    let page = curl(&[&format!("http://{GUEST_ADDRESS}/samples/chat")])?;
+    let lines = page.split("<li>").filter(|line| line.contains("</b>: line ")).count();
+    equal("lines of the chat", &lines, &CHAT_LINES_MAX)?;
+    contains("the newest line", &page, &format!(": line {CHAT_LINES_MAX}</ul>"))?;
     let mut sleep = programs::command(&CURL)?;
     sleep.args([
         "--silent",
@@ -157,6 +159,17 @@ fn asks(harness: &Harness, appliance: SocketAddr, games: u32) -> Result {
     let of_line = |line: &str| line.split(" in ").next()?.parse::<u32>().ok();
     let scores = page.split("<br>").skip(1).filter_map(of_line);
     equal("games in the scores", &scores.sum(), &games)
+}
+
+/// A visitor says one line more than are kept, and who comes later is to see the others.
+fn chats(harness: &Harness) -> Result {
+    let jar = harness.scratch.path("chat").display().to_string();
+    let url = format!("http://{PROCESS_ADDRESS}/samples/chat");
+    for number in 0..=CHAT_LINES_MAX {
+        let text = format!("text=line {number}");
+        curl(&["-b", &jar, "-c", &jar, "-o", "/dev/null", "-d", &text, &url])?;
+    }
+    Ok(())
 }
 
 /// What the page says that follows the right guess.
@@ -210,127 +223,47 @@ fn peer(check: &str, words: &[&str]) -> Command {
     command
 }
 
-/// A server's folder.
-struct Cluster(PathBuf);
+/// A server's folder, with a certificate, and a way in for guests.
+struct Site(Cluster);
 
-impl Cluster {
+impl Site {
     fn make(harness: &Harness) -> Result<Self> {
-        let cluster = Self(harness.scratch.path("postgres"));
         // The server comes through the folder of the case, which is ours alone, and need not see what is in it.
         std::fs::set_permissions(harness.scratch.path(""), Permissions::from_mode(0o711))
             .or_say(|| "no way for a server".into())?;
-        std::fs::create_dir_all(&cluster.0).or_say(|| "no folder for a server".into())?;
-        std::fs::write(cluster.0.join("password"), PASSWORD).or_say(|| "no password".into())?;
-        cluster.make_certificate()?;
-        cluster.give_away()?;
-        let mut command = programs::command(&INITDB)?;
-        command.args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
-        command.args(["-U", USER, "--pwfile", &cluster.path("password")]);
-        command.args(["-D", &cluster.path("data")]).current_dir(&cluster.0);
-        Self::as_nobody(&mut command);
-        programs::output(&mut command)?;
-        let rules = cluster.0.join("data/pg_hba.conf");
-        let all = files::read_text(&rules)? + &format!("hostssl all all {GUESTS} scram-sha-256\n");
-        std::fs::write(&rules, all).or_say(|| "no rules for a server".into())?;
-        Ok(cluster)
+        let cluster = Cluster::make(harness.scratch.path("postgres"), ADDRESS, make_certificate)?;
+        cluster.admit(&format!("hostssl all all {GUESTS} scram-sha-256\n"))?;
+        Ok(Self(cluster))
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
+        self.0.path(name)
     }
 
-    /// One that is its own authority, whose key signs an address for the server.
-    fn make_certificate(&self) -> Result {
-        let (authority, address) = ("basicConstraints=critical,CA:TRUE", ADDRESS.ip());
-        self.openssl(
-            &["-x509", "-subj", "/CN=authority", "-addext", authority],
-            "ca.key",
-            "certificate.pem",
-        )?;
-        let names = format!("subjectAltName=IP:{address},IP:{}", link::HOST_IPV4);
-        let by = ["-CA", "certificate.pem", "-CAkey", "ca.key", "-x509", "-subj", "/CN=server"];
-        let extensions = ["-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"];
-        self.openssl(&[&by[..], &extensions].concat(), "server.key", "server.pem")
-    }
-
-    fn openssl(&self, words: &[&str], key: &str, certificate: &str) -> Result {
-        let mut command = programs::command(&OPENSSL)?;
-        command.args(["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
-        command.args(words).args(["-days", "30", "-keyout", key, "-out", certificate]);
-        programs::output(command.current_dir(&self.0)).map(drop)
-    }
-
-    /// The folder and what is in it is the server's.
-    fn give_away(&self) -> Result {
-        if !programs::is_root() {
-            return Ok(());
-        }
-        let give = |path: &Path| {
-            chown(path, Some(NOBODY), Some(NOBODY))
-                .or_say(|| format!("cannot give {}", path.display()))
-        };
-        give(&self.0)?;
-        for file in files::list(&self.0)? {
-            give(&file)?;
-        }
-        Ok(())
-    }
-
-    fn as_nobody(command: &mut Command) {
-        if programs::is_root() {
-            command.uid(NOBODY).gid(NOBODY);
-        }
-    }
-
-    /// Starts the server, again if processes of one that was killed are still about.
+    /// Where there is no tap, the server does not listen there, which is no fault.
     fn start(&self) -> Result<Child> {
-        let deadline = Instant::now() + START_LIMIT;
-        loop {
-            let failed = match self.try_start(deadline)? {
-                Ok(server) => return Ok(server),
-                Err(log) => log,
-            };
-            if Instant::now() > deadline {
-                fail!("PostgreSQL does not start:\n{failed}");
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-
-    /// A server, or what its log says.
-    fn try_start(&self, deadline: Instant) -> Result<std::result::Result<Child, String>> {
-        let mut command = programs::command(&POSTGRES)?;
-        command.args(["-D", &self.path("data"), "-k", ""]);
-        command.args(["-p", &ADDRESS.port().to_string()]);
-        let settings = [
-            // Where there is no tap, there is no second one, which is no fault.
-            format!("listen_addresses={},{}", ADDRESS.ip(), link::HOST_IPV4),
-            "fsync=off".into(),
-            "ssl=on".into(),
-            format!("ssl_cert_file={}", self.path("server.pem")),
-            format!("ssl_key_file={}", self.path("server.key")),
-        ];
-        for setting in &settings {
-            command.args(["-c", setting]);
-        }
-        command.current_dir(&self.0);
-        let log = self.0.join("log");
-        let said = std::fs::File::create(&log).or_say(|| "no log".into())?;
-        let mut server = Child::start(&command, |command| {
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
-            Self::as_nobody(command);
-        })?;
-        // It listens before it is ready; who comes too early is told so, and comes again.
-        while TcpStream::connect(ADDRESS).is_err() || !is_ready(&log) {
-            if server.ended().is_some() || Instant::now() > deadline {
-                return Ok(Err(files::read_text(&log)?));
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Ok(Ok(server))
+        let files = ["server.pem", "server.key"].map(|name| self.path(name));
+        let [certificate, key] = files;
+        let settings =
+            ["ssl=on", &format!("ssl_cert_file={certificate}"), &format!("ssl_key_file={key}")];
+        self.0.start(&[link::HOST_IPV4], &settings)
     }
 }
 
-fn is_ready(log: &Path) -> bool {
-    std::fs::read_to_string(log).is_ok_and(|text| text.contains("ready to accept connections"))
+/// One that is its own authority, whose key signs an address for the server.
+fn make_certificate(folder: &Path) -> Result {
+    let (authority, address) = ("basicConstraints=critical,CA:TRUE", ADDRESS.ip());
+    let words = ["-x509", "-subj", "/CN=authority", "-addext", authority];
+    openssl(folder, &words, "ca.key", "certificate.pem")?;
+    let names = format!("subjectAltName=IP:{address},IP:{}", link::HOST_IPV4);
+    let by = ["-CA", "certificate.pem", "-CAkey", "ca.key", "-x509", "-subj", "/CN=server"];
+    let extensions = ["-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"];
+    openssl(folder, &[&by[..], &extensions].concat(), "server.key", "server.pem")
+}
+
+fn openssl(folder: &Path, words: &[&str], key: &str, certificate: &str) -> Result {
+    let mut command = programs::command(&OPENSSL)?;
+    command.args(["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+    command.args(words).args(["-days", "30", "-keyout", key, "-out", certificate]);
+    programs::output(command.current_dir(folder)).map(drop)
 }

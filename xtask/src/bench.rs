@@ -28,6 +28,7 @@ pub(crate) fn main(words: &[OsString]) -> Result<ExitCode> {
         },
         Some("load") => bench::load(install(rest)?),
         Some("sessions") => bench::sessions(install(rest)?),
+        Some("database") => bench::database(install(rest)?),
         _ => bench::side_by_side(&options(words)?, words),
     }
 }

@@ -34,6 +34,7 @@ cargo xtask bench loss [ROW...]   TCP with delay, loss and reordering: ours over
 cargo xtask bench rpc             Cap'n Proto: ours, the capnp-rpc crate, the C++ library; what a call costs the server
 cargo xtask bench tls             HTTPS: ours, nginx with OpenSSL, as processes and guests; what handshakes, requests and bytes cost the server
 cargo xtask bench sessions        a counter for each visitor: ours, axum with tower-sessions
+cargo xtask bench database        PostgreSQL: ours, tokio-postgres, libpq; what queries and rows cost the client, and a page while sessions wait
 cargo xtask bench load            load generators: ours, wrk, h2load, ab; requests for their processor time, and a server that stops
 cargo xtask bench shared          memory that two processes share beside TCP over loopback: bulk, round trips, RPC
     --guests qemu|xen             two guests of one host instead: by ivshmem or vchan beside TCP

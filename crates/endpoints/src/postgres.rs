@@ -45,7 +45,7 @@ pub use self::client::Client;
 pub use self::copy::{CopyIn, CopyOut};
 pub use self::error::ClientError;
 pub use self::notifications::Notifications;
-pub use self::pool::{POOL_METRICS, POOLS, Pool, PoolConfig, PoolRow, Pooled};
+pub use self::pool::{POOL_METRICS, POOLS, Pool, PoolConfig, PoolRow, Pooled, SERVERS, ServerRow};
 pub use self::rows::RowStream;
 pub use self::server::Server;
 #[cfg(feature = "tls")]
@@ -137,21 +137,56 @@ pub fn connect(
     environment: &Environment,
 ) -> impl Future<Output = Result<Client, ClientError>> {
     waiting(async move {
-        let mut last = ClientError::NoServer;
-        for server in servers {
-            match connect_to(server, settings, options, environment).await {
-                Ok(client) if client.is_target(options.target) => return Ok(client),
-                Ok(_) => last = ClientError::NoServer,
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let (_, client) =
+            connect_to_one(servers, settings, options, environment, |_, _| {}).await?;
+        Ok(client)
     })
+}
+
+/// The same: the server's place, too, and `note_failure` hears the places of those that do not take it, and why.
+async fn connect_to_one(
+    servers: &[Server],
+    settings: &Settings,
+    options: &Options,
+    environment: &Environment,
+    note_failure: impl Fn(usize, &ClientError),
+) -> Result<(usize, Client), ClientError> {
+    let mut last = ClientError::NoServer;
+    for (place, server) in servers.iter().enumerate() {
+        last = match connect_to(server, settings, options, environment).await {
+            Ok(client) if client.is_target(options.target) => return Ok((place, client)),
+            Ok(_) => ClientError::NoServer,
+            Err(error) => error,
+        };
+        note_failure(place, &last);
+    }
+    Err(last)
 }
 
 async fn connect_to(
     server: &Server,
     settings: &Settings,
+    options: &Options,
+    environment: &Environment,
+) -> Result<Client, ClientError> {
+    if !server.is_of_3_0() {
+        match begin(server, settings.clone(), options, environment).await {
+            Err(error) if is_version_refused(&error) => server.note_3_0(),
+            outcome => return outcome,
+        }
+    }
+    begin(server, settings.clone().protocol_3_0(), options, environment).await
+}
+
+/// What stands between may refuse a version that it does not know, where it should decline it: PgBouncer before 1.20. If the reason is
+/// another, it comes again.
+fn is_version_refused(error: &ClientError) -> bool {
+    matches!(error.state(), Some(SqlState::ProtocolViolation | SqlState::FeatureNotSupported))
+}
+
+async fn begin(
+    server: &Server,
+    settings: Settings,
     options: &Options,
     environment: &Environment,
 ) -> Result<Client, ClientError> {
@@ -162,7 +197,7 @@ async fn connect_to(
     let opened = opened.map_err(ClientError::Connect)?;
     let mut nonce = [0; 18];
     entropy(&mut nonce);
-    let settings = opened.bind(settings.clone());
+    let settings = opened.bind(settings);
     let core = ::postgres::Connection::new(settings, options.limits.clone(), nonce);
     let shared = Shared::new(core, server.clone(), options.clone(), environment.clone());
     let peer = opened.flow.peer();

@@ -172,6 +172,11 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
+    /// An empty one, with room for so many items, where one alone is rare.
+    pub fn with_capacity(items: usize) -> Self {
+        Self { items: RefCell::new(VecDeque::with_capacity(items)), waiting: Cell::default() }
+    }
+
     /// Adds an item and wakes whoever waits.
     pub fn push(&self, item: T) {
         let mut items = self.items.borrow_mut();

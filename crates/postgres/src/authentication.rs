@@ -55,7 +55,8 @@ impl Authentication {
                 let salt = reader.u32()?.to_be_bytes();
                 reader.end()?;
                 allowed(settings.methods.md5, settings, "MD5")?;
-                send_text(output, &md5_password(&settings.user, password(settings)?, salt));
+                let text = md5_password(&settings.user, password(settings)?, salt);
+                send_text(output, text.as_bytes());
                 *self = Self::Answered;
             }
             (code::SASL, Self::Begun) => {
@@ -129,14 +130,14 @@ fn allowed(is_allowed: bool, settings: &Settings, name: &'static str) -> Result<
     if is_allowed { Ok(()) } else { Err(Error::Method(name)) }
 }
 
-fn password(settings: &Settings) -> Result<&str, Error> {
-    settings.password.as_ref().map(|password| password.as_str()).ok_or(Error::PasswordMissing)
+fn password(settings: &Settings) -> Result<&[u8], Error> {
+    settings.password.as_ref().map(|password| password.as_slice()).ok_or(Error::PasswordMissing)
 }
 
 /// A password ends with a zero byte.
-fn send_text(output: &mut Output, text: &str) {
+fn send_text(output: &mut Output, text: &[u8]) {
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
-    bytes.extend_from_slice(text.as_bytes());
+    bytes.extend_from_slice(text);
     bytes.push(0);
     output.password(&bytes);
 }

@@ -34,7 +34,9 @@ impl Output {
     pub(crate) fn take(&mut self, space: &mut [u8]) -> usize {
         let rest = self.bytes.get(self.taken..).unwrap_or_default();
         let count = rest.len().min(space.len());
-        space.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+        if let (Some(to), Some(from)) = (space.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
         self.taken += count;
         if self.taken == self.bytes.len() {
             self.release();

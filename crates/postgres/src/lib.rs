@@ -24,7 +24,7 @@
 //! ```
 //!
 //! Published crates of the protocol (`postgres-protocol`, `postgres-types`, `scram`, `sqlstate`, `stringprep`) need `std`.
-//! Of others' this uses *ring* for SHA-256 and HMAC, `md-5`, `base64ct`, `uuid` and `serde_json`.
+//! Of others' this uses *ring* for SHA-256 and HMAC, `md-5`, `base64ct`, `unicode-normalization`, `uuid` and `serde_json`.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -40,6 +40,7 @@ mod frontend;
 mod limits;
 mod message;
 mod rows;
+mod saslprep;
 mod scram;
 mod server_error;
 mod settings;
@@ -51,7 +52,7 @@ pub use cancel::{CancelKey, SSL_REQUEST};
 pub use connection::{Completion, Connection, Event, Notification, TransactionStatus};
 pub use error::{Error, SendError, ValueError};
 pub use limits::Limits;
-pub use rows::{Column, Columns, Format, Row, Rows};
+pub use rows::{Column, Columns, Format, IntoRows, Row, Rows};
 pub use server_error::{ServerError, Severity};
 pub use settings::{ChannelBinding, Methods, Settings};
 pub use sqlstate::SqlState;

@@ -58,13 +58,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Error> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(self.malformed())?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| self.malformed())?;
         self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let (taken, rest) = self.rest.split_first_chunk().ok_or(self.malformed())?;
+        let (taken, rest) = self.rest.split_first_chunk().ok_or_else(|| self.malformed())?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -87,15 +87,19 @@ impl<'a> Reader<'a> {
 
     /// Text that ends with a zero byte.
     pub(crate) fn text(&mut self) -> Result<&'a str, Error> {
-        let end = self.rest.iter().position(|byte| *byte == 0).ok_or(self.malformed())?;
+        let end = self.end_of_text()?;
         let text = str::from_utf8(self.bytes(end)?).map_err(|_| self.malformed())?;
         self.u8()?;
         Ok(text)
     }
 
+    fn end_of_text(&self) -> Result<usize, Error> {
+        self.rest.iter().position(|byte| *byte == 0).ok_or_else(|| self.malformed())
+    }
+
     /// As [`text`](Self::text), of a server that may not yet, or no longer, speak UTF-8.
     pub(crate) fn lossy_text(&mut self) -> Result<alloc::borrow::Cow<'a, str>, Error> {
-        let end = self.rest.iter().position(|byte| *byte == 0).ok_or(self.malformed())?;
+        let end = self.end_of_text()?;
         let text = alloc::string::String::from_utf8_lossy(self.bytes(end)?);
         self.u8()?;
         Ok(text)

@@ -76,7 +76,7 @@ pub struct Rows {
     count: usize,
 }
 
-/// Memory for a batch is taken in this unit at least.
+/// Memory for more than one row is taken in this unit at least.
 const BATCH_BYTES_MIN: usize = 512;
 
 impl Rows {
@@ -96,20 +96,18 @@ impl Rows {
     }
 
     /// The rows one by one, which share this memory.
-    pub fn into_rows(self, columns: Columns) -> impl Iterator<Item = Row> {
-        let mut rest = Bytes::from(self.bytes);
-        core::iter::from_fn(move || {
-            let length = rest.try_get_u32().ok()?;
-            let values = rest.split_to(usize::try_from(length).ok()?.min(rest.len()));
-            Some(Row { columns: columns.clone(), values })
-        })
+    pub fn into_rows(self, columns: Columns) -> IntoRows {
+        IntoRows { rest: Bytes::from(self.bytes), columns }
     }
 
     /// Adds the row of a DataRow, whose values must be `columns` and fill it.
     pub(crate) fn push(&mut self, message: Message<'_>, columns: u16) -> Result<(), Error> {
         let values = check(message, columns)?;
         let length = u32::try_from(values.len()).map_err(|_| Error::Malformed(message.kind))?;
-        if self.bytes.capacity() == 0 {
+        if self.count == 0 {
+            // One that stays alone fills its memory, which is then a `Bytes` as it is.
+            self.bytes.reserve_exact(values.len() + 4);
+        } else if self.count == 1 {
             self.bytes.reserve((values.len() + 4).max(BATCH_BYTES_MIN));
         }
         self.bytes.extend_from_slice(&length.to_be_bytes());
@@ -125,18 +123,40 @@ impl fmt::Debug for Rows {
     }
 }
 
+/// The rows of a batch, one by one.
+#[derive(Debug)]
+pub struct IntoRows {
+    rest: Bytes,
+    columns: Columns,
+}
+
+impl Iterator for IntoRows {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        let length = usize::try_from(self.rest.try_get_u32().ok()?).ok()?;
+        let values = if length < self.rest.len() {
+            self.rest.split_to(length)
+        } else {
+            // The last one has all that is left, for which nothing is to be counted.
+            core::mem::take(&mut self.rest)
+        };
+        Some(Row { columns: self.columns.clone(), values })
+    }
+}
+
 /// A row's values, once it is known that they are as many as described and fill it.
 fn check<'a>(message: Message<'a>, columns: u16) -> Result<&'a [u8], Error> {
-    let malformed = Error::Malformed(message.kind);
-    let (count, values) = message.body.split_first_chunk().ok_or(malformed.clone())?;
+    let malformed = || Error::Malformed(message.kind);
+    let (count, values) = message.body.split_first_chunk().ok_or_else(malformed)?;
     if u16::from_be_bytes(*count) != columns {
         return Err(Error::ColumnCount);
     }
     let mut rest = values;
     for _ in 0..columns {
-        (_, rest) = next_value(rest).ok_or(malformed.clone())?;
+        (_, rest) = next_value(rest).ok_or_else(malformed)?;
     }
-    if rest.is_empty() { Ok(values) } else { Err(malformed) }
+    if rest.is_empty() { Ok(values) } else { Err(malformed()) }
 }
 
 /// A value, none if it is NULL, and what follows.

@@ -2,7 +2,7 @@
 //!
 //! What takes time, the salted password, is computed in slices, so that others have their turns meanwhile.
 
-use crate::{ChannelBinding, Error};
+use crate::{ChannelBinding, Error, saslprep};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -109,7 +109,7 @@ impl Scram {
     pub(crate) fn handle_first(
         &mut self,
         message: &[u8],
-        password: &str,
+        password: &[u8],
         iterations_max: u32,
     ) -> Result<(), Error> {
         let State::First = self.state else { return Err(Error::Scram("a message too many")) };
@@ -185,13 +185,13 @@ impl Scram {
 
 impl Salting {
     fn new(
-        password: &str,
+        password: &[u8],
         salt: &[u8],
         iterations: u32,
         messages: String,
         final_without_proof: String,
     ) -> Self {
-        let key = hmac::Key::new(HMAC_SHA256, password.as_bytes());
+        let key = hmac::Key::new(HMAC_SHA256, &saslprep::prepare(password));
         let mut context = hmac::Context::with_key(&key);
         context.update(salt);
         context.update(&1_u32.to_be_bytes());
@@ -241,14 +241,14 @@ fn bytes_of(tag: &hmac::Tag) -> [u8; KEY_BYTES] {
 }
 
 /// The password for `AuthenticationMD5Password`.
-pub(crate) fn md5_password(user: &str, password: &str, salt: [u8; 4]) -> String {
+pub(crate) fn md5_password(user: &str, password: &[u8], salt: [u8; 4]) -> String {
     use md5::{Digest, Md5};
     let hexadecimal = |parts: [&[u8]; 2]| {
         let mut md5 = Md5::new();
         parts.iter().for_each(|part| md5.update(part));
         md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    let stored = hexadecimal([password.as_bytes(), user.as_bytes()]);
+    let stored = hexadecimal([password, user.as_bytes()]);
     "md5".to_string() + &hexadecimal([stored.as_bytes(), &salt])
 }
 
@@ -285,7 +285,7 @@ mod tests {
         let mut scram = scram(&ChannelBinding::None);
         let nonce = scram.nonce.clone();
         assert_eq!(scram.first_message(), format!("n,,n=,r={nonce}"));
-        scram.handle_first(first(&nonce).as_bytes(), "pencil", 4096).unwrap();
+        scram.handle_first(first(&nonce).as_bytes(), b"pencil", 4096).unwrap();
         let last = compute(&mut scram);
         assert_eq!(last, format!("c=biws,r={nonce}server,p={PROOF}"));
         let wrong = scram.handle_final(b"v=AAAA");
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(bound.mechanism(), "SCRAM-SHA-256-PLUS");
         assert!(bound.first_message().starts_with("p=tls-server-end-point,,n=,r="));
         let nonce = bound.nonce.clone();
-        bound.handle_first(first(&nonce).as_bytes(), "pencil", 4096).unwrap();
+        bound.handle_first(first(&nonce).as_bytes(), b"pencil", 4096).unwrap();
         let header = Base64::encode_string(b"p=tls-server-end-point,,\x01\x02\x03");
         assert!(compute(&mut bound).starts_with(&format!("c={header},")));
 
@@ -335,18 +335,18 @@ mod tests {
         ];
         for message in faulty {
             let mut scram = scram(&ChannelBinding::None);
-            assert!(scram.handle_first(message.as_bytes(), "p", 4096).is_err(), "{message}");
+            assert!(scram.handle_first(message.as_bytes(), b"p", 4096).is_err(), "{message}");
         }
         let mut once = scram(&ChannelBinding::None);
         assert!(once.handle_final(b"v=AAAA").is_err());
-        once.handle_first(format!("r={nonce}x,s=AAAA,i=4096").as_bytes(), "p", 4096).unwrap();
-        assert!(once.handle_first(first(&nonce).as_bytes(), "p", 4096).is_err());
+        once.handle_first(format!("r={nonce}x,s=AAAA,i=4096").as_bytes(), b"p", 4096).unwrap();
+        assert!(once.handle_first(first(&nonce).as_bytes(), b"p", 4096).is_err());
     }
 
     #[test]
     fn an_md5_password_is_salted_twice() {
         assert_eq!(
-            md5_password("alice", "secret", *b"salt"),
+            md5_password("alice", b"secret", *b"salt"),
             "md5986e2194384c07f4fd1df4b1351b3e68"
         );
     }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 pub struct Settings {
     pub(crate) user: String,
     pub(crate) database: Option<String>,
-    pub(crate) password: Option<Zeroizing<String>>,
+    pub(crate) password: Option<Zeroizing<Vec<u8>>>,
     pub(crate) parameters: Vec<(String, String)>,
     pub(crate) methods: Methods,
     pub(crate) channel_binding: ChannelBinding,
@@ -61,11 +61,11 @@ impl Settings {
         self
     }
 
-    /// Proves to know a password. Beyond ASCII it is to be in normalisation form KC: of SASLprep (RFC 4013), which SCRAM asks
-    /// for, only that is not done here.
+    /// Proves to know a password, prepared by SASLprep (RFC 4013) where SCRAM asks for that. One that is no UTF-8, or that SASLprep
+    /// refuses, is taken as it is, as libpq and the server do.
     #[must_use]
-    pub fn password(mut self, password: &str) -> Self {
-        self.password = Some(Zeroizing::new(password.into()));
+    pub fn password(mut self, password: impl AsRef<[u8]>) -> Self {
+        self.password = Some(Zeroizing::new(password.as_ref().to_vec()));
         self
     }
 

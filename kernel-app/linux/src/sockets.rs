@@ -81,13 +81,14 @@ impl Reactor {
             free: RefCell::new(Vec::new()),
             unsent: RefCell::new(Vec::new()),
             lingering: RefCell::new(Vec::new()),
+            events: RefCell::new(Events::with_capacity(EVENTS_MAX)),
             scratch: Cell::new(vec![0; TRANSFER_BYTES].into_boxed_slice()),
         })))
     }
 
     /// Waits until a socket is ready, or for `timeout` (`None`: for ever), and wakes tasks.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut events = self.0.events.borrow_mut();
         let retry =
             self.0.starved.borrow().retry_at.map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = retry.into_iter().chain(timeout).min();
@@ -96,7 +97,7 @@ impl Reactor {
             outcome => outcome?,
         }
         self.retry_starved();
-        for event in &events {
+        for event in &*events {
             let ready = self.0.slots.borrow().get(event.token().0).cloned().flatten();
             if let Some(ready) = ready {
                 if let Some(observer) = &*ready.observer.borrow() {
@@ -119,10 +120,15 @@ impl Reactor {
 
     /// Sends what tasks wrote since the last call.
     pub fn flush(&self) {
-        let unsent = std::mem::take(&mut *self.0.unsent.borrow_mut());
-        for outgoing in unsent.iter().filter_map(Weak::upgrade) {
+        let mut unsent = std::mem::take(&mut *self.0.unsent.borrow_mut());
+        for outgoing in unsent.drain(..).filter_map(|outgoing| outgoing.upgrade()) {
             outgoing.send_or_wait();
         }
+        let mut next = self.0.unsent.borrow_mut();
+        if next.is_empty() && unsent.capacity() <= EVENTS_MAX {
+            *next = unsent;
+        }
+        drop(next);
         self.0.lingering.borrow_mut().retain(|outgoing| !outgoing.send());
     }
 
@@ -300,6 +306,8 @@ struct Inner {
     unsent: RefCell<Vec<Weak<Outgoing>>>,
     /// Finished by tasks that are gone, with bytes that the kernel has not taken yet.
     lingering: RefCell<Vec<Rc<Outgoing>>>,
+    /// What the last wait ended with, so that each has room for it at once.
+    events: RefCell<Events>,
     scratch: Cell<Box<[u8]>>,
 }
 

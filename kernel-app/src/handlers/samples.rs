@@ -6,6 +6,7 @@ mod counter;
 mod guess;
 mod page;
 mod scores;
+mod transcript;
 mod upload;
 mod wizard;
 
@@ -18,7 +19,8 @@ use web::{Request, Response, Routes};
 /// All of them below `/samples`; the chat's WebSockets run on that host.
 pub fn routes<P: Platform>(context: &Context<P>, websockets: &Host) -> Routes {
     let sessions = &context.sessions;
-    let chat = sessions.route("/chat", Mapper::cookie_named("chat"), chat::room(websockets));
+    let room = chat::room(websockets, transcript::Transcript::new(context));
+    let chat = sessions.route("/chat", Mapper::cookie_named("chat"), room);
     let upload = sessions.route("/upload", Mapper::cookie_named("upload"), upload::upload);
     let guess = guess::game(scores::Scores::new(context));
     let samples = Routes::new()

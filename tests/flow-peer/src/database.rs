@@ -1,5 +1,7 @@
-//! A client of PostgreSQL, with a real server: `flow-peer database ADDRESS CHECK [CERTIFICATE]`. The server is the interoperability
-//! tests' (`tests/interop/postgres.rs`), with the user and the password below.
+//! A client of PostgreSQL, with a real server: `flow-peer database ADDRESS CHECK [CERTIFICATE]`. The server is the lab's
+//! (`tools/lab/src/postgres.rs`), with the user and the password below.
+
+mod load;
 
 use super::turns::Turns;
 use aqueduct_linux::sockets::KernelConnector;
@@ -20,8 +22,8 @@ use tls::{ClientContext, ClientOptions, Clock, Trust};
 const USER: &str = "admin";
 const PASSWORD: &str = "pencil";
 
-/// Runs the check of that name.
-pub(super) fn check(turns: &Turns, target: Target, name: &str, certificate: Option<&str>) {
+/// Runs the check of that name, or puts a load on the server.
+pub(super) fn check(turns: &Turns, target: Target, name: &str, words: &[String]) {
     let (spawner, timers) = (turns.executor.spawner(), turns.timers.clone());
     let entropy = Rc::new(|bytes: &mut [u8]| {
         std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").expect("Linux"), bytes)
@@ -29,7 +31,15 @@ pub(super) fn check(turns: &Turns, target: Target, name: &str, certificate: Opti
     });
     let environment = Environment { spawner, timers, entropy, ledger: None };
     let bench = Bench { environment, connector: turns.connector(), target };
-    let certificate = certificate.map(|path| std::fs::read(path).expect("a certificate"));
+    if matches!(name, "lone" | "pipelined" | "rows") && !words.is_empty() {
+        let number = |word: &String| word.parse().expect("a number");
+        let (count, width) = (number(&words[0]), words.get(1).map_or(1, number));
+        let name = name.to_owned();
+        return turns.run(async move {
+            load::run(bench.client().await, &bench.environment.spawner, &name, count, width).await;
+        });
+    }
+    let certificate = words.first().map(|path| std::fs::read(path).expect("a certificate"));
     let name = name.to_owned();
     turns.run(async move {
         match name.as_str() {
@@ -41,6 +51,7 @@ pub(super) fn check(turns: &Turns, target: Target, name: &str, certificate: Opti
             "notify" => bench.notify().await,
             "transactions" => bench.transactions().await,
             "start" => bench.start().await,
+            "passwords" => bench.passwords().await,
             "tls" => bench.tls(&certificate.expect("a certificate")).await,
             "restart" => bench.restart().await,
             other => panic!("no check {other}"),
@@ -121,6 +132,50 @@ impl Bench {
             row.get::<i32>(0).is_err() && row.get::<i32>(1).is_err() && row.get::<i64>(2).is_err()
         );
         assert_eq!(row.get_named::<i64>("int8"), Ok(1));
+    }
+
+    /// What SASLprep makes the same is the same password, whichever of both the role was given, and what it refuses is taken as it is.
+    async fn passwords(&self) {
+        let admin = self.client().await;
+        let pairs = [
+            ("I\u{AD}X", "IX"),
+            ("\u{2168}", "IX"),
+            ("\u{AA}", "a"),
+            ("e\u{301}\u{A0}\u{FE0F}!", "\u{E9} !"),
+            ("\u{FE8D}1\u{628}", "\u{627}1\u{628}"),
+        ];
+        for (given, prepared) in pairs {
+            for (set, other) in [(given, prepared), (prepared, given)] {
+                self.set_password(&admin, set).await;
+                assert_eq!(self.login(set).await, None, "{set:?}");
+                assert_eq!(self.login(other).await, None, "{set:?} as {other:?}");
+                assert_eq!(self.login("IY").await, Some(SqlState::InvalidPassword));
+            }
+        }
+        for (refused, normal) in [
+            ("\u{2168}\u{1}", "IX\u{1}"),
+            ("\u{AA}\u{1F600}", "a\u{1F600}"),
+            ("\u{FE8D}1", "\u{627}1"),
+            ("a\u{340}", "\u{E0}"),
+        ] {
+            self.set_password(&admin, refused).await;
+            assert_eq!(self.login(refused).await, None, "{refused:?}");
+            assert_eq!(self.login(normal).await, Some(SqlState::InvalidPassword), "{refused:?}");
+        }
+        admin.batch("drop role visitor").await.expect("a role");
+    }
+
+    async fn set_password(&self, admin: &Client, password: &str) {
+        let sql =
+            format!("drop role if exists visitor; create role visitor login password '{password}'");
+        admin.batch(&sql).await.expect("a role");
+    }
+
+    /// Why the server refuses the password, if it does.
+    async fn login(&self, password: &str) -> Option<SqlState> {
+        let settings = Settings::new("visitor").database("postgres").password(password);
+        let error = self.connect_as(&settings).await.err()?;
+        Some(error.state().unwrap_or_else(|| panic!("{error}")))
     }
 
     /// Many queries are under way at once, and a bad one among them takes no other with it.

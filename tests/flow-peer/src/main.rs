@@ -3,7 +3,7 @@
 //! `flow-peer serve TARGET` serves the next two at an address or a path: `flow-peer bulk TARGET MEBIBYTES` sends so much, and
 //! `flow-peer round-trips TARGET COUNT` sends a byte and waits for one, so often. `flow-peer calls TARGET COUNT` makes so
 //! many calls to the appliance's calculator, one after another. Each prints `name value unit`.
-//! `flow-peer database ADDRESS CHECK` is a client of PostgreSQL.
+//! `flow-peer database ADDRESS CHECK|LOAD` is a client of PostgreSQL.
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -31,13 +31,8 @@ fn main() {
     };
     let target: Target = target.parse().expect("a target");
     if verb == "database" {
-        let [check, certificate @ ..] = number else { panic!("which check?") };
-        return database::check(
-            &Turns::new(),
-            target,
-            check,
-            certificate.first().map(String::as_str),
-        );
+        let [check, words @ ..] = number else { panic!("which check?") };
+        return database::check(&Turns::new(), target, check, words);
     }
     let turns = Turns::new();
     match (&**verb, &target) {

@@ -1,10 +1,11 @@
-//! Questions to a database of the configuration: `GET /_test/database/NAME/WHAT`.
+//! Questions to a database of the configuration: `GET /_test/database/NAME/WHAT`; and a session that waits for one.
 
 use alloc::format;
 use alloc::string::String;
 use aqueduct::Platform;
 use aqueduct::context::Context;
 use endpoints::postgres::ClientError;
+use web::session::{Ended, Session};
 use web::{Request, Response, Status};
 
 /// Answers what the database does; 503 if it does not, and 404 if there is none of that name.
@@ -33,6 +34,23 @@ pub(super) async fn ask<P: Platform>(context: Context<P>, request: Request) -> R
         Ok(text) => said(Status::OK, &text),
         Err(error) => said(Status::SERVICE_UNAVAILABLE, &error),
     }
+}
+
+/// A session that waits for the database `main`, and then says what it says.
+pub(super) async fn sleeper<P: Platform>(
+    context: Context<P>,
+    mut session: Session,
+) -> Result<(), Ended> {
+    let hit = session.next().await?;
+    let asked = async {
+        let pool = context.database("main").map_err(|_| ClientError::NoServer)?;
+        pool.get().await?.query_one("select 'awake' from pg_sleep(600)", &[]).await
+    };
+    match asked.await {
+        Ok(_) => hit.reply(said(Status::OK, &"awake")),
+        Err(error) => hit.reply(said(Status::SERVICE_UNAVAILABLE, &error)),
+    }
+    Ok(())
 }
 
 fn said(status: Status, what: &impl core::fmt::Display) -> Response {

@@ -91,10 +91,13 @@ pub fn routes<P: Platform>(context: &Context<P>) -> Routes {
     };
     #[cfg(feature = "database")]
     let routes = {
-        let context = context.clone();
-        routes.get("/_test/database/:name/:what", move |request| {
-            databases::ask(context.clone(), request)
-        })
+        let (context, sleeper) = (context.clone(), context.clone());
+        let sleeper = move |session| databases::sleeper(sleeper.clone(), session);
+        routes
+            .session(&context.sessions.clone(), "/_test/sleeper", Mapper::cookie(), sleeper)
+            .get("/_test/database/:name/:what", move |request| {
+                databases::ask(context.clone(), request)
+            })
     };
     routes
         .any("/_test/echo", bodies::echo)

@@ -273,7 +273,7 @@ fn children_cpu_seconds() -> Result<f64> {
     }
 }
 
-fn number_after(text: &str, sign: &str) -> Option<f64> {
+pub(crate) fn number_after(text: &str, sign: &str) -> Option<f64> {
     let rest = text.split_once(sign)?.1.trim_start();
     let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.');
     rest.get(..end.unwrap_or(rest.len()))?.parse().ok()

@@ -4,6 +4,7 @@
 
 mod cost;
 mod counter;
+mod database;
 mod disk;
 mod generators;
 mod hermit;
@@ -19,6 +20,7 @@ mod system_under_test;
 mod tls;
 mod xen;
 
+pub use database::database;
 pub use generators::load;
 pub use hermit::hermit;
 pub use load::{HOLD_VERB, hold};

@@ -16,6 +16,7 @@ pub mod load;
 pub mod lossy_wire;
 pub mod namespace;
 pub mod peers;
+pub mod postgres;
 pub mod process;
 pub mod qemu;
 pub mod qmp;

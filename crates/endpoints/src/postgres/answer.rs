@@ -13,8 +13,10 @@ use core::cell::Cell;
 /// Bytes of rows and data of one answer that wait to be taken; then the connection is not read.
 const HELD_BYTES_MAX: usize = 64 << 10;
 
+/// Events that most answers have: rows, the end of the statement, that of the request.
+const USUAL_EVENTS: usize = 3;
+
 /// Where the events of a request go.
-#[derive(Default)]
 pub(super) struct Slot {
     events: Queue<Result<Event, ClientError>>,
     held_bytes: Cell<usize>,
@@ -31,6 +33,17 @@ enum Stage {
     Ending,
     /// All events are there.
     Complete,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            events: Queue::with_capacity(USUAL_EVENTS),
+            held_bytes: Cell::default(),
+            stage: Cell::default(),
+            is_abandoned: Cell::default(),
+        }
+    }
 }
 
 impl Slot {

@@ -2,11 +2,12 @@
 
 mod idle;
 mod inspection;
+mod status;
 mod turnstile;
 
-pub use inspection::{POOL_METRICS, POOLS, PoolRow};
+pub use inspection::{POOL_METRICS, POOLS, PoolRow, SERVERS, ServerRow};
 
-use super::{Client, ClientError, Environment, Options, Server, connect};
+use super::{Client, ClientError, Environment, Options, Server, connect_to_one};
 use ::flow::task::waiting;
 use ::postgres::{Error, Settings};
 use alloc::rc::Rc;
@@ -16,6 +17,7 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 use idle::Idle;
+use status::{Connected, ServerStatus};
 use turnstile::{Permit, Turnstile};
 
 /// How a pool behaves.
@@ -64,6 +66,8 @@ pub struct Pool(Rc<Shared>);
 
 struct Shared {
     servers: Vec<Server>,
+    /// Of each of the servers.
+    statuses: Vec<Rc<ServerStatus>>,
     settings: Settings,
     options: Options,
     config: PoolConfig,
@@ -99,8 +103,10 @@ impl Pool {
     ) -> Self {
         let turnstile = Turnstile::new(config.connections_max.max(1), config.waiting_max);
         let (idle, failures) = (Rc::default(), Cell::new(0));
+        let statuses = servers.iter().map(|_| Rc::default()).collect();
         Self(Rc::new(Shared {
             servers,
+            statuses,
             settings,
             options,
             config,
@@ -143,23 +149,21 @@ impl Shared {
         let deadline = timers.now() + config.wait_timeout;
         let permit = timers.before(deadline, self.turnstile.enter()).await;
         let permit = permit.ok().flatten().ok_or(ClientError::PoolTimeout)?;
-        let (client, made) = self.client(deadline).await?;
-        Ok(Lease { client, made, permit })
+        let connected = self.connected(deadline).await?;
+        Ok(Lease { connected, permit })
     }
 
-    /// An idle connection that is good, or a new one; and when it was made.
-    async fn client(&self, deadline: Duration) -> Result<(Client, Duration), ClientError> {
+    /// An idle connection that is good, or a new one.
+    async fn connected(&self, deadline: Duration) -> Result<Connected, ClientError> {
         loop {
             let taken = self.idle.borrow_mut().take();
             let Some(entry) = taken else { break };
             let now = self.environment.timers.now();
-            let is_young = now < entry.made + self.config.lifetime_max;
+            let Connected { client, made, .. } = &entry.connected;
+            let is_young = now < *made + self.config.lifetime_max;
             let is_fresh = now < entry.since + self.config.check_after;
-            if is_young
-                && !entry.client.is_ended()
-                && (is_fresh || self.is_good(&entry.client).await)
-            {
-                return Ok((entry.client, entry.made));
+            if is_young && !client.is_ended() && (is_fresh || self.is_good(client).await) {
+                return Ok(entry.connected);
             }
         }
         self.connect(deadline).await
@@ -173,16 +177,23 @@ impl Shared {
     }
 
     /// Connects, again and again with pauses that grow, where the reason may pass.
-    async fn connect(&self, deadline: Duration) -> Result<(Client, Duration), ClientError> {
+    async fn connect(&self, deadline: Duration) -> Result<Connected, ClientError> {
         let timers = &self.environment.timers;
+        let note_failure = |place: usize, error: &ClientError| {
+            if let Some(status) = self.statuses.get(place) {
+                status.note_failure(error, timers.now());
+            }
+        };
         loop {
             let Self { servers, settings, options, environment, .. } = self;
-            let connecting = connect(servers, settings, options, environment);
+            let connecting = connect_to_one(servers, settings, options, environment, note_failure);
             let error = match timers.before(deadline, connecting).await {
-                Ok(Ok(client)) => {
+                Ok(Ok((place, client))) => {
                     self.failures.set(0);
                     count(&self.totals.made);
-                    return Ok((client, timers.now()));
+                    let status = self.statuses.get(place).cloned().unwrap_or_default();
+                    count(&status.made);
+                    return Ok(Connected { client, made: timers.now(), status });
                 }
                 Ok(Err(error)) => error,
                 Err(_) => return Err(ClientError::PoolTimeout),
@@ -228,8 +239,7 @@ pub struct Pooled {
 }
 
 struct Lease {
-    client: Client,
-    made: Duration,
+    connected: Connected,
     permit: Permit,
 }
 
@@ -238,7 +248,7 @@ impl Deref for Pooled {
 
     fn deref(&self) -> &Client {
         match &self.lease {
-            Some(lease) => &lease.client,
+            Some(lease) => &lease.connected.client,
             None => unreachable!("it is given back only when it is dropped"),
         }
     }
@@ -247,7 +257,7 @@ impl Deref for Pooled {
 impl DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut Client {
         match &mut self.lease {
-            Some(lease) => &mut lease.client,
+            Some(lease) => &mut lease.connected.client,
             None => unreachable!("it is given back only when it is dropped"),
         }
     }
@@ -256,10 +266,11 @@ impl DerefMut for Pooled {
 impl Drop for Pooled {
     fn drop(&mut self) {
         let Some(lease) = self.lease.take() else { return };
-        if lease.client.is_ended() {
-            return;
+        let Connected { client, status, .. } = &lease.connected;
+        if client.is_ended() {
+            return status.note_end(client, self.pool.0.environment.timers.now());
         }
-        if lease.client.shared().state.borrow().is_clean() {
+        if client.shared().state.borrow().is_clean() {
             return self.pool.give_back(lease);
         }
         // What was given up is still under way.
@@ -274,7 +285,7 @@ impl Pool {
     async fn settle(&self, lease: Lease) {
         let timers = &self.0.environment.timers;
         let deadline = timers.now() + SETTLE_TIMEOUT;
-        let shared = lease.client.shared().clone();
+        let shared = lease.connected.client.shared().clone();
         let settled = ::flow::task::wait_fn(|cx| shared.poll_settled(cx));
         let is_settled = timers.before(deadline, settled).await.is_ok();
         if is_settled && shared.state.borrow().is_clean() {
@@ -283,9 +294,9 @@ impl Pool {
     }
 
     fn give_back(&self, lease: Lease) {
-        let Lease { client, made, permit } = lease;
+        let Lease { connected, permit } = lease;
         let Environment { spawner, timers, .. } = &self.0.environment;
-        Idle::put(&self.0.idle, client, made, self.0.config.idle_timeout, spawner, timers);
+        Idle::put(&self.0.idle, connected, self.0.config.idle_timeout, spawner, timers);
         // The next one finds it there.
         drop(permit);
     }

@@ -4,8 +4,7 @@ use super::answer::Answer;
 use super::client::Handle;
 use super::{ClientError, Statement};
 use ::flow::task::waiting;
-use ::postgres::{Columns, Event, Row, Rows};
-use alloc::boxed::Box;
+use ::postgres::{Columns, Event, IntoRows, Row, Rows};
 use alloc::rc::Rc;
 use core::fmt;
 
@@ -13,7 +12,7 @@ use core::fmt;
 pub struct RowStream {
     answer: Answer,
     statement: Statement,
-    batch: Option<Box<dyn Iterator<Item = Row>>>,
+    batch: Option<IntoRows>,
     /// How many rows the statement read or changed, once it is done.
     completed: Option<u64>,
     is_done: bool,
@@ -44,7 +43,7 @@ impl RowStream {
                     return Ok(Some(row));
                 }
                 let Some(batch) = self.next_batch().await? else { return Ok(None) };
-                self.batch = Some(Box::new(batch.into_rows(self.columns().clone())));
+                self.batch = Some(batch.into_rows(self.columns().clone()));
             }
         })
     }

@@ -5,6 +5,7 @@ use ::postgres::{ChannelBinding, Settings};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
 use core::pin::Pin;
 
@@ -13,12 +14,14 @@ use core::pin::Pin;
 pub struct Server {
     reach: Rc<dyn Reach>,
     target: Target,
+    /// It refused 3.2 rather than declining it.
+    is_of_3_0: Rc<Cell<bool>>,
 }
 
 impl Server {
     /// Over flows of `connector` as they are: TCP in the clear (`sslmode=disable`), a Unix-domain socket, a service of this host.
     pub fn plain(connector: impl Connector, target: Target) -> Self {
-        Self { reach: Rc::new(Plain(connector)), target }
+        Self::new(Rc::new(Plain(connector)), target)
     }
 
     /// Under TLS, with whom `context` trusts: `sslmode=verify-full`; `verify-ca` with
@@ -27,7 +30,7 @@ impl Server {
     /// where the server can.
     #[cfg(feature = "tls")]
     pub fn tls(connector: impl Connector, tls: ServerTls, name: &str, target: Target) -> Self {
-        Self { reach: Rc::new(secure::Secure::new(connector, tls, name, false)), target }
+        Self::new(Rc::new(secure::Secure::new(connector, tls, name, false)), target)
     }
 
     /// The same where the server has TLS and it comes to be, and else in the clear (`sslmode=prefer`): who stands between can
@@ -40,7 +43,25 @@ impl Server {
         target: Target,
     ) -> Self {
         let secure = secure::Secure::new(connector.clone(), tls, name, true);
-        Self { reach: Rc::new(secure::Preferred(secure, Plain(connector))), target }
+        Self::new(Rc::new(secure::Preferred(secure, Plain(connector))), target)
+    }
+
+    fn new(reach: Rc<dyn Reach>, target: Target) -> Self {
+        Self { reach, target, is_of_3_0: Rc::default() }
+    }
+
+    /// Whether it is asked for protocol 3.0 at once.
+    pub(super) fn is_of_3_0(&self) -> bool {
+        self.is_of_3_0.get()
+    }
+
+    pub(super) fn note_3_0(&self) {
+        self.is_of_3_0.set(true);
+    }
+
+    /// Where it is.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
     }
 
     pub(super) async fn open(&self) -> Result<Opened, ConnectError> {

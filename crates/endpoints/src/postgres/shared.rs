@@ -54,7 +54,9 @@ impl Shared {
         options: Options,
         environment: Environment,
     ) -> Rc<Self> {
-        let statements = RefCell::new(Cache::new(options.statements_max));
+        let mut tag = [0; 4];
+        (environment.entropy)(&mut tag);
+        let statements = RefCell::new(Cache::new(options.statements_max, u32::from_ne_bytes(tag)));
         // The answer to the start.
         let slots = VecDeque::from([Rc::<Slot>::default()]);
         let state = RefCell::new(State {

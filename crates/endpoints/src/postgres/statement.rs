@@ -68,16 +68,20 @@ impl fmt::Debug for Statement {
 /// Statements by their text.
 pub(super) struct Cache {
     statements: LruCache<String, Statement>,
+    /// In the names of this connection's statements, so that another's are never taken for them where something between hands
+    /// connections round, as PgBouncer's transaction pooling does.
+    tag: u32,
     made: u64,
 }
 
 impl Cache {
-    pub(super) fn new(statements_max: usize) -> Self {
+    /// `tag` is random.
+    pub(super) fn new(statements_max: usize, tag: u32) -> Self {
         let capacity = NonZeroUsize::new(statements_max).unwrap_or(NonZeroUsize::MIN);
         // It takes memory as it fills.
         let mut statements = LruCache::unbounded();
         statements.resize(capacity);
-        Self { statements, made: 0 }
+        Self { statements, tag, made: 0 }
     }
 
     pub(super) fn get(&mut self, sql: &str) -> Option<Statement> {
@@ -96,6 +100,6 @@ impl Cache {
 
     pub(super) fn new_name(&mut self) -> String {
         self.made += 1;
-        format!("s{}", self.made)
+        format!("s{:x}.{}", self.tag, self.made)
     }
 }

@@ -4,7 +4,6 @@ use super::*;
 use ::flow::memory::{MemoryFlow, MemoryListener, MemoryNetwork};
 use ::flow::task::Executor;
 use ::flow::{ConnectError, Flow, FlowExt, Listener, Target};
-use ::inspect::Row as _;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -194,6 +193,34 @@ fn a_statement_is_prepared_once_and_the_connection_ends_in_order() {
         timers.sleep(Duration::from_secs(1)).await;
     });
     assert_eq!(*seen.borrow(), "PDSBESBESX");
+}
+
+#[test]
+fn who_refuses_version_3_2_is_asked_for_3_0_from_then_on() {
+    let world = World::new();
+    let (mut listener, server, environment) =
+        (world.listen(), world.server(), world.environment.clone());
+    let versions = Rc::new(RefCell::new(Vec::new()));
+    let seen = versions.clone();
+    let pooler = async move {
+        loop {
+            let mut peer = Peer(listener.accept().await.unwrap());
+            let start = peer.take_untagged().await;
+            seen.borrow_mut().push(start[3]);
+            if start[3] == 0 {
+                peer.say(&[message(b'R', &[0; 4]), ready(b'I')].concat()).await;
+            } else {
+                peer.say(&message(b'E', b"SFATAL\0VFATAL\0C08P01\0Mbad packet header\0\0")).await;
+            }
+        }
+    };
+    world.run(pooler, async move {
+        let (servers, settings, options) = ([server], Settings::new("alice"), Options::default());
+        for _ in 0..2 {
+            connect(&servers, &settings, &options, &environment).await.unwrap();
+        }
+    });
+    assert_eq!(*versions.borrow(), [2, 0, 0]);
 }
 
 #[test]
@@ -463,14 +490,27 @@ fn a_pool_waits_for_a_server_and_gives_up_in_time() {
             assert!(text.contains(&line) || name == "connect_failures", "{line} {text}");
         }
         let row = pool.row("main");
-        let row = POOLS.row(&row);
-        let shown = (0..row.columns()).map(|column| match row.value(column) {
-            ::inspect::Value::Number(number) => format!("{}={number}", row.name(column)),
-            _ => String::new(),
-        });
-        let expected = ["", "used=0", "idle=1", "waiting=0", "connections_max=1", "failures=0"];
-        assert_eq!(shown.collect::<Vec<_>>(), expected);
+        let expected =
+            "main used=0 idle=1 waiting=0 connections_max=1 failures=0 connection refused";
+        assert_eq!(shown_of(&POOLS.row(&row)), expected);
+        let mut servers = Vec::new();
+        pool.visit_servers("main", &mut |row| servers.push(shown_of(&SERVERS.row(row))));
+        let [server] = &servers[..] else { panic!("{servers:?}") };
+        let (counts, error) = server.split_once(" failures=").unwrap();
+        assert_eq!(counts, "main db.example:5432 connections=1 made=2");
+        assert!(error.ends_with(" connection refused"), "{error}");
     });
+}
+
+/// What a row has beside times.
+fn shown_of(row: &impl ::inspect::Row) -> String {
+    let values = (0..row.columns()).filter(|column| !row.name(*column).ends_with("_ms"));
+    let shown = values.map(|column| match row.value(column) {
+        ::inspect::Value::Number(number) => format!("{}={number}", row.name(column)),
+        ::inspect::Value::Text(text) => text.into(),
+        _ => "none".into(),
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 /// A server that has all the time of the world is given none, at the start and in the midst of an answer.

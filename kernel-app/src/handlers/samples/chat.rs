@@ -1,7 +1,8 @@
 //! Chat: what one visitor says is a message for the sessions of all, and each pushes it to its pages, by WebSocket or by an
-//! event stream.
+//! event stream. Where there is a database it keeps the last lines.
 
 use super::page::{field, page};
+use super::transcript::Transcript;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -25,9 +26,9 @@ const LINE_CHARS_MAX: usize = 500;
 const PAGES_MAX: usize = 8;
 
 /// What somebody said.
-struct Line {
-    who: String,
-    text: String,
+pub(super) struct Line {
+    pub(super) who: String,
+    pub(super) text: String,
 }
 
 /// What was said last, for those who come later.
@@ -36,10 +37,14 @@ type History = Rc<RefCell<VecDeque<Rc<Line>>>>;
 type Running = Pin<Box<dyn Future<Output = Result<(), Ended>>>>;
 
 /// A room, whose sessions share its history.
-pub(super) fn room(websockets: &Host) -> impl Fn(Session) -> Running + use<> {
+pub(super) fn room(
+    websockets: &Host,
+    transcript: Transcript,
+) -> impl Fn(Session) -> Running + use<> {
     let (history, websockets) = (History::default(), websockets.clone());
     move |session| {
-        let visitor = Visitor::new(session, history.clone(), websockets.clone());
+        let visitor =
+            Visitor::new(session, history.clone(), transcript.clone(), websockets.clone());
         Box::pin(visitor.run())
     }
 }
@@ -47,6 +52,7 @@ pub(super) fn room(websockets: &Host) -> impl Fn(Session) -> Running + use<> {
 struct Visitor {
     session: Session,
     history: History,
+    transcript: Transcript,
     websockets: Host,
     room: Topic<Rc<Line>>,
     who: String,
@@ -67,9 +73,9 @@ enum FromPage {
 }
 
 impl Visitor {
-    fn new(session: Session, history: History, websockets: Host) -> Self {
+    fn new(session: Session, history: History, transcript: Transcript, websockets: Host) -> Self {
         let (room, who) = (session.join("chat"), format!("visitor {}", session.number()));
-        Self { session, history, websockets, room, who, pages: VecDeque::new() }
+        Self { session, history, transcript, websockets, room, who, pages: VecDeque::new() }
     }
 
     async fn run(mut self) -> Result<(), Ended> {
@@ -89,10 +95,13 @@ impl Visitor {
     async fn answer(&mut self, mut hit: Hit) {
         let what = hit.parameter_text("what");
         match (what.as_deref(), hit.method()) {
-            (None, Method::Get) => hit.reply(self.whole_page()),
+            (None, Method::Get) => {
+                let page = self.whole_page().await;
+                hit.reply(page);
+            }
             (None, Method::Post) => {
                 if let Some(text) = field(&mut hit, "text").await {
-                    self.say(&text);
+                    self.say(&text).await;
                 }
                 hit.reply(Response::see_other("/samples/chat"));
             }
@@ -122,7 +131,7 @@ impl Visitor {
         }
         match message.get::<FromPage>().as_deref() {
             Some(FromPage::Opened(writer)) => self.open(Page::Socket(writer.clone())),
-            Some(FromPage::Said(text)) => self.say(text),
+            Some(FromPage::Said(text)) => self.say(text).await,
             None => {}
         }
     }
@@ -134,7 +143,8 @@ impl Visitor {
         }
     }
 
-    fn say(&self, text: &str) {
+    /// The others hear it at once, whether or not the database does.
+    async fn say(&self, text: &str) {
         if text.is_empty() {
             return;
         }
@@ -146,7 +156,8 @@ impl Visitor {
             history.pop_front();
         }
         drop(history);
-        self.room.publish(line);
+        self.room.publish(line.clone());
+        self.transcript.add(&line, LINES_MAX).await;
     }
 
     /// Tells the pages that are still there.
@@ -163,10 +174,14 @@ impl Visitor {
         }
     }
 
-    fn whole_page(&self) -> Response {
+    async fn whole_page(&self) -> Response {
         let mut lines = String::new();
-        for line in self.history.borrow().iter() {
+        let mut show = |line: &Line| {
             let _ = write!(lines, "<li>{}", html(line));
+        };
+        match self.transcript.last(LINES_MAX).await {
+            Some(kept) => kept.iter().for_each(show),
+            None => self.history.borrow().iter().for_each(|line| show(line)),
         }
         let who = Escaped(&self.who);
         page(

@@ -1,6 +1,6 @@
 //! Idle connections: given out the youngest first, and closed when they are idle for too long.
 
-use super::Client;
+use super::Connected;
 use ::flow::task::Spawner;
 use ::flow::time::Timers;
 use alloc::collections::VecDeque;
@@ -17,8 +17,7 @@ pub(super) struct Idle {
 }
 
 pub(super) struct Entry {
-    pub(super) client: Client,
-    pub(super) made: Duration,
+    pub(super) connected: Connected,
     pub(super) since: Duration,
 }
 
@@ -34,14 +33,13 @@ impl Idle {
     /// Keeps a connection until its time has come.
     pub(super) fn put(
         idle: &Rc<RefCell<Self>>,
-        client: Client,
-        made: Duration,
+        connected: Connected,
         timeout: Duration,
         spawner: &Spawner,
         timers: &Timers,
     ) {
         let mut this = idle.borrow_mut();
-        this.entries.push_back(Entry { client, made, since: timers.now() });
+        this.entries.push_back(Entry { connected, since: timers.now() });
         if !core::mem::replace(&mut this.is_swept, true) {
             let sweeping = sweep(Rc::downgrade(idle), timeout, timers.clone());
             spawner.spawn("postgres idle", sweeping);
