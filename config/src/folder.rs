@@ -79,11 +79,13 @@ pub fn files(folder: &Path) -> Result<Vec<Item>, FolderError> {
     for name in [CONFIG_FILE, NAMES_FILE] {
         items.extend(named(folder, name)?);
     }
-    for root in MORE_FOLDERS.iter().copied().chain([config.http.site_root.as_str()]) {
+    let hosts = config.site_hosts.iter().map(|host| host.root.as_str()).filter(|root| !root.is_empty());
+    let sites = core::iter::once(config.http.site_root.as_str()).chain(hosts);
+    for root in MORE_FOLDERS.iter().copied().chain(sites) {
         walk(folder, root, &mut items)?;
     }
     items.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    // The site may be one of the other folders, or in it.
+    // A site may be one of the other folders, or in it.
     items.dedup_by(|a, b| a.path == b.path);
     Ok(items)
 }

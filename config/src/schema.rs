@@ -11,6 +11,7 @@ mod proxy;
 mod relay;
 mod rpc;
 mod shared_memory;
+mod site;
 mod tls;
 mod unix;
 mod vsock;
@@ -26,6 +27,8 @@ pub use relay::{PortRange, Relay, TargetRule};
 pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
 pub use shared_memory::SharedMemory;
+pub(crate) use site::is_rules_field;
+pub use site::{CleanUrls, FieldText, MediaType, Serving, Site, SiteHost, SiteRule};
 pub use tls::{ClientCertificates, Octets32, Tls};
 pub use unix::Unix;
 pub use vsock::Vsock;
@@ -41,6 +44,12 @@ pub struct Config {
     pub network: Network,
     /// The web server.
     pub http: Http,
+    /// How the site's files are served.
+    pub site: Site,
+    /// Folders that are served to other hosts. Default none.
+    pub site_hosts: Vec<SiteHost>,
+    /// What is served otherwise, by path. Default nothing.
+    pub site_rules: Vec<SiteRule>,
     /// The same by FastCGI.
     pub fastcgi: Fastcgi,
     /// The same by Gopher.

@@ -1,7 +1,7 @@
 //! Values: a configuration as an operator may see it, key by key, without its secrets.
 
 use crate::keys::{KEYS, Key, Rule, is_repeated};
-use crate::{ClientCertificates, Config, Database};
+use crate::{ClientCertificates, Config, Database, Serving, SiteHost, SiteRule};
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Display;
 
@@ -26,9 +26,17 @@ pub fn values(config: &Config) -> Vec<KeyValue> {
     let mut all = Vec::with_capacity(KEYS.len());
     for section in KEYS.chunk_by(|one, next| one.section == next.section) {
         if section.first().is_some_and(|key| is_repeated(key.section)) {
-            for database in &config.databases {
-                let databases = Vec::from([database.clone()]);
-                add(section, Config { databases, ..Config::default() }, &mut all);
+            // Each as the only one.
+            match section.first().map_or("", |key| key.section) {
+                "site_host" => config.site_hosts.iter().for_each(|it| {
+                    add(section, Config { site_hosts: [it.clone()].into(), ..Config::default() }, &mut all);
+                }),
+                "site_rule" => config.site_rules.iter().for_each(|it| {
+                    add(section, Config { site_rules: [it.clone()].into(), ..Config::default() }, &mut all);
+                }),
+                _ => config.databases.iter().for_each(|it| {
+                    add(section, Config { databases: [it.clone()].into(), ..Config::default() }, &mut all);
+                }),
             }
         } else {
             add(section, config.clone(), &mut all);
@@ -38,8 +46,12 @@ pub fn values(config: &Config) -> Vec<KeyValue> {
 }
 
 fn add(keys: &[Key], mut config: Config, all: &mut Vec<KeyValue>) {
-    let databases = Vec::from([Database::default()]);
-    let mut defaults = Config { databases, ..Config::default() };
+    let mut defaults = Config {
+        databases: [Database::default()].into(),
+        site_hosts: [SiteHost::default()].into(),
+        site_rules: [SiteRule::default()].into(),
+        ..Config::default()
+    };
     all.extend(keys.iter().map(|key| {
         let value = shown(key, &mut config);
         let is_default = value == shown(key, &mut defaults);
@@ -66,7 +78,12 @@ fn shown(key: &Key, config: &mut Config) -> String {
 /// The value of a key that holds a text, or a list of them.
 fn text(config: &Config, section: &str, name: &str) -> String {
     if is_repeated(section) {
-        return config.databases.last().map_or_else(String::new, |own| database_text(own, name));
+        let shown = match section {
+            "site_host" => config.site_hosts.last().map(|own| host_text(own, name)),
+            "site_rule" => config.site_rules.last().map(|own| rule_text(own, name)),
+            _ => config.databases.last().map(|own| database_text(own, name)),
+        };
+        return shown.unwrap_or_default();
     }
     let Config { network, http, gopher, tls, tcp, storage, sessions, affinity, admin, .. } = config;
     match (section, name) {
@@ -77,6 +94,9 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("http", "hosts") => list(&http.hosts),
         ("http", "site_root") => quoted(&http.site_root),
         ("http", "index") => quoted(&http.index),
+        ("site", "cache_control") => quoted(&config.site.cache_control),
+        ("site", "media_types") => list(&config.site.media_types),
+        ("site", _) => serving_text(&config.site.serving, name),
         ("gopher", "host") => quoted(&gopher.host),
         ("tls", "certificates") => list(&tls.certificates),
         ("tls", "keys") => list(&tls.keys),
@@ -151,6 +171,35 @@ fn path_text(config: &Config, section: &str, name: &str) -> String {
     }
 }
 
+fn serving_text(serving: &Serving, name: &str) -> String {
+    match name {
+        "clean_urls" => quoted(&serving.clean_urls),
+        "fallback" => quoted(&serving.fallback),
+        "errors" => quoted(&serving.errors),
+        _ => String::new(),
+    }
+}
+
+fn host_text(host: &SiteHost, name: &str) -> String {
+    match name {
+        "names" => list(&host.names),
+        "root" => quoted(&host.root),
+        "index" => quoted(&host.index),
+        _ => serving_text(&host.serving, name),
+    }
+}
+
+fn rule_text(rule: &SiteRule, name: &str) -> String {
+    match name {
+        "path" => quoted(&rule.path),
+        "hosts" => list(&rule.hosts),
+        "cache_control" => quoted(&rule.cache_control),
+        "headers" => list(&rule.headers),
+        "remove_headers" => list(&rule.remove_headers),
+        _ => String::new(),
+    }
+}
+
 fn database_text(database: &Database, name: &str) -> String {
     match name {
         "name" => quoted(&database.name),
@@ -172,8 +221,12 @@ fn secret(is_set: bool) -> String {
     quoted(&if is_set { SECRET } else { "" })
 }
 
-/// No text that a key takes has to be escaped.
+/// As TOML has texts; none that a key takes has control characters.
 fn quoted(text: &dyn Display) -> String {
+    let text = format!("{text}");
+    if text.contains(['"', '\\']) {
+        return format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    }
     format!("\"{text}\"")
 }
 
@@ -190,7 +243,12 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_that_the_file_shows() {
-        let with_one = Config { databases: [Database::default()].into(), ..Config::default() };
+        let with_one = Config {
+            databases: [Database::default()].into(),
+            site_hosts: [SiteHost::default()].into(),
+            site_rules: [SiteRule::default()].into(),
+            ..Config::default()
+        };
         for KeyValue { section, name, value, is_default } in values(&with_one) {
             assert!(is_default);
             if section == "capabilities" {

@@ -1,7 +1,7 @@
 //! The application: the table of its services and routes, its start and its stop.
 
 use crate::context::Context;
-use crate::handlers::site::Site;
+use crate::handlers::site::{self, Site};
 use crate::live_settings::LiveSettings;
 use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
 use crate::{Platform, local_port, registry};
@@ -47,7 +47,9 @@ impl Table for Appliance {
 /// Adds what all protocols that carry web requests serve to `routes`: last of all the site, which takes every path.
 pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     let routes = with_rpc(with_health(routes, context), context);
-    with_proxies(routes.get("/*path", Site::new(context)), context)
+    let site = Site::new(context);
+    let error_pages = site.error_pages();
+    with_proxies(routes.get("/*path", site), context).layer(error_pages)
 }
 
 #[cfg(feature = "rpc-websocket")]
@@ -126,6 +128,7 @@ impl App {
         local_port::tell_absent(&context.config, &carried);
         check_capabilities(context)?;
         send_log(context)?;
+        site::check(context)?;
         open_proxies(context)?;
         open_rpc_websockets(context)?;
         open_databases(context)?;

@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod relay;
 pub mod rpc;
 pub mod sessions;
+pub mod site;
 #[cfg(feature = "shared-memory")]
 pub mod shared_memory;
 #[cfg(feature = "disk")]
