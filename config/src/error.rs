@@ -85,6 +85,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("admin", "token"),
     ("capabilities", ANY),
     ("database", "password"),
+    ("site_rule", "users"),
 ];
 const ANY: &str = "*";
 

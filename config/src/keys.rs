@@ -30,7 +30,8 @@ use web::WEB;
 /// All keys, in the order of the file.
 pub(crate) static KEYS: &[Key] = &joined::<{ total(PARTS) }>(PARTS);
 
-const PARTS: &[&[Key]] = &[CARDS, WEB, SITE, TRANSPORTS, MESSAGES, STATE, SERVICES, DATABASE, OPERATORS];
+const PARTS: &[&[Key]] =
+    &[CARDS, WEB, SITE, TRANSPORTS, MESSAGES, STATE, SERVICES, DATABASE, OPERATORS];
 
 const fn total(parts: &[&[Key]]) -> usize {
     let (mut total, mut part) = (0, 0);

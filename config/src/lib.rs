@@ -48,12 +48,13 @@ pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use places::{Sought, line_of};
 pub use schema::{
-    Admin, Affinity, BadGroupKey, Balance, BalancePolicy, Capabilities, CleanUrls, ClientCertificates, Conf,
-    Config, Database, Fastcgi, FieldText, Gopher, GroupKey, Http, Log, LogFormat, MediaType, Memory, Names, Network,
-    Octets32, PasswordMethod, PortRange, Proxy, ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc,
-    RpcEpoch, RpcPeer, Serving, Sessions, SharedMemory, Shutdown, Site, SiteHost, SiteRule, SslMode, Storage, SyslogPlace,
-    SyslogTransport, TargetRule, TargetSessionAttributes, Tasks, Tcp, Tls, Token, Unix, Vsock,
-    WayKind, Zmq, port_key,
+    AccessLogFormat, Admin, Affinity, BadGroupKey, Balance, BalancePolicy, Capabilities, CleanUrls,
+    ClientCertificates, Conf, Config, Database, Fastcgi, FieldText, Gopher, GroupKey, Http, Log,
+    LogFormat, MediaType, Memory, Names, Network, Octets32, PasswordMethod, PortRange, Proxy,
+    ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc, RpcEpoch, RpcPeer, Serving, Sessions,
+    SharedMemory, Shutdown, Site, SiteHost, SiteRule, SiteUser, SslMode, Storage, Subnet,
+    SyslogPlace, SyslogTransport, TargetRule, TargetSessionAttributes, Tasks, Tcp, Tls, Token,
+    Unix, Vsock, WayKind, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 

@@ -127,7 +127,8 @@ impl<'a> Places<'a> {
     /// section begins.
     pub(crate) fn error_in(&self, fault: Fault) -> ConfigError {
         let Fault { section, number, key: name, allowed } = fault;
-        let Some(own) = self.repeated.iter().filter(|own| own.section == section).nth(number) else {
+        let Some(own) = self.repeated.iter().filter(|own| own.section == section).nth(number)
+        else {
             return self.error(Contradiction { keys: Vec::new(), allowed });
         };
         let is_it =

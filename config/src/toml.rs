@@ -220,7 +220,9 @@ impl<'a> Reader<'a> {
         self.state = match self.state {
             State::Section(section @ Some(_)) => State::Fault { section, depth: 0 },
             State::Key(key) => State::Fault { section: Some(key.section), depth: below(kind, 0) },
-            State::List(key, _) => State::Fault { section: Some(key.section), depth: below(kind, 1) },
+            State::List(key, _) => {
+                State::Fault { section: Some(key.section), depth: below(kind, 1) }
+            }
             _ => State::Fault { section: None, depth: 0 },
         };
     }
@@ -600,7 +602,7 @@ mod tests {
         );
         assert_eq!(
             refused("[http]\n\n  prot = 80\n"),
-            "a.toml:3:3: found `prot`; allowed: in [http] the keys port, hosts, site_root, index, access_log, request_line_bytes_max, header_bytes_max, headers_max, body_bytes_max, head_timeout_seconds, body_timeout_seconds, write_timeout_seconds, idle_timeout_seconds, linger_timeout_seconds, bytes_per_second_min"
+            "a.toml:3:3: found `prot`; allowed: in [http] the keys port, hosts, site_root, index, access_log, access_log_format, request_line_bytes_max, header_bytes_max, headers_max, body_bytes_max, head_timeout_seconds, body_timeout_seconds, write_timeout_seconds, idle_timeout_seconds, linger_timeout_seconds, bytes_per_second_min, requests_per_minute_max, connections_per_client_max"
         );
         assert_eq!(
             refused("[htpt]"),
@@ -637,12 +639,16 @@ peers_bytes_max = 1"
                     access_log = { a = 1 }\nheaders_max = 0\n[htpt]\nport = 1\nx = 2\n[log]\nlevel = loud\nformat = \"xml\"\n\
                     [log]\nlevel = \"info\"\n[[http]]\n[tls]\nport = -1\n";
         let error = parse(text).unwrap_err();
-        let places: Vec<_> = core::iter::once(&error).chain(&error.more).map(|it| it.line).collect();
+        let places: Vec<_> =
+            core::iter::once(&error).chain(&error.more).map(|it| it.line).collect();
         assert_eq!(places, [2, 4, 7, 10, 11, 12, 16, 17, 18, 20, 22]);
         let said = error.to_string();
         assert_eq!(said.lines().count(), 11);
         let second = said.lines().nth(1).unwrap();
-        assert!(second.starts_with("a.toml:4:1: found `prot`; allowed: in [http] the keys port,"), "{second}");
+        assert!(
+            second.starts_with("a.toml:4:1: found `prot`; allowed: in [http] the keys port,"),
+            "{second}"
+        );
         let many = "[http]\n".to_string() + &"x = 1\n".repeat(1000);
         assert_eq!(refused(&many).lines().count(), FAULTS_MAX);
         // What contradicts each other comes after what is no configuration.

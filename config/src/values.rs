@@ -29,13 +29,25 @@ pub fn values(config: &Config) -> Vec<KeyValue> {
             // Each as the only one.
             match section.first().map_or("", |key| key.section) {
                 "site_host" => config.site_hosts.iter().for_each(|it| {
-                    add(section, Config { site_hosts: [it.clone()].into(), ..Config::default() }, &mut all);
+                    add(
+                        section,
+                        Config { site_hosts: [it.clone()].into(), ..Config::default() },
+                        &mut all,
+                    );
                 }),
                 "site_rule" => config.site_rules.iter().for_each(|it| {
-                    add(section, Config { site_rules: [it.clone()].into(), ..Config::default() }, &mut all);
+                    add(
+                        section,
+                        Config { site_rules: [it.clone()].into(), ..Config::default() },
+                        &mut all,
+                    );
                 }),
                 _ => config.databases.iter().for_each(|it| {
-                    add(section, Config { databases: [it.clone()].into(), ..Config::default() }, &mut all);
+                    add(
+                        section,
+                        Config { databases: [it.clone()].into(), ..Config::default() },
+                        &mut all,
+                    );
                 }),
             }
         } else {
@@ -93,6 +105,7 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("network", "hostname") => quoted(&network.hostname),
         ("http", "hosts") => list(&http.hosts),
         ("http", "site_root") => quoted(&http.site_root),
+        ("http", "access_log_format") => quoted(&http.access_log_format),
         ("http", "index") => quoted(&http.index),
         ("site", "cache_control") => quoted(&config.site.cache_control),
         ("site", "media_types") => list(&config.site.media_types),
@@ -196,6 +209,14 @@ fn rule_text(rule: &SiteRule, name: &str) -> String {
         "cache_control" => quoted(&rule.cache_control),
         "headers" => list(&rule.headers),
         "remove_headers" => list(&rule.remove_headers),
+        // Whoever has a hash can try passwords.
+        "users" => {
+            let users = rule.users.as_deref().unwrap_or_default();
+            list(&users.iter().map(|_| SECRET).collect::<Vec<_>>())
+        }
+        "realm" => quoted(&rule.realm),
+        "allow" => list(rule.allow.as_deref().unwrap_or_default()),
+        "deny" => list(rule.deny.as_deref().unwrap_or_default()),
         _ => String::new(),
     }
 }

@@ -230,7 +230,11 @@ async fn read_redirects<P: Platform>(
     let hosts = context.config.site_hosts.iter().map(|host| host.root.as_str());
     let mut all = Vec::new();
     for folder in core::iter::once(own).chain(hosts) {
-        let path = if folder.is_empty() { REDIRECTS_FILE.to_string() } else { format!("{folder}/{REDIRECTS_FILE}") };
+        let path = if folder.is_empty() {
+            REDIRECTS_FILE.to_string()
+        } else {
+            format!("{folder}/{REDIRECTS_FILE}")
+        };
         let Some(file) = volume.get(&path) else { continue };
         let bytes = volume.read_whole(file, REDIRECTS_BYTES_MAX).await;
         let bytes = bytes.map_err(|error| format!("the disk's {path}: {error}"))?;

@@ -40,7 +40,9 @@ impl LiveSite {
     /// The one that the configuration says.
     pub(crate) fn new<P: Platform>(context: &Context<P>) -> Self {
         let (own, hosts) = site::folders(context);
-        let hosts = hosts.into_iter().map(|folder| (folder.names.clone(), Self::of_folder(context, folder)));
+        let hosts = hosts
+            .into_iter()
+            .map(|folder| (folder.names.clone(), Self::of_folder(context, folder)));
         Self { hosts: hosts.collect(), ..Self::of_folder(context, own) }
     }
 
@@ -56,7 +58,8 @@ impl LiveSite {
             return self;
         }
         let host = host(authority);
-        let is_own = |(names, _): &&(Vec<String>, Self)| names.iter().any(|name| is_named(host, name));
+        let is_own =
+            |(names, _): &&(Vec<String>, Self)| names.iter().any(|name| is_named(host, name));
         self.hosts.iter().find(is_own).map_or(self, |(_, site)| site)
     }
 
@@ -145,7 +148,7 @@ impl LiveSite {
 }
 
 /// The host of an authority, without its port (RFC 3986 section 3.2) and without the dot at the end of a full name.
-fn host(authority: &[u8]) -> &[u8] {
+pub(crate) fn host(authority: &[u8]) -> &[u8] {
     let end = match authority.iter().rposition(|&byte| byte == b':') {
         // Of an address of IPv6 the colons are inside of brackets.
         Some(colon) if !authority.ends_with(b"]") => colon,
@@ -156,12 +159,13 @@ fn host(authority: &[u8]) -> &[u8] {
 }
 
 /// Whether a host has this name, or one that ends as `*.NAME` says.
-fn is_named(host: &[u8], name: &str) -> bool {
+pub(crate) fn is_named(host: &[u8], name: &str) -> bool {
     match name.strip_prefix('*') {
         None => host.eq_ignore_ascii_case(name.as_bytes()),
         Some(end) => {
             let at = host.len().checked_sub(end.len()).filter(|at| *at > 0);
-            at.and_then(|at| host.get(at..)).is_some_and(|own| own.eq_ignore_ascii_case(end.as_bytes()))
+            at.and_then(|at| host.get(at..))
+                .is_some_and(|own| own.eq_ignore_ascii_case(end.as_bytes()))
         }
     }
 }

@@ -21,9 +21,9 @@ pub mod proxy;
 pub mod relay;
 pub mod rpc;
 pub mod sessions;
-pub mod site;
 #[cfg(feature = "shared-memory")]
 pub mod shared_memory;
+pub mod site;
 #[cfg(feature = "disk")]
 pub mod storage;
 pub mod tls;

@@ -1,7 +1,7 @@
 //! What must hold of each `[[site_host]]` and `[[site_rule]]`, of all of them together, and of what the bundle has for them.
 
 use super::databases::Fault;
-use crate::{Bundle, Config, SiteHost};
+use crate::{Bundle, Config, SiteHost, SiteRule};
 use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 /// All faults there are.
@@ -15,15 +15,25 @@ pub(crate) fn check(config: &Config, bundle: &Bundle<'_>) -> Vec<Fault> {
         faults.extend(checked.err().map(fault));
     }
     for (number, rule) in config.site_rules.iter().enumerate() {
-        let says = !rule.cache_control.is_empty() || !rule.headers.is_empty() || !rule.remove_headers.is_empty();
-        let allowed = if rule.path.is_empty() {
-            "the paths that it is for, as path = \"/assets/*\"".to_owned()
+        let SiteRule { cache_control, headers, remove_headers, users, allow, deny, .. } = rule;
+        let is_said =
+            !(cache_control.is_empty() && headers.is_empty() && remove_headers.is_empty());
+        let says = is_said || users.is_some() || allow.is_some() || deny.is_some();
+        let is_named = |host: &String| {
+            let mut names = config.site_hosts.iter().flat_map(|other| &other.names);
+            names.any(|name| name.eq_ignore_ascii_case(host))
+        };
+        let stranger = rule.hosts.iter().find(|host| !is_named(host));
+        let (key, allowed) = if rule.path.is_empty() {
+            ("path", "the paths that it is for, as path = \"/assets/*\"".to_owned())
         } else if !says {
-            "what it says of them: cache_control, headers or remove_headers".to_owned()
+            ("path", "what it says of them, as cache_control, headers, users or allow".to_owned())
+        } else if let Some(host) = stranger {
+            ("hosts", format!("names of a [[site_host]], and `{host}` is none"))
         } else {
             continue;
         };
-        faults.push(Fault { section: "site_rule", number, key: "path", allowed });
+        faults.push(Fault { section: "site_rule", number, key, allowed });
     }
     faults
 }
@@ -96,8 +106,14 @@ mod tests {
     #[test]
     fn each_fault_is_refused_at_its_own_line() {
         for (text, start) in [
-            ("[[site_host]]\n", "appliance.toml:1:1: found `[[site_host]]`; allowed: a name at least"),
-            ("[[site_host]]\nnames = [\"a\"]\n", "appliance.toml:1:1: found `[[site_host]]`; allowed: the folder"),
+            (
+                "[[site_host]]\n",
+                "appliance.toml:1:1: found `[[site_host]]`; allowed: a name at least",
+            ),
+            (
+                "[[site_host]]\nnames = [\"a\"]\n",
+                "appliance.toml:1:1: found `[[site_host]]`; allowed: the folder",
+            ),
             (
                 "[[site_host]]\nnames = [\"a\"]\nroot = \"none\"\n",
                 "appliance.toml:3:1: found `root = \"none\"`; allowed: a folder of the bundle with files, and none/ has none",
@@ -107,17 +123,30 @@ mod tests {
                 "appliance.toml:5:1: found `names = [\"b\", \"A\"]`; allowed: each name once, and `A` is another's",
             ),
             ("[[site_rule]]\n", "appliance.toml:1:1: found `[[site_rule]]`; allowed: the paths"),
-            ("[[site_rule]]\npath = \"/\"\n", "appliance.toml:2:1: found `path = \"/\"`; allowed: what it says"),
+            (
+                "[[site_rule]]\npath = \"/\"\n",
+                "appliance.toml:2:1: found `path = \"/\"`; allowed: what it says",
+            ),
+            (
+                "[[site_rule]]\npath = \"/\"\ncache_control = \"a\"\nhosts = [\"b\"]\n",
+                "appliance.toml:4:1: found `hosts = [\"b\"]`; allowed: names of a [[site_host]], and `b` is none",
+            ),
             ("[[site_rule]]\npath = \"a\"\n", "appliance.toml:2:8: found `\"a\"`; allowed: a path"),
             ("[[site_rule]]\npath = \"/*****\"\n", "appliance.toml:2:8: "),
             ("[[site_rule]]\nheaders = [\"Date: x\"]\n", "appliance.toml:2:12: "),
             ("[[site_rule]]\nheaders = [\"X-A: 1\", \"x-a: 2\"]\n", "appliance.toml:2:22: "),
             ("[[site_rule]]\nhosts = [\"a:80\"]\n", "appliance.toml:2:10: "),
             ("[[site_rule]]\ncache_control = \"a\\nb\"\n", "appliance.toml:2:17: "),
-            ("[site]\nclean_urls = \"on\"\n", "appliance.toml:2:14: found `\"on\"`; allowed: \"off\", \"answer\" or"),
+            (
+                "[site]\nclean_urls = \"on\"\n",
+                "appliance.toml:2:14: found `\"on\"`; allowed: \"off\", \"answer\" or",
+            ),
             ("[site]\nmedia_types = [\"a b/c\", \"A d/e\"]\n", "appliance.toml:2:25: "),
             ("[[site]]\n", "appliance.toml:1:3: found `site`; allowed: [site] for this section"),
-            ("[site_rule]\n", "appliance.toml:1:2: found `site_rule`; allowed: [[site_rule]] for this section"),
+            (
+                "[site_rule]\n",
+                "appliance.toml:1:2: found `site_rule`; allowed: [[site_rule]] for this section",
+            ),
         ] {
             let error = load(text).expect_err(text);
             assert!(error.starts_with(start), "{text}: {error}");

@@ -3,12 +3,18 @@
 use super::field::{is_path_or_none, last, parsed, push, put};
 use super::rule::{HOSTS_MAX, Key, Rule, key, list, text};
 use crate::Config;
-use crate::schema::{Serving, SiteHost, SiteRule, is_rules_field};
+use crate::schema::{Serving, SiteHost, SiteRule, SiteUser, Subnet, is_rules_field};
 use crate::texts::{is_cache_control, is_host_pattern, is_path, is_path_pattern};
+use alloc::vec::Vec;
 
 /// Media types of one site, and fields of one rule.
 const MEDIA_TYPES_MAX: usize = 256;
 const FIELDS_MAX: usize = 32;
+/// Users of one rule, and subnets.
+const USERS_MAX: usize = 256;
+const SUBNETS_MAX: usize = 256;
+const SUBNETS: &str =
+    "addresses and subnets, as \"10.0.0.0/8\" or \"fd00::1\", without bits behind the prefix";
 
 const CLEAN_URLS: &str = "\"off\", \"answer\" or \"redirect\"";
 const FALLBACK: &str = "a file of the site, as \"index.html\", or none";
@@ -92,7 +98,48 @@ pub(super) const SITE: &[Key] = &[
         |c| rule(c).remove_headers.clear(),
         |c, text| is_rules_field(text) && push(&mut rule(c).remove_headers, text),
     ),
+    list(
+        "site_rule",
+        "users",
+        "names with hashes of passwords, as \"ann:$6$...\" of `openssl passwd -6`, with at most 100000 rounds, each name once",
+        USERS_MAX,
+        |c| rule(c).users = Some(Vec::new()),
+        push_user,
+    ),
+    text("site_rule", "realm", "a text of at most 100 characters, or none", |c, text| {
+        text.len() <= 100 && !text.contains(char::is_control) && put(&mut rule(c).realm, text)
+    }),
+    list(
+        "site_rule",
+        "allow",
+        SUBNETS,
+        SUBNETS_MAX,
+        |c| rule(c).allow = Some(Vec::new()),
+        |c, text| push_subnet(&mut rule(c).allow, text),
+    ),
+    list(
+        "site_rule",
+        "deny",
+        SUBNETS,
+        SUBNETS_MAX,
+        |c| rule(c).deny = Some(Vec::new()),
+        |c, text| push_subnet(&mut rule(c).deny, text),
+    ),
 ];
+
+fn push_user(config: &mut Config, text: &str) -> bool {
+    let Some(user) = parsed::<SiteUser>(text) else { return false };
+    let users = rule(config).users.get_or_insert_default();
+    let is_new = users.iter().all(|other| other.name != user.name);
+    if is_new {
+        users.push(user);
+    }
+    is_new
+}
+
+fn push_subnet(subnets: &mut Option<Vec<Subnet>>, text: &str) -> bool {
+    parsed(text).map(|subnet| subnets.get_or_insert_default().push(subnet)).is_some()
+}
 
 /// The host whose section began last.
 fn host(config: &mut Config) -> &mut SiteHost {

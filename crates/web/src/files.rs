@@ -40,6 +40,11 @@ use stored::{Part, StoredContent};
 pub use accept::wants_page;
 pub use stored::{Reading, Stored, Unreadable};
 
+/// The path of a request as patterns of [rules] see it: decoded, in normal form; `None` if it is malformed or hidden, and no file's.
+pub fn normal_path(path: &[u8]) -> Option<String> {
+    normalise(path).ok().map(|name| format!("/{name}"))
+}
+
 /// A file to be served.
 #[derive(Clone, Debug)]
 pub struct Variant {
@@ -196,6 +201,7 @@ pub struct Site {
 /// A file with the variants it was compressed to beforehand.
 #[derive(Clone, Debug)]
 struct File {
+    name: Rc<str>,
     identity: Variant,
     gzip: Option<Variant>,
     brotli: Option<Variant>,
@@ -218,7 +224,9 @@ impl Site {
                 continue;
             }
             let media_type = options.media_type(&name);
-            let file = File { identity, gzip: None, brotli: None, zstd: None, modified, media_type };
+            let own = Rc::from(&*name);
+            let (gzip, brotli, zstd) = (None, None, None);
+            let file = File { name: own, identity, gzip, brotli, zstd, modified, media_type };
             plain.insert(name, file);
         }
         let variant = |name: &str, suffix: &str| {
@@ -259,7 +267,8 @@ impl Site {
         {
             return Some(directory);
         }
-        let clean = name.strip_suffix(PAGE_SUFFIX).filter(|own| !own.is_empty() && !own.ends_with('/'));
+        let clean =
+            name.strip_suffix(PAGE_SUFFIX).filter(|own| !own.is_empty() && !own.ends_with('/'));
         clean.filter(|_| self.options.clean_urls != CleanUrls::Off)
     }
 
@@ -285,7 +294,10 @@ impl Site {
             return None;
         }
         let (errors, code) = (&self.options.errors, status.code());
-        let in_directory = [format!("{errors}/{code}{PAGE_SUFFIX}"), format!("{errors}/{}xx{PAGE_SUFFIX}", code / 100)];
+        let in_directory = [
+            format!("{errors}/{code}{PAGE_SUFFIX}"),
+            format!("{errors}/{}xx{PAGE_SUFFIX}", code / 100),
+        ];
         let in_root = Some(format!("{code}{PAGE_SUFFIX}")).filter(|_| status == Status::NOT_FOUND);
         let names = in_directory.into_iter().filter(|_| !errors.is_empty()).chain(in_root);
         let file = names.into_iter().find_map(|name| self.entries.get(&name))?;
@@ -296,6 +308,28 @@ impl Site {
     pub fn has(&self, path: &[u8], prefix: &str) -> bool {
         let name = path.strip_prefix(prefix.as_bytes()).and_then(|path| normalise(path).ok());
         name.is_some_and(|name| self.entries.contains_key(&*name))
+    }
+
+    /// The name of the file that answers a request, if one does: by its path, by a redirect that rewrites it, or as the fallback.
+    /// `prefix` as in [`answer`](Self::answer).
+    pub fn name_of_answer(&self, request: &RequestHead, prefix: &str) -> Option<Rc<str>> {
+        let path = request.path().strip_prefix(prefix.as_bytes())?;
+        let name = normalise(path).ok()?;
+        let rewritten =
+            |is_forced| match self.options.redirects.find(&name, request.query(), is_forced)? {
+                Target::File(_, path) => self.file_at(&path),
+                Target::Moved(..) => None,
+            };
+        let forced = if self.options.redirects.has_forced() { rewritten(true) } else { None };
+        let fallback = || self.entries.get(&**self.options.fallback.as_ref()?);
+        let file = forced.or_else(|| self.entries.get(&*name)).or_else(|| rewritten(false));
+        file.or_else(fallback).map(|file| file.name.clone())
+    }
+
+    /// The file at a path that a redirect says.
+    fn file_at(&self, path: &str) -> Option<&Rc<File>> {
+        let path = path.split(['?', '#']).next().unwrap_or("");
+        self.entries.get(&*normalise(path.as_bytes()).ok()?)
     }
 
     /// Answers GET and HEAD for the request's path; `prefix` is the part of it that is not the
@@ -318,7 +352,11 @@ impl Site {
             Err(PathError::Malformed) => return Response::plain(Status::BAD_REQUEST).into(),
             Err(PathError::Hidden) => return Response::plain(Status::NOT_FOUND).into(),
         };
-        let forced = self.options.redirects.has_forced().then(|| self.redirected(request, &name, true, now_unix_seconds));
+        let forced = self
+            .options
+            .redirects
+            .has_forced()
+            .then(|| self.redirected(request, &name, true, now_unix_seconds));
         if let Some(selected) = forced.flatten() {
             return self.ruled(request.path(), prefix, selected);
         }
@@ -351,7 +389,8 @@ impl Site {
     /// Answers for a name that no file has.
     fn absent(&self, request: &RequestHead, prefix: &str, name: &str, now: u64) -> Selected {
         let is_directory = name.is_empty() || name.ends_with('/');
-        let directory = if is_directory { Cow::Borrowed(name) } else { Cow::Owned(format!("{name}/")) };
+        let directory =
+            if is_directory { Cow::Borrowed(name) } else { Cow::Owned(format!("{name}/")) };
         let is_listed = self.options.listing && self.has_below(&directory);
         if !is_directory && (is_listed || self.entries.contains_key(&*directory)) {
             return redirect(prefix, &directory, request.query()).repeatable().into();
@@ -366,7 +405,9 @@ impl Site {
         if is_listed {
             return self.list(request, prefix, name).repeatable().into();
         }
-        if let Some(file) = self.options.fallback.as_ref().and_then(|name| self.entries.get(&**name)) {
+        if let Some(file) =
+            self.options.fallback.as_ref().and_then(|name| self.entries.get(&**name))
+        {
             let selected = match wants_page(request) {
                 true => file.answer(request, now, &self.options),
                 false => Response::plain(Status::NOT_FOUND).into(),
@@ -385,16 +426,20 @@ impl Site {
     }
 
     /// The answer by the file of redirects.
-    fn redirected(&self, request: &RequestHead, name: &str, is_forced: bool, now: u64) -> Option<Selected> {
+    fn redirected(
+        &self,
+        request: &RequestHead,
+        name: &str,
+        is_forced: bool,
+        now: u64,
+    ) -> Option<Selected> {
         match self.options.redirects.find(name, request.query(), is_forced)? {
             Target::Moved(status, location) => {
                 let response = Response::plain(status).with_header("Location", location);
                 Some(response.repeatable().into())
             }
             Target::File(status, path) => {
-                let path = path.split(['?', '#']).next().unwrap_or("");
-                let name = normalise(path.as_bytes()).ok()?;
-                let file = self.entries.get(&*name)?;
+                let file = self.file_at(&path)?;
                 Some(match status {
                     Status::OK => file.answer(request, now, &self.options),
                     status => file.with_status(status).repeatable(),
@@ -422,19 +467,20 @@ impl Site {
                 listing.add(below, file.identity.content.len(), file.modified);
             }
         }
-        let response = if accept::weight(request, "application/json") > accept::weight(request, "text/html") {
-            listing.json()
-        } else {
-            listing.page(&format!("{prefix}/{directory}"), request)
-        };
+        let response =
+            if accept::weight(request, "application/json") > accept::weight(request, "text/html") {
+                listing.json()
+            } else {
+                listing.page(&format!("{prefix}/{directory}"), request)
+            };
         response.varying_by("Accept")
     }
 
     /// Whether a name is no file's own: a directory's, a page's without extension, or that of a variant.
     fn is_other(&self, name: &str) -> bool {
-        let is_variant = [".gz", ".br", ".zst"]
-            .iter()
-            .any(|suffix| name.strip_suffix(suffix).is_some_and(|own| self.entries.contains_key(own)));
+        let is_variant = [".gz", ".br", ".zst"].iter().any(|suffix| {
+            name.strip_suffix(suffix).is_some_and(|own| self.entries.contains_key(own))
+        });
         is_variant || name.is_empty() || name.ends_with('/') || self.is_clean(name)
     }
 
@@ -718,7 +764,15 @@ mod tests {
 
     #[test]
     fn clean_urls() {
-        let names = ["index.html", "about.html", "docs/index.html", "both", "both.html", "a.html", "a/x.html"];
+        let names = [
+            "index.html",
+            "about.html",
+            "docs/index.html",
+            "both",
+            "both.html",
+            "a.html",
+            "a/x.html",
+        ];
         let with = |clean_urls| Options { clean_urls, ..Options::default() };
         for (target, off, answer, redirect) in [
             ("/about", (404, "Not Found"), (200, "about.html"), (200, "about.html")),
@@ -728,15 +782,22 @@ mod tests {
             ("/", (200, "index.html"), (200, "index.html"), (200, "index.html")),
             ("/index.html", (200, "index.html"), (200, "index.html"), (301, "/")),
             ("/docs", (301, "/docs/"), (301, "/docs/"), (301, "/docs/")),
-            ("/docs/index.html", (200, "docs/index.html"), (200, "docs/index.html"), (301, "/docs/")),
+            (
+                "/docs/index.html",
+                (200, "docs/index.html"),
+                (200, "docs/index.html"),
+                (301, "/docs/"),
+            ),
             ("/both", (200, "both"), (200, "both"), (200, "both")),
             ("/both.html", (200, "both.html"), (200, "both.html"), (200, "both.html")),
             ("/a", (404, "Not Found"), (200, "a.html"), (200, "a.html")),
             ("/a/x", (404, "Not Found"), (200, "a/x.html"), (200, "a/x.html")),
         ] {
-            for (clean_urls, expected) in
-                [(CleanUrls::Off, off), (CleanUrls::Answer, answer), (CleanUrls::Redirect, redirect)]
-            {
+            for (clean_urls, expected) in [
+                (CleanUrls::Off, off),
+                (CleanUrls::Answer, answer),
+                (CleanUrls::Redirect, redirect),
+            ] {
                 let seen = seen(&with(clean_urls), &names, target);
                 assert_eq!((seen.0, &*seen.1), expected, "{target} {clean_urls:?}");
             }
@@ -765,7 +826,20 @@ mod tests {
                      /up/* /files/:splat 200\n/none /nothing.html 200\n/files/* /blocked 303!\n";
         let redirects = Redirects::parse(rules.as_bytes()).unwrap().into();
         let options = Options { redirects, ..Options::default() };
-        let names = ["there.html", "gone.html", "here.html", "forced.html", "files/a b", "_redirects"];
+        let names =
+            ["there.html", "gone.html", "here.html", "forced.html", "files/a b", "_redirects"];
+        let files = names.map(|name| (String::from(name), Variant::new(name), None));
+        let site = Site::new(files, options.clone());
+        let name = |target| site.name_of_answer(&parsed("GET", target, &[]), "");
+        for (target, expected) in [
+            ("/here", Some("there.html")),
+            ("/here.html", Some("here.html")),
+            ("/up/a%20b", Some("files/a b")),
+            ("/old", None),
+            ("/nothing", None),
+        ] {
+            assert_eq!(name(target).as_deref(), expected, "{target}");
+        }
         for (target, status, shown) in [
             ("/old?a", 302, "/new?a"),
             ("/here", 200, "there.html"),
@@ -793,7 +867,12 @@ mod tests {
         assert_eq!(seen(&listed, &names, "/nothing/").0, 404);
         let (status, page) = seen(&listed, &names, "/d/");
         assert_eq!(status, 200);
-        assert!(page.contains("./b.txt\"") && page.contains("./e/\"") && page.contains("1 folder, 1 file<"), "{page}");
+        assert!(
+            page.contains("./b.txt\"")
+                && page.contains("./e/\"")
+                && page.contains("1 folder, 1 file<"),
+            "{page}"
+        );
         let response = asked(&listed, &names, "/d/");
         assert!(response.is_repeatable() && header(&response, "vary") == "Accept");
         let files = names.map(|name| (String::from(name), Variant::new(name), None));
@@ -834,9 +913,14 @@ mod tests {
             ("/assets/none", 404, "", "", "immutable"),
         ] {
             let response = asked(&options, &names, target);
-            let shown = ["X-All", "X-Html", "X-Root", "Cache-Control"].map(|name| header(&response, name));
+            let shown =
+                ["X-All", "X-Html", "X-Root", "Cache-Control"].map(|name| header(&response, name));
             let shown = shown.each_ref().map(String::as_str);
-            assert_eq!((response.status().code(), shown), (status, ["1", html, root, cache_control]), "{target}");
+            assert_eq!(
+                (response.status().code(), shown),
+                (status, ["1", html, root, cache_control]),
+                "{target}"
+            );
         }
         assert!(asked(&options, &names, "/about").is_repeatable());
         let files = names.map(|name| (String::from(name), Variant::new(name), None));
@@ -865,11 +949,15 @@ mod tests {
 
     #[test]
     fn own_media_types_go_first() {
-        let media_types = [(String::from("js"), "text/x-own"), (String::from("glb"), "model/gltf-binary")];
+        let media_types =
+            [(String::from("js"), "text/x-own"), (String::from("glb"), "model/gltf-binary")];
         let options = Options { media_types: media_types.into(), ..Options::default() };
-        for (target, expected) in
-            [("/a.js", "text/x-own"), ("/a.GLB", "model/gltf-binary"), ("/a.css", "text/css; charset=utf-8"), ("/js", "application/octet-stream")]
-        {
+        for (target, expected) in [
+            ("/a.js", "text/x-own"),
+            ("/a.GLB", "model/gltf-binary"),
+            ("/a.css", "text/css; charset=utf-8"),
+            ("/js", "application/octet-stream"),
+        ] {
             let response = asked(&options, &["a.js", "a.GLB", "a.css", "js"], target);
             assert_eq!(response.content_type(), Some(expected));
         }
@@ -905,7 +993,8 @@ mod tests {
         assert_eq!(header(&get("/app.js", &[]), "vary"), "Accept-Encoding");
         assert_eq!(header(&get("/", &[]), "vary"), "");
         assert_eq!(
-            get("/app.js", &[("Accept-Encoding", "identity;q=0, br;q=0, gzip;q=0, zstd;q=0")]).status(),
+            get("/app.js", &[("Accept-Encoding", "identity;q=0, br;q=0, gzip;q=0, zstd;q=0")])
+                .status(),
             Status::NOT_ACCEPTABLE
         );
         // Each variant has its own tag (RFC 9110 section 8.8.3.3).

@@ -131,9 +131,8 @@ pub(crate) fn check<P: Platform>(context: &Context<P>) -> Result<(), StartError>
 /// # Errors
 /// What is wrong with it, a line each.
 pub(crate) fn redirects(file: &[u8]) -> Result<Redirects, String> {
-    Redirects::parse(file).map_err(|faults| {
-        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })
+    Redirects::parse(file)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 /// What is served of a folder at first.

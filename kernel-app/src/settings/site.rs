@@ -26,7 +26,10 @@ impl FolderSettings {
     /// configuration.
     ///
     /// Each call takes some memory for the life of the appliance.
-    pub fn all(config: &Config, more_types: impl IntoIterator<Item = MediaType>) -> (Self, Vec<Self>) {
+    pub fn all(
+        config: &Config,
+        more_types: impl IntoIterator<Item = MediaType>,
+    ) -> (Self, Vec<Self>) {
         let Site { serving, cache_control, media_types } = &config.site;
         let media_types = media_types.iter().cloned().chain(more_types);
         let media_types = media_types.map(|it| (it.extension, leaked(it.media_type))).collect();
@@ -45,7 +48,9 @@ impl FolderSettings {
                     config::CleanUrls::Answer => CleanUrls::Answer,
                     config::CleanUrls::Redirect => CleanUrls::Redirect,
                 },
-                fallback: Some(fallback).filter(|name| !name.is_empty()).map(|name| Rc::from(&**name)),
+                fallback: Some(fallback)
+                    .filter(|name| !name.is_empty())
+                    .map(|name| Rc::from(&**name)),
                 listing: *listing,
                 errors: Rc::from(&**errors),
                 rules: rules(&config.site_rules, names),
@@ -68,7 +73,18 @@ fn rules(rules: &[SiteRule], names: &[String]) -> Rc<[FieldRule]> {
     let is_own = |host: &String| names.iter().any(|name| name.eq_ignore_ascii_case(host));
     let own = rules.iter().filter(|rule| rule.hosts.is_empty() || rule.hosts.iter().any(is_own));
     let rule = |rule: &SiteRule| {
-        let SiteRule { path, hosts: _, cache_control, headers, remove_headers } = rule.clone();
+        // Who may ask, `handlers::access` reads.
+        let SiteRule {
+            path,
+            hosts: _,
+            cache_control,
+            headers,
+            remove_headers,
+            users: _,
+            realm: _,
+            allow: _,
+            deny: _,
+        } = rule.clone();
         let mut set: Vec<_> =
             headers.into_iter().map(|FieldText { name, value }| (name, value)).collect();
         if !cache_control.is_empty() {
@@ -88,7 +104,8 @@ pub fn media_types(file: &[u8]) -> Result<Vec<MediaType>, String> {
     let text = core::str::from_utf8(file).map_err(|error| error.to_string())?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
     let parsed = lines.map(|(index, line)| {
-        line.parse().map_err(|()| format!("line {}: `{line}` is no extension with a media type", index + 1))
+        line.parse()
+            .map_err(|()| format!("line {}: `{line}` is no extension with a media type", index + 1))
     });
     parsed.collect()
 }

@@ -16,7 +16,10 @@ pub(super) fn weight(request: &RequestHead, media_type: &str) -> u16 {
             let range = parts.next().unwrap_or(&[]);
             let exactness = if range.eq_ignore_ascii_case(media_type.as_bytes()) {
                 3
-            } else if range.strip_suffix(b"/*").is_some_and(|own| own.eq_ignore_ascii_case(kind.as_bytes())) {
+            } else if range
+                .strip_suffix(b"/*")
+                .is_some_and(|own| own.eq_ignore_ascii_case(kind.as_bytes()))
+            {
                 2
             } else if range == b"*/*" {
                 1
@@ -34,7 +37,8 @@ pub(super) fn weight(request: &RequestHead, media_type: &str) -> u16 {
 
 /// Whether a client asks for pages: it names them, as browsers do when they go somewhere, and programs do not.
 pub fn wants_page(request: &RequestHead) -> bool {
-    let is_named = |types: &[u8]| types.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"));
+    let is_named =
+        |types: &[u8]| types.windows(9).any(|part| part.eq_ignore_ascii_case(b"text/html"));
     request.headers_named("accept").any(is_named) && weight(request, "text/html") > 0
 }
 

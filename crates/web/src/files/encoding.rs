@@ -164,7 +164,13 @@ mod tests {
             assert_eq!(chosen(accept), coding, "{accept}");
         }
         assert_eq!(choose(core::iter::empty(), ALL), Some(Identity));
-        assert_eq!(choose([&b"br"[..], b"gzip"].into_iter(), Codings { brotli: false, zstd: false, ..ALL }), Some(Gzip));
+        assert_eq!(
+            choose(
+                [&b"br"[..], b"gzip"].into_iter(),
+                Codings { brotli: false, zstd: false, ..ALL }
+            ),
+            Some(Gzip)
+        );
     }
 
     #[test]

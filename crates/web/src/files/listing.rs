@@ -64,7 +64,10 @@ impl<'a> Listing<'a> {
         items.sort_by(|one, other| order.compare(one, other));
         let mut text = String::with_capacity(PAGE_START.len() + 160 * items.len() + 512);
         let title = Escaped(path);
-        let _ = write!(text, "{PAGE_START}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n");
+        let _ = write!(
+            text,
+            "{PAGE_START}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        );
         crumbs(&mut text, path);
         text.push_str("<table>\n<thead><tr>");
         for column in [Column::Name, Column::Size, Column::Modified] {
@@ -116,7 +119,8 @@ struct Order {
 impl Order {
     /// By `sort=` and `order=`; what is not known is not looked at.
     fn of(query: &[u8]) -> Self {
-        let has = |wanted: &str| query.split(|&byte| byte == b'&').any(|part| part == wanted.as_bytes());
+        let has =
+            |wanted: &str| query.split(|&byte| byte == b'&').any(|part| part == wanted.as_bytes());
         let column = [Column::Size, Column::Modified]
             .into_iter()
             .find(|column| has(&format!("sort={}", column.word())));
@@ -135,7 +139,8 @@ impl Order {
             Column::Size => one.1.map(|it| it.0).cmp(&other.1.map(|it| it.0)),
             Column::Modified => one.1.map(|it| it.1).cmp(&other.1.map(|it| it.1)),
         };
-        let way = |ordering: Ordering| if self.is_descending { ordering.reverse() } else { ordering };
+        let way =
+            |ordering: Ordering| if self.is_descending { ordering.reverse() } else { ordering };
         kind(one.1).cmp(&kind(other.1)).then_with(|| way(by_column.then_with(by_name)))
     }
 
@@ -179,7 +184,10 @@ fn row(text: &mut String, name: &str, item: Item) {
     let (link, shown) = (percent::encode(name), Escaped(name));
     match item {
         None => {
-            let _ = writeln!(text, "<tr><td><a href=\"./{link}/\">{shown}/</a></td><td></td><td></td></tr>");
+            let _ = writeln!(
+                text,
+                "<tr><td><a href=\"./{link}/\">{shown}/</a></td><td></td><td></td></tr>"
+            );
         }
         Some((bytes, modified)) => {
             let when = modified.map(shown_date).unwrap_or_default();
@@ -274,7 +282,10 @@ mod tests {
     fn folders_go_first_and_the_query_sorts() {
         let special = "./%3Ci%3E%26%22%27.txt";
         assert_eq!(names(""), ["./z/", special, "./A.txt", "./a%3Ab", "./b.txt"]);
-        assert_eq!(names("?sort=name&order=desc"), ["./z/", "./b.txt", "./a%3Ab", "./A.txt", special]);
+        assert_eq!(
+            names("?sort=name&order=desc"),
+            ["./z/", "./b.txt", "./a%3Ab", "./A.txt", special]
+        );
         assert_eq!(names("?sort=size"), ["./z/", "./a%3Ab", special, "./b.txt", "./A.txt"]);
         assert_eq!(names("?sort=%00&order=x"), names(""));
     }
@@ -298,15 +309,21 @@ mod tests {
         assert_eq!(all[0]["name"], "<i>&\"'.txt");
         assert_eq!(all[1]["mtime"], "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!((&all[4]["name"], &all[4]["type"]), (&"z".into(), &"directory".into()));
-        let empty: serde_json::Value = serde_json::from_str(&text(&Listing::default().json())).unwrap();
+        let empty: serde_json::Value =
+            serde_json::from_str(&text(&Listing::default().json())).unwrap();
         assert_eq!(empty.as_array().unwrap().len(), 0);
     }
 
     #[test]
     fn sizes_are_short() {
-        for (bytes, shown) in
-            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), ((1 << 20) - 1, "1023.9 KiB")]
-        {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (5 << 30, "5.0 GiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+        ] {
             assert_eq!(shown_size(bytes), shown);
         }
     }

@@ -104,7 +104,10 @@ impl Redirects {
             }
             let added = Rule::parse(line).and_then(|rule| redirects.add(rule));
             if let Err((found, allowed)) = added {
-                let found = found.chars().take(80).map(|letter| if letter.is_control() { '?' } else { letter });
+                let found = found
+                    .chars()
+                    .take(80)
+                    .map(|letter| if letter.is_control() { '?' } else { letter });
                 faults.push(RedirectFault { line: index + 1, found: found.collect(), allowed });
             }
             if faults.len() == FAULTS_MAX {
@@ -137,13 +140,19 @@ impl Redirects {
         match rule.exact() {
             // The first counts, and so nothing comes to this one.
             Some(path) if self.exact.contains_key(&*path) => {
-                return Err((path, "each path once: the first rule of a path is the one that counts"));
+                return Err((
+                    path,
+                    "each path once: the first rule of a path is the one that counts",
+                ));
             }
             Some(path) => {
                 self.exact.insert(path.into(), index);
             }
             None if self.patterns.len() == PATTERNS_MAX => {
-                return Err((format!("pattern {}", PATTERNS_MAX + 1), "at most 512 rules with `:name`, `*` or a query"));
+                return Err((
+                    format!("pattern {}", PATTERNS_MAX + 1),
+                    "at most 512 rules with `:name`, `*` or a query",
+                ));
             }
             None => self.patterns.push(index),
         }
@@ -175,9 +184,11 @@ type Values<'a> = Vec<(&'a str, String)>;
 
 const FROM: &str = "first a path, as /news/*; hosts have [[site_host]]";
 const TO: &str = "a path, or a URL that begins with https:// or http://";
-const STATUS: &str = "nothing, or 200, 301, 302, 303, 307, 308, 404 or 410, with `!` behind it or without";
+const STATUS: &str =
+    "nothing, or 200, 301, 302, 303, 307, 308, 404 or 410, with `!` behind it or without";
 const LOCAL: &str = "a path of this site for 200, 404 and 410; other servers are [proxy]'s";
-const KNOWN: &str = "names that stand in the first path or the query, and `:splat` where that ends with `*`";
+const KNOWN: &str =
+    "names that stand in the first path or the query, and `:splat` where that ends with `*`";
 
 impl Rule {
     fn parse(line: &str) -> Result<Self, (String, &'static str)> {
@@ -186,16 +197,25 @@ impl Rule {
         let first = words.next().unwrap_or("");
         let Some(path) = first.strip_prefix('/') else { return refused(first, FROM) };
         let Some(from) = segments(path) else {
-            return refused(first, "a path without `?`, `//`, `..` and broken escapes, `*` at its end only and each `:name` once");
+            return refused(
+                first,
+                "a path without `?`, `//`, `..` and broken escapes, `*` at its end only and each `:name` once",
+            );
         };
         let mut query = Vec::new();
-        while let Some(word) = words.peek().copied().filter(|word| !is_target(word) && word.contains('=')) {
+        while let Some(word) =
+            words.peek().copied().filter(|word| !is_target(word) && word.contains('='))
+        {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
             query.push((name.into(), segment(value)));
             words.next();
         }
         let Some(to) = words.next() else { return refused(line, "two paths: FROM TO [STATUS]") };
-        if !is_target(to) || to.starts_with("//") || to.contains('\\') || to.contains(char::is_control) {
+        if !is_target(to)
+            || to.starts_with("//")
+            || to.contains('\\')
+            || to.contains(char::is_control)
+        {
             return refused(to, TO);
         }
         let word = words.next().unwrap_or("301");
@@ -204,7 +224,10 @@ impl Rule {
         let code = code.parse().ok().filter(|code| known.contains(code));
         let Some(status) = code.and_then(Status::new) else { return refused(word, STATUS) };
         if let Some(word) = words.next() {
-            return refused(word, "nothing behind the status: conditions by country, language and role are not known here");
+            return refused(
+                word,
+                "nothing behind the status: conditions by country, language and role are not known here",
+            );
         }
         let rule = Self { from, query, to: to.into(), status, is_forced };
         if !rule.moves() && !to.starts_with('/') {
@@ -212,8 +235,13 @@ impl Rule {
         }
         match rule.unknown() {
             Some(name) => return refused(&format!(":{name}"), KNOWN),
-            None if rule.moves() && rule.exact().is_some_and(|own| own == to[1..].trim_end_matches('/')) => {
-                return refused(to, "another path than the first: this one would be asked for again and again");
+            None if rule.moves()
+                && rule.exact().is_some_and(|own| own == to[1..].trim_end_matches('/')) =>
+            {
+                return refused(
+                    to,
+                    "another path than the first: this one would be asked for again and again",
+                );
             }
             None => {}
         }
@@ -336,9 +364,13 @@ fn segments(path: &str) -> Option<Vec<Segment>> {
             Segment::Rest => index + 1 == parts.len(),
             Segment::Named(name) => !name.is_empty() && !segments.contains(&own),
             Segment::Literal(text) => {
-                let decoded = percent::decode(text.as_bytes()).and_then(|it| String::from_utf8(it).ok())?;
-                let is_plain = !["", ".", ".."].contains(&&*decoded) && !text.contains(['*', '?', '#', '\\']);
-                if !is_plain || decoded.contains(|letter: char| letter.is_control() || letter == '/') {
+                let decoded =
+                    percent::decode(text.as_bytes()).and_then(|it| String::from_utf8(it).ok())?;
+                let is_plain =
+                    !["", ".", ".."].contains(&&*decoded) && !text.contains(['*', '?', '#', '\\']);
+                if !is_plain
+                    || decoded.contains(|letter: char| letter.is_control() || letter == '/')
+                {
                     return None;
                 }
                 segments.push(Segment::Literal(decoded.into()));
@@ -394,9 +426,9 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
 
 /// The value of a query's parameter, as it stands there.
 fn parameter<'a>(query: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    query.split(|&byte| byte == b'&').find_map(|part| {
-        part.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
-    })
+    query
+        .split(|&byte| byte == b'&')
+        .find_map(|part| part.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// A value of a query, as it may stand in a path.
@@ -428,7 +460,8 @@ mod tests {
     }
 
     fn found(rules: &str, request: &str) -> Option<(u16, String)> {
-        let (name, query) = request.split_once('?').map_or((request, None), |(name, query)| (name, Some(query)));
+        let (name, query) =
+            request.split_once('?').map_or((request, None), |(name, query)| (name, Some(query)));
         let target = parsed(rules).find(name, query.map(str::as_bytes), false)?;
         Some(match target {
             Target::Moved(status, to) | Target::File(status, to) => (status.code(), to),
@@ -450,7 +483,11 @@ mod tests {
             ("/news/* /blog/:splat", "news", Some((301, "/blog/"))),
             ("/news/* /blog/:splat", "newsletter", None),
             ("/* /index.html 200", "any/thing", Some((200, "/index.html"))),
-            ("/:year/:month/:slug /posts/:slug-:year.html 200", "2024/05/x", Some((200, "/posts/x-2024.html"))),
+            (
+                "/:year/:month/:slug /posts/:slug-:year.html 200",
+                "2024/05/x",
+                Some((200, "/posts/x-2024.html")),
+            ),
             ("/:year/:month /a", "2024", None),
             ("/:year /a", "2024/05", None),
             ("/a id=:id tag=x /b/:id 302", "a?tag=x&id=7%2F8", Some((302, "/b/7%2F8"))),
@@ -491,13 +528,18 @@ mod tests {
         assert_eq!((&*faults[6].found, faults[6].allowed), (":k", KNOWN));
         let many = "x\n".repeat(100);
         assert_eq!(Redirects::parse(many.as_bytes()).unwrap_err().len(), FAULTS_MAX);
-        let rules = |count: usize, line: fn(usize) -> String| Redirects::parse((0..count).map(line).collect::<String>().as_bytes());
+        let rules = |count: usize, line: fn(usize) -> String| {
+            Redirects::parse((0..count).map(line).collect::<String>().as_bytes())
+        };
         let exact = |n| format!("/{n} /x\n");
         let pattern = |n| format!("/{n}/* /x\n");
         assert!(rules(REDIRECTS_MAX, exact).is_ok() && rules(REDIRECTS_MAX + 1, exact).is_err());
         assert!(rules(PATTERNS_MAX, pattern).is_ok() && rules(PATTERNS_MAX + 1, pattern).is_err());
         let long = "#".repeat(REDIRECTS_BYTES_MAX + 1);
-        assert!(Redirects::parse(long[1..].as_bytes()).is_ok() && Redirects::parse(long.as_bytes()).is_err());
+        assert!(
+            Redirects::parse(long[1..].as_bytes()).is_ok()
+                && Redirects::parse(long.as_bytes()).is_err()
+        );
         assert!(Redirects::parse(b"\xff").is_err());
     }
 
@@ -507,6 +549,9 @@ mod tests {
         assert_eq!(found("/x/* /:splat", "x/evil.example").unwrap().1, "/evil.example");
         assert_eq!(found("/x/* /:splat", "x").unwrap().1, "/");
         assert_eq!(found("/x v=:v /:v", "x?v=/evil.example").unwrap().1, "/%2Fevil.example");
-        assert_eq!(found("/x/:v https://a.example/:v", "x/@evil\r\n").unwrap().1, "https://a.example/%40evil%0D%0A");
+        assert_eq!(
+            found("/x/:v https://a.example/:v", "x/@evil\r\n").unwrap().1,
+            "https://a.example/%40evil%0D%0A"
+        );
     }
 }

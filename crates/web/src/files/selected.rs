@@ -106,9 +106,7 @@ impl Selected {
         match self.body {
             None => Answer::Now(self.response.into()),
             // RFC 9110 section 9.3.2: what is said of the content is the same, and it is not looked at.
-            Some(body) if is_head => {
-                Answer::Now(self.response.carrying(body.announced()).into())
-            }
+            Some(body) if is_head => Answer::Now(self.response.carrying(body.announced()).into()),
             Some(body) => body.answer(self.response),
         }
     }
