@@ -10,7 +10,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use config::{Bundle, MEDIA_TYPES_FILE};
+use config::{Bundle, File, MEDIA_TYPES_FILE};
 use core::time::Duration;
 use flow::time::Timers;
 use web::files::redirects::{REDIRECTS_FILE, Redirects};
@@ -157,20 +157,32 @@ pub(crate) fn of_bundle(bundle: &Bundle<'static>, root: &str) -> Files {
 
 /// The files of the bundle below `root/`.
 fn in_bundle(bundle: &Bundle<'static>, root: &str, options: Options) -> files::Site {
-    let under_root = |path: &'static str| path.strip_prefix(root)?.strip_prefix('/');
     let files = bundle.files().filter_map(|file| {
-        // Our own bundles say a hash of the content: then nothing is read here.
-        let content = match file.content_hash {
-            Some(hash) => {
-                let tag = u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
-                Variant::tagged(file.bytes, tag)
-            }
-            None => Variant::new(file.bytes),
-        };
-        Some((under_root(file.path)?.to_owned(), content, Some(file.mtime.into())))
+        let path = file.path.strip_prefix(root)?.strip_prefix('/')?;
+        Some((path.to_owned(), variant(file, file.bytes), Some(file.mtime.into())))
     });
-    let has_index = has_index(bundle.files().filter_map(|file| under_root(file.path)), &options);
+    let has_index = has_index(below(bundle, root).map(|(path, _)| path), &options);
     made(files, &format!("{root}/"), has_index, options)
+}
+
+/// A folder's files by their paths inside of it.
+pub(crate) fn below<'a>(
+    bundle: &'a Bundle<'a>,
+    root: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a File<'a>)> {
+    let files = bundle.files();
+    files.filter_map(move |file| Some((file.path.strip_prefix(root)?.strip_prefix('/')?, file)))
+}
+
+/// Our own bundles say a hash of the content: then nothing is read here.
+pub(crate) fn variant(file: &File<'_>, content: impl Into<web::Data>) -> Variant {
+    match file.content_hash {
+        Some(hash) => {
+            let tag = u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
+            Variant::tagged(content, tag)
+        }
+        None => Variant::new(content),
+    }
 }
 
 /// The folder on a disk, if the appliance has its site there.

@@ -111,6 +111,6 @@ pub fn media_types(file: &[u8]) -> Result<Vec<MediaType>, String> {
 }
 
 /// Lives as long as the appliance.
-fn leaked(text: String) -> &'static str {
+pub(crate) fn leaked(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
