@@ -1,7 +1,7 @@
 //! Values: a configuration as an operator may see it, key by key, without its secrets.
 
 use crate::keys::{KEYS, Key, Rule, is_repeated};
-use crate::{ClientCertificates, Config, Database, Serving, SiteHost, SiteRule};
+use crate::{ClientCertificates, Config, Database, Serving, Site, SiteHost, SiteRule};
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Display;
 
@@ -90,12 +90,7 @@ fn shown(key: &Key, config: &mut Config) -> String {
 /// The value of a key that holds a text, or a list of them.
 fn text(config: &Config, section: &str, name: &str) -> String {
     if is_repeated(section) {
-        let shown = match section {
-            "site_host" => config.site_hosts.last().map(|own| host_text(own, name)),
-            "site_rule" => config.site_rules.last().map(|own| rule_text(own, name)),
-            _ => config.databases.last().map(|own| database_text(own, name)),
-        };
-        return shown.unwrap_or_default();
+        return repeated_text(config, section, name);
     }
     let Config { network, http, gopher, tls, tcp, storage, sessions, affinity, admin, .. } = config;
     match (section, name) {
@@ -107,9 +102,7 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("http", "site_root") => quoted(&http.site_root),
         ("http", "access_log_format") => quoted(&http.access_log_format),
         ("http", "index") => quoted(&http.index),
-        ("site", "cache_control") => quoted(&config.site.cache_control),
-        ("site", "media_types") => list(&config.site.media_types),
-        ("site", _) => serving_text(&config.site.serving, name),
+        ("site", _) => site_text(&config.site, name),
         ("gopher", "host") => quoted(&gopher.host),
         ("tls", "certificates") => list(&tls.certificates),
         ("tls", "keys") => list(&tls.keys),
@@ -184,6 +177,24 @@ fn path_text(config: &Config, section: &str, name: &str) -> String {
     }
 }
 
+/// The value of a key of a section of which there may be several: of the last.
+fn repeated_text(config: &Config, section: &str, name: &str) -> String {
+    let shown = match section {
+        "site_host" => config.site_hosts.last().map(|own| host_text(own, name)),
+        "site_rule" => config.site_rules.last().map(|own| rule_text(own, name)),
+        _ => config.databases.last().map(|own| database_text(own, name)),
+    };
+    shown.unwrap_or_default()
+}
+
+fn site_text(site: &Site, name: &str) -> String {
+    match name {
+        "cache_control" => quoted(&site.cache_control),
+        "media_types" => list(&site.media_types),
+        _ => serving_text(&site.serving, name),
+    }
+}
+
 fn serving_text(serving: &Serving, name: &str) -> String {
     match name {
         "clean_urls" => quoted(&serving.clean_urls),
@@ -210,10 +221,13 @@ fn rule_text(rule: &SiteRule, name: &str) -> String {
         "headers" => list(&rule.headers),
         "remove_headers" => list(&rule.remove_headers),
         // Whoever has a hash can try passwords.
-        "users" => {
-            let users = rule.users.as_deref().unwrap_or_default();
-            list(&users.iter().map(|_| SECRET).collect::<Vec<_>>())
-        }
+        "users" => match rule.users.as_deref() {
+            Some([]) => list(&["*"]),
+            users => {
+                let users = users.unwrap_or_default().iter();
+                list(&users.map(|_| SECRET).collect::<Vec<_>>())
+            }
+        },
         "realm" => quoted(&rule.realm),
         "allow" => list(rule.allow.as_deref().unwrap_or_default()),
         "deny" => list(rule.deny.as_deref().unwrap_or_default()),

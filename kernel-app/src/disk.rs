@@ -246,11 +246,6 @@ async fn read_redirects<P: Platform>(
 }
 
 impl DiskSite {
-    /// The folder that is the site's own.
-    pub(crate) fn own(&self) -> Self {
-        self.clone()
-    }
-
     /// Another folder of the same disk.
     pub(crate) fn of_folder(&self, folder: &str) -> Self {
         Self { folder: folder.to_string(), ..self.clone() }

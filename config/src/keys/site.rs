@@ -101,9 +101,9 @@ pub(super) const SITE: &[Key] = &[
     list(
         "site_rule",
         "users",
-        "names with hashes of passwords, as \"ann:$6$...\" of `openssl passwd -6`, with at most 100000 rounds, each name once",
+        "names with hashes of passwords, as \"ann:$6$...\" of `openssl passwd -6`, with at most 100000 rounds, each name once, or \"*\" alone for everybody",
         USERS_MAX,
-        |c| rule(c).users = Some(Vec::new()),
+        |c| rule(c).users = None,
         push_user,
     ),
     text("site_rule", "realm", "a text of at most 100 characters, or none", |c, text| {
@@ -114,7 +114,7 @@ pub(super) const SITE: &[Key] = &[
         "allow",
         SUBNETS,
         SUBNETS_MAX,
-        |c| rule(c).allow = Some(Vec::new()),
+        |c| rule(c).allow = None,
         |c, text| push_subnet(&mut rule(c).allow, text),
     ),
     list(
@@ -122,15 +122,22 @@ pub(super) const SITE: &[Key] = &[
         "deny",
         SUBNETS,
         SUBNETS_MAX,
-        |c| rule(c).deny = Some(Vec::new()),
+        |c| rule(c).deny = None,
         |c, text| push_subnet(&mut rule(c).deny, text),
     ),
 ];
 
 fn push_user(config: &mut Config, text: &str) -> bool {
+    let users = &mut rule(config).users;
+    if text == "*" {
+        let is_alone = users.is_none();
+        *users = Some(Vec::new());
+        return is_alone;
+    }
     let Some(user) = parsed::<SiteUser>(text) else { return false };
-    let users = rule(config).users.get_or_insert_default();
-    let is_new = users.iter().all(|other| other.name != user.name);
+    let is_everybody = users.as_ref().is_some_and(Vec::is_empty);
+    let users = users.get_or_insert_default();
+    let is_new = !is_everybody && users.iter().all(|other| other.name != user.name);
     if is_new {
         users.push(user);
     }

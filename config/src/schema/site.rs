@@ -81,7 +81,7 @@ pub struct SiteRule {
     pub headers: Vec<FieldText>,
     /// Names of fields that answers lose. Default none.
     pub remove_headers: Vec<String>,
-    /// Who may ask, by name and password; an empty list is everybody. Default none: as without this rule.
+    /// Who may ask, by name and password; an empty list, written `["*"]`, is everybody. Default none: as without this rule.
     pub users: Option<Vec<SiteUser>>,
     /// What browsers show those who are to say their name and password. Default none, which is "restricted".
     pub realm: String,

@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn users_show_their_passwords() {
         let text = format!(
-            "[[site_rule]]\npath = \"/*\"\nusers = [\"{ANN}\"]\nrealm = \"the \\\"lab\\\"\"\n[[site_rule]]\npath = \"/open/*\"\nusers = []\n"
+            "[[site_rule]]\npath = \"/*\"\nusers = [\"{ANN}\"]\nrealm = \"the \\\"lab\\\"\"\n[[site_rule]]\npath = \"/open/*\"\nusers = [\"*\"]\n"
         );
         let rules = access(&text);
         let handler = Page.layer(rules);

@@ -166,6 +166,7 @@ fn in_bundle(bundle: &Bundle<'static>, root: &str, options: Options) -> files::S
 }
 
 /// A folder's files by their paths inside of it.
+#[cfg(feature = "admin")]
 pub(crate) fn below<'a>(
     bundle: &'a Bundle<'a>,
     root: &'a str,
@@ -191,7 +192,7 @@ fn on_disk<P: Platform>(context: &Context<P>, folder: &FolderSettings) -> Option
     let FolderSettings { names, root, options } = folder;
     let site = context.disk_site.as_ref()?;
     // The disk's own folder is the one that [storage] says.
-    let site = if names.is_empty() { site.own() } else { site.of_folder(root) };
+    let site = if names.is_empty() { (**site).clone() } else { site.of_folder(root) };
     let options = Options { redirects: site.redirects(), ..options.clone() };
     let has_index = has_index(site.paths(), &options);
     Some(made(site.variants(), &site.name(), has_index, options))
