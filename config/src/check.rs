@@ -1,6 +1,7 @@
 //! Contradictions: what must hold between settings, whatever each allows alone.
 
 pub(crate) mod databases;
+pub(crate) mod site;
 
 use crate::schema::{Admin, ClientCertificates, Rpc, SyslogPlace, SyslogTransport, Tls, port_key};
 use crate::{Bundle, Config};
@@ -16,37 +17,52 @@ pub(crate) struct Contradiction {
 
 type Checked = Result<(), Contradiction>;
 
+/// What of these does not hold.
+fn broken(checks: impl IntoIterator<Item = Checked>) -> Vec<Contradiction> {
+    checks.into_iter().filter_map(Result::err).collect()
+}
+
 /// What holds between sizes: checked in the file already, since no word of the command line sets one.
-pub(crate) fn sizes(config: &Config) -> Checked {
+pub(crate) fn sizes(config: &Config) -> Vec<Contradiction> {
     let (rpc, zmq) = (&config.rpc, &config.zmq);
-    zero_or_at_least(config.tcp.buffers_max_bytes, BUFFERS_MIN, ("tcp", "buffers_max_bytes"))?;
-    zero_or_at_least(
-        config.memory.peers_bytes_max,
-        PEERS_BYTES_MIN,
-        ("memory", "peers_bytes_max"),
-    )?;
-    zero_or_at_least(
-        config.storage.cache_bytes_max,
-        CACHE_BYTES_MIN,
-        ("storage", "cache_bytes_max"),
-    )?;
-    if config.names.ways.is_empty() {
-        let (keys, allowed) =
-            (vec![("names", "ways")], "at least one of ways in [names]".to_owned());
-        return Err(Contradiction { keys, allowed });
+    broken([
+        zero_or_at_least(config.tcp.buffers_max_bytes, BUFFERS_MIN, ("tcp", "buffers_max_bytes")),
+        zero_or_at_least(
+            config.memory.peers_bytes_max,
+            PEERS_BYTES_MIN,
+            ("memory", "peers_bytes_max"),
+        ),
+        zero_or_at_least(
+            config.storage.cache_bytes_max,
+            CACHE_BYTES_MIN,
+            ("storage", "cache_bytes_max"),
+        ),
+        ways(config),
+        at_most(
+            rpc.unsent_bytes_high <= rpc.unsent_bytes_max,
+            &[("rpc", "unsent_bytes_high"), ("rpc", "unsent_bytes_max")],
+        ),
+        at_most(
+            zmq.message_bytes_max <= zmq.unfinished_bytes_max,
+            &[("zmq", "message_bytes_max"), ("zmq", "unfinished_bytes_max")],
+        ),
+        at_most(
+            config.balance.ejection <= config.balance.ejection_max,
+            &[("balance", "ejection_seconds"), ("balance", "ejection_max_seconds")],
+        ),
+        hedging(config),
+    ])
+}
+
+fn ways(config: &Config) -> Checked {
+    if !config.names.ways.is_empty() {
+        return Ok(());
     }
-    at_most(
-        rpc.unsent_bytes_high <= rpc.unsent_bytes_max,
-        &[("rpc", "unsent_bytes_high"), ("rpc", "unsent_bytes_max")],
-    )?;
-    at_most(
-        zmq.message_bytes_max <= zmq.unfinished_bytes_max,
-        &[("zmq", "message_bytes_max"), ("zmq", "unfinished_bytes_max")],
-    )?;
-    at_most(
-        config.balance.ejection <= config.balance.ejection_max,
-        &[("balance", "ejection_seconds"), ("balance", "ejection_max_seconds")],
-    )?;
+    let allowed = "at least one of ways in [names]".to_owned();
+    Err(Contradiction { keys: vec![("names", "ways")], allowed })
+}
+
+fn hedging(config: &Config) -> Checked {
     match config.balance.hedge_percentile {
         1..50 => {
             let allowed = "0, or from 50 to 99: below, most requests would be sent twice";
@@ -67,20 +83,22 @@ const CACHE_BYTES_MIN: usize = 1 << 20;
 const PEERS_BYTES_MIN: usize = 1 << 20;
 
 /// What holds of the whole: file, command line and bundle.
-pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Checked {
-    reachable(config)?;
-    gateways(config)?;
-    mtu(config)?;
-    ports(config)?;
-    vsock_ports(config)?;
-    shared_memory_paths(config)?;
-    unix_sockets(config)?;
-    tls(config, bundle)?;
-    admin(config, bundle)?;
-    vat(config, bundle)?;
-    conf(config)?;
-    carry_over(config)?;
-    site(config, bundle)
+pub(crate) fn whole(config: &Config, bundle: &Bundle<'_>) -> Vec<Contradiction> {
+    broken([
+        reachable(config),
+        gateways(config),
+        mtu(config),
+        ports(config),
+        vsock_ports(config),
+        shared_memory_paths(config),
+        unix_sockets(config),
+        tls(config, bundle),
+        admin(config, bundle),
+        vat(config, bundle),
+        conf(config),
+        carry_over(config),
+        site(config, bundle),
+    ])
 }
 
 fn at_most(holds: bool, keys: &'static [(&'static str, &'static str); 2]) -> Checked {

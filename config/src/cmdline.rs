@@ -22,7 +22,7 @@
 
 use crate::{
     Bundle, CONFIG_FILE, Cidr, Config, ConfigError, check,
-    check::databases::{self, Fault},
+    check::databases,
     error::{Origin, quoted},
     keys::{self, ADDRESSES_MAX, Value},
     linux_ip::LinuxIp,
@@ -30,7 +30,7 @@ use crate::{
     places::Places,
     toml,
 };
-use alloc::{borrow::ToOwned, string::String};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::net::IpAddr;
 
 /// Longest command line, in bytes: what Xen and Linux's own loaders carry, doubled.
@@ -66,7 +66,7 @@ impl Config {
     /// The configuration of a bundle (the defaults, where it has no `appliance.toml`) under a command line.
     ///
     /// # Errors
-    /// The first fault in the file or the command line, with its place; or settings that contradict
+    /// The faults in the file, or the first in the command line, with their places; or settings that contradict
     /// each other or the bundle: no way to an address, a gateway that is no neighbour, two services on
     /// a port, no site.
     pub fn load(bundle: &Bundle<'_>, command_line: &str) -> Result<Self, ConfigError> {
@@ -81,10 +81,15 @@ impl Config {
         };
         let (mut config, mut places) = toml::read(Origin { file: CONFIG_FILE, text })?;
         config.override_with(command_line, &mut places)?;
-        check::whole(&config, bundle).map_err(|contradiction| places.error(contradiction))?;
-        databases::check(&config, bundle)
-            .map_err(|Fault { number, key, allowed }| places.error_in(number, key, allowed))?;
-        Ok(config)
+        let contradictions = check::whole(&config, bundle).into_iter();
+        let mut errors: Vec<_> = contradictions.map(|it| places.error(it)).collect();
+        let faults = databases::check(&config, bundle).into_iter();
+        let faults = faults.chain(check::site::check(&config, bundle));
+        errors.extend(faults.map(|fault| places.error_in(fault)));
+        match ConfigError::all(errors) {
+            Some(error) => Err(error),
+            None => Ok(config),
+        }
     }
 
     /// Applies the words of a kernel command line. The error is the first that has a value that is not allowed.

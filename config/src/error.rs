@@ -1,10 +1,11 @@
 //! One error type: a place, what stands there, what may stand there.
 
-use alloc::{borrow::ToOwned, string::String};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
 /// Why a configuration was refused. Prints as one sentence:
-/// `appliance.toml:3:8: found "eighty"; allowed: a whole number from 1 to 65535`.
+/// `appliance.toml:3:8: found "eighty"; allowed: a whole number from 1 to 65535`, and as one for each [other
+/// fault](Self::more), a line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// `appliance.toml`, a path, `command line` or `bundle`.
@@ -17,15 +18,35 @@ pub struct ConfigError {
     pub found: String,
     /// What may stand there.
     pub allowed: String,
+    /// What else is wrong, in the order of the text. Each of them has nothing here.
+    pub more: Vec<ConfigError>,
+}
+
+/// Errors of one configuration that are told.
+const TOLD_MAX: usize = 20;
+
+impl ConfigError {
+    /// All of these as one, in the order of the text; of a line the first, since what follows may come of it. None if there are
+    /// none.
+    pub(crate) fn all(mut errors: Vec<Self>) -> Option<Self> {
+        let place = |error: &Self| (error.file.clone(), error.line);
+        errors.sort_by_key(place);
+        errors.dedup_by(|next, one| next.line > 0 && place(next) == place(one));
+        errors.truncate(TOLD_MAX);
+        let mut errors = errors.into_iter();
+        let first = errors.next()?;
+        Some(Self { more: errors.collect(), ..first })
+    }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, column, found, allowed } = self;
+        let Self { file, line, column, found, allowed, more } = self;
         match line {
-            0 => write!(f, "{file}: found {found}; allowed: {allowed}"),
-            _ => write!(f, "{file}:{line}:{column}: found {found}; allowed: {allowed}"),
+            0 => write!(f, "{file}: found {found}; allowed: {allowed}")?,
+            _ => write!(f, "{file}:{line}:{column}: found {found}; allowed: {allowed}")?,
         }
+        more.iter().try_for_each(|error| write!(f, "\n{error}"))
     }
 }
 
@@ -50,6 +71,7 @@ impl Origin<'_> {
             column: count(before.get(line_start..).unwrap_or("").chars().count()),
             found,
             allowed,
+            more: Vec::new(),
         }
     }
 }
@@ -63,6 +85,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("admin", "token"),
     ("capabilities", ANY),
     ("database", "password"),
+    ("site_rule", "users"),
 ];
 const ANY: &str = "*";
 

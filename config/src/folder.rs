@@ -1,7 +1,7 @@
 //! Folder of a bundle: which files of it the bundle has. The maker of bundles and a process that is
 //! given the folder itself both read it here.
 
-use crate::{CONFIG_FILE, Config, NAMES_FILE, cpio};
+use crate::{CONFIG_FILE, Config, MEDIA_TYPES_FILE, MediaType, NAMES_FILE, cpio};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::fmt;
 use std::{
@@ -79,22 +79,51 @@ pub fn files(folder: &Path) -> Result<Vec<Item>, FolderError> {
     for name in [CONFIG_FILE, NAMES_FILE] {
         items.extend(named(folder, name)?);
     }
-    for root in MORE_FOLDERS.iter().copied().chain([config.http.site_root.as_str()]) {
+    let hosts =
+        config.site_hosts.iter().map(|host| host.root.as_str()).filter(|root| !root.is_empty());
+    let sites = core::iter::once(config.http.site_root.as_str()).chain(hosts);
+    for root in MORE_FOLDERS.iter().copied().chain(sites) {
         walk(folder, root, &mut items)?;
     }
     items.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    // The site may be one of the other folders, or in it.
+    // A site may be one of the other folders, or in it.
     items.dedup_by(|a, b| a.path == b.path);
     Ok(items)
 }
 
-/// The archive of a folder's files, as they are.
+/// The media types of the extensions that files have, for a bundle whose appliance does not know them; none if it knows all.
+pub fn media_types(files: &[Item], is_known: impl Fn(&str) -> bool) -> Option<Item> {
+    let mut lines = std::collections::BTreeSet::new();
+    // What is not in a folder, and keys, are nobody's to get.
+    let is_served = |path: &&str| {
+        path.split_once('/').is_some_and(|(folder, _)| !MORE_FOLDERS.contains(&folder))
+    };
+    let paths = files.iter().map(|file| file.path.as_str()).filter(is_served);
+    for path in paths.filter(|path| !is_known(path)) {
+        let extension = Path::new(path).extension().and_then(|it| it.to_str()).unwrap_or("");
+        let Some(found) = mime_guess::from_ext(extension).first_raw() else { continue };
+        // Browsers guess otherwise.
+        let charset = if found.starts_with("text/") { "; charset=utf-8" } else { "" };
+        let line = format!("{} {found}{charset}", extension.to_ascii_lowercase());
+        if found != "application/octet-stream" && line.parse::<MediaType>().is_ok() {
+            lines.insert(line);
+        }
+    }
+    let text = lines.into_iter().fold(String::new(), |all, line| all + &line + "\n");
+    let item =
+        |text: String| Item { path: MEDIA_TYPES_FILE.to_owned(), bytes: text.into(), mtime: 0 };
+    Some(text).filter(|text| !text.is_empty()).map(item)
+}
+
+/// The archive of a folder's files, as they are, and of the media types that `is_known` does not know by their paths.
 ///
 /// # Errors
 /// Those of [`files`], and a path that no bundle can have.
-pub fn archive(folder: &Path) -> Result<Vec<u8>, FolderError> {
+pub fn archive(folder: &Path, is_known: impl Fn(&str) -> bool) -> Result<Vec<u8>, FolderError> {
     let mut writer = cpio::Writer::new();
-    for item in files(folder)? {
+    let mut files = files(folder)?;
+    files.extend(media_types(&files, is_known));
+    for item in files {
         writer.file(&item.path, &item.bytes, item.mtime).map_err(|error| {
             wrong(&folder.join(&item.path), &format!("cannot be packed: {error}"))
         })?;
@@ -250,7 +279,7 @@ mod tests {
             "site/index.html",
         ];
         assert_eq!(scratch.paths(), expected);
-        let archive = archive(&scratch.0).unwrap();
+        let archive = archive(&scratch.0, |_| true).unwrap();
         let bundle = Bundle::parse(&archive).unwrap();
         let packed: Vec<_> = bundle.files().map(|file| file.path).collect();
         assert_eq!(packed, expected);
@@ -266,8 +295,28 @@ mod tests {
             let scratch =
                 Scratch::new(&[("keys/a/b", ""), ("keys/c", ""), ("appliance.toml", &config)]);
             assert_eq!(scratch.paths(), expected);
-            assert!(Bundle::parse(&archive(&scratch.0).unwrap()).is_ok());
+            assert!(Bundle::parse(&archive(&scratch.0, |_| true).unwrap()).is_ok());
         }
+    }
+
+    #[test]
+    fn what_is_not_known_of_media_types_is_told() {
+        let scratch = Scratch::new(&[
+            ("site/a.html", ""),
+            ("site/b.GLB", ""),
+            ("site/c.epub", ""),
+            ("site/d.vtt", ""),
+            ("site/e.unheard-of", ""),
+            ("shop/f.ics", ""),
+            ("appliance.toml", "[[site_host]]\nnames = [\"a\"]\nroot = \"shop\"\n"),
+        ]);
+        let archive = archive(&scratch.0, |path| path.ends_with(".html")).unwrap();
+        let bundle = Bundle::parse(&archive).unwrap();
+        let text = core::str::from_utf8(bundle.get(MEDIA_TYPES_FILE).unwrap().bytes).unwrap();
+        let expected = "epub application/epub+zip\nglb model/gltf-binary\nics text/calendar; charset=utf-8\n\
+                        vtt text/vtt; charset=utf-8\n";
+        assert_eq!(text, expected);
+        assert!(bundle.get("shop/f.ics").is_some());
     }
 
     #[test]

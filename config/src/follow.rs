@@ -25,7 +25,7 @@ pub fn following(section: &str, name: &str) -> Following {
         | ("http", "hosts" | "site_root")
         | ("gopher", "host")
         | ("log", "syslog") => Following::Own,
-        ("http", "index") => Following::Restart,
+        ("http", "index" | "requests_per_minute_max") | ("site", _) => Following::Restart,
         ("http" | "fastcgi" | "gopher" | "log" | "tasks" | "shutdown", _) => Following::Live,
         ("tls", "redirect" | "hsts_seconds" | "handshake_timeout_seconds" | "handshakes_max") => {
             Following::Restart

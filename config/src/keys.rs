@@ -9,6 +9,7 @@ mod network;
 mod operators;
 mod rule;
 mod services;
+mod site;
 mod state;
 mod web;
 
@@ -22,13 +23,15 @@ use messages::MESSAGES;
 use network::{CARDS, TRANSPORTS};
 use operators::OPERATORS;
 use services::SERVICES;
+use site::SITE;
 use state::STATE;
 use web::WEB;
 
 /// All keys, in the order of the file.
 pub(crate) static KEYS: &[Key] = &joined::<{ total(PARTS) }>(PARTS);
 
-const PARTS: &[&[Key]] = &[CARDS, WEB, TRANSPORTS, MESSAGES, STATE, SERVICES, DATABASE, OPERATORS];
+const PARTS: &[&[Key]] =
+    &[CARDS, WEB, SITE, TRANSPORTS, MESSAGES, STATE, SERVICES, DATABASE, OPERATORS];
 
 const fn total(parts: &[&[Key]]) -> usize {
     let (mut total, mut part) = (0, 0);

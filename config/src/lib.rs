@@ -48,12 +48,13 @@ pub use keys::keys;
 pub use network::{Cidr, CongestionControl};
 pub use places::{Sought, line_of};
 pub use schema::{
-    Admin, Affinity, BadGroupKey, Balance, BalancePolicy, Capabilities, ClientCertificates, Conf,
-    Config, Database, Fastcgi, Gopher, GroupKey, Http, Log, LogFormat, Memory, Names, Network,
-    Octets32, PasswordMethod, PortRange, Proxy, ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc,
-    RpcEpoch, RpcPeer, Sessions, SharedMemory, Shutdown, SslMode, Storage, SyslogPlace,
-    SyslogTransport, TargetRule, TargetSessionAttributes, Tasks, Tcp, Tls, Token, Unix, Vsock,
-    WayKind, Zmq, port_key,
+    AccessLogFormat, Admin, Affinity, BadGroupKey, Balance, BalancePolicy, Capabilities, CleanUrls,
+    ClientCertificates, Conf, Config, Database, Fastcgi, FieldText, Gopher, GroupKey, Http, Log,
+    LogFormat, MediaType, Memory, Names, Network, Octets32, PasswordMethod, PortRange, Proxy,
+    ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc, RpcEpoch, RpcPeer, Serving, Sessions,
+    SharedMemory, Shutdown, Site, SiteHost, SiteRule, SiteUser, SslMode, Storage, Subnet,
+    SyslogPlace, SyslogTransport, TargetRule, TargetSessionAttributes, Tasks, Tcp, Tls, Token,
+    Unix, Vsock, WayKind, Zmq, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 
@@ -61,6 +62,10 @@ pub use values::{KeyValue, SECRET, values};
 pub const CONFIG_FILE: &str = "appliance.toml";
 /// The name of the file of services by name inside a bundle, which may do without.
 pub const NAMES_FILE: &str = "names";
+
+/// The name of the file of media types inside a bundle, which may do without: a line for each extension that is not among the
+/// usual ones.
+pub const MEDIA_TYPES_FILE: &str = "media-types";
 
 /// The commented default: what a bundle without an `appliance.toml` gets, and the example to start
 /// from. Parsing it gives `Config::default()`; a test keeps the two equal.

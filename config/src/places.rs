@@ -2,7 +2,7 @@
 
 use crate::{
     Bundle, CONFIG_FILE, ConfigError,
-    check::Contradiction,
+    check::{Contradiction, databases::Fault},
     error::{Origin, quoted},
     keys::{self, KEYS},
     toml,
@@ -41,6 +41,7 @@ pub(crate) struct Places<'a> {
 
 /// A section of which there may be several: where it begins, and its keys.
 struct Repeated {
+    section: &'static str,
     start: usize,
     given: Vec<(usize, usize)>,
 }
@@ -77,10 +78,10 @@ impl<'a> Places<'a> {
     }
 
     /// Another section begins in the line with this offset of the file, of those of which there may be several.
-    pub(crate) fn begin_repeated(&mut self, start: usize) {
+    pub(crate) fn begin_repeated(&mut self, section: &'static str, start: usize) {
         let before = self.file.text.get(..start).unwrap_or("");
         let start = before.rfind('\n').map_or(0, |line_end| line_end + 1);
-        self.repeated.push(Repeated { start, given: Vec::new() });
+        self.repeated.push(Repeated { section, start, given: Vec::new() });
     }
 
     /// Words of this line override the file.
@@ -111,6 +112,7 @@ impl<'a> Places<'a> {
                 column: 0,
                 found: "the defaults, since no setting says otherwise".to_owned(),
                 allowed,
+                more: Vec::new(),
             },
             Some((Text::File, start)) => self.in_line_of_file(start, allowed),
             Some((Text::CommandLine, start)) => {
@@ -123,8 +125,10 @@ impl<'a> Places<'a> {
 
     /// The error of one of the sections of which there may be several, by its number from zero: at the key, or where the
     /// section begins.
-    pub(crate) fn error_in(&self, number: usize, name: &str, allowed: String) -> ConfigError {
-        let Some(own) = self.repeated.get(number) else {
+    pub(crate) fn error_in(&self, fault: Fault) -> ConfigError {
+        let Fault { section, number, key: name, allowed } = fault;
+        let Some(own) = self.repeated.iter().filter(|own| own.section == section).nth(number)
+        else {
             return self.error(Contradiction { keys: Vec::new(), allowed });
         };
         let is_it =

@@ -1,6 +1,7 @@
 //! Schema: the typed configuration, one struct per section of `appliance.toml`. Each field says its unit,
 //! its default and why; `keys.rs` holds the names and the allowed ranges.
 
+mod access_log;
 mod admin;
 mod balance;
 mod database;
@@ -11,10 +12,12 @@ mod proxy;
 mod relay;
 mod rpc;
 mod shared_memory;
+mod site;
 mod tls;
 mod unix;
 mod vsock;
 
+pub use access_log::AccessLogFormat;
 pub use admin::{Admin, Token};
 pub use balance::{Balance, BalancePolicy};
 pub use database::{Database, PasswordMethod, SslMode, TargetSessionAttributes};
@@ -26,6 +29,10 @@ pub use relay::{PortRange, Relay, TargetRule};
 pub(crate) use rpc::is_service;
 pub use rpc::{Capabilities, Conf, Rpc, RpcEpoch, RpcPeer};
 pub use shared_memory::SharedMemory;
+pub(crate) use site::is_rules_field;
+pub use site::{
+    CleanUrls, FieldText, MediaType, Serving, Site, SiteHost, SiteRule, SiteUser, Subnet,
+};
 pub use tls::{ClientCertificates, Octets32, Tls};
 pub use unix::Unix;
 pub use vsock::Vsock;
@@ -41,6 +48,12 @@ pub struct Config {
     pub network: Network,
     /// The web server.
     pub http: Http,
+    /// How the site's files are served.
+    pub site: Site,
+    /// Folders that are served to other hosts. Default none.
+    pub site_hosts: Vec<SiteHost>,
+    /// What is served otherwise, by path. Default nothing.
+    pub site_rules: Vec<SiteRule>,
     /// The same by FastCGI.
     pub fastcgi: Fastcgi,
     /// The same by Gopher.
@@ -166,6 +179,8 @@ pub struct Http {
     /// A line in the log for each answer. Default false: a serial line carries a few hundred of them a
     /// second, and the appliance answers thousands.
     pub access_log: bool,
+    /// What a line of it has, here and for FastCGI and Gopher. Default [`AccessLogFormat::Extended`].
+    pub access_log_format: AccessLogFormat,
     /// Longest request line, in bytes; 414 above. Default 8000, the least that RFC 9112 section 3 asks for.
     pub request_line_bytes_max: u16,
     /// Longest head, in bytes, request line and final empty line included; 431 above. Default 16 KiB:
@@ -190,6 +205,11 @@ pub struct Http {
     /// Bytes per second at which a body must move on the whole, a request's as well as an answer's; zero is no least
     /// rate. Default 500, a tenth of the slowest modem's.
     pub bytes_per_second_min: u32,
+    /// Requests of one client in a minute, of all protocols that carry web requests; 429 above. Default 0: no limit, since
+    /// behind a proxy all clients have its address.
+    pub requests_per_minute_max: u32,
+    /// Connections of one client at once; further ones are reset. Default 0: no limit, for the same reason.
+    pub connections_per_client_max: usize,
 }
 
 impl Default for Http {
@@ -200,6 +220,7 @@ impl Default for Http {
             site_root: String::from("site"),
             index: String::from("index.html"),
             access_log: false,
+            access_log_format: AccessLogFormat::Extended,
             request_line_bytes_max: 8000,
             header_bytes_max: 16 * 1024,
             headers_max: 64,
@@ -210,6 +231,8 @@ impl Default for Http {
             idle_timeout: Duration::from_secs(75),
             linger_timeout: Duration::from_secs(5),
             bytes_per_second_min: 500,
+            requests_per_minute_max: 0,
+            connections_per_client_max: 0,
         }
     }
 }

@@ -48,6 +48,29 @@ pub(crate) fn is_web_path(text: &str) -> bool {
     text.starts_with('/') && text.len() <= 200 && text.bytes().all(is_plain)
 }
 
+/// A name of hosts: as a `Host` field has it, or `*.` and what a name ends with.
+pub(crate) fn is_host_pattern(text: &str) -> bool {
+    is_host_text(text.strip_prefix("*.").unwrap_or(text))
+}
+
+/// A pattern of paths of the web server, as `web::files::rules` takes them.
+pub(crate) fn is_path_pattern(text: &str) -> bool {
+    const ASTERISKS_MAX: usize = 4;
+    let is_bounded = text.len() <= 200 && text.matches('*').count() <= ASTERISKS_MAX;
+    text.starts_with(['/', '*']) && is_bounded && !text.contains(char::is_control)
+}
+
+/// A token (RFC 9110 section 5.6.2), such as a field's name.
+pub(crate) fn is_field_name(text: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=100).contains(&text.len()) && text.bytes().all(is_token)
+}
+
+/// The value of a field `Cache-Control` (RFC 9111 section 5.2), or nothing.
+pub(crate) fn is_cache_control(text: &str) -> bool {
+    text.len() <= 200 && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
 /// A path inside the bundle: relative, without empty or dotted parts.
 pub(crate) fn is_path(text: &str) -> bool {
     text.split('/').all(|part| !part.is_empty() && part != "." && part != "..")

@@ -2,7 +2,7 @@
 //! The file is flat: sections, and in them keys with a value or a list of values.
 
 use crate::{
-    Config, ConfigError, Database, check,
+    Config, ConfigError, check,
     error::{Origin, quoted},
     keys::{self, KEYS, Key, Rule, Value},
     places::{Places, Sought},
@@ -20,12 +20,19 @@ const FILE_BYTES_MAX: usize = 256 * 1024;
 const DEPTH_MAX: u32 = 4;
 /// Databases of one appliance: each has connections and what they hold.
 const DATABASES_MAX: usize = 16;
+/// Folders that are served to other hosts: each request's host is compared with the names of all of them.
+const SITE_HOSTS_MAX: usize = 32;
+/// Rules by path: each file is compared with all of them.
+const SITE_RULES_MAX: usize = 64;
+/// Faults of one file after which no more is read of it.
+const FAULTS_MAX: usize = 20;
 
 impl Config {
     /// The defaults, changed by what the file says. `file` names it in errors.
     ///
     /// # Errors
-    /// The first thing that is not TOML, not known, given twice, of the wrong type or out of range.
+    /// What is not TOML, not known, given twice, of the wrong type or out of range: all of it, as [`ConfigError::more`] has it;
+    /// or, if nothing of the sort is, settings that contradict each other.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
         let origin = Origin { file, text };
         Ok(read(origin)?.0)
@@ -48,12 +55,25 @@ pub(crate) fn change(
     }
     let source = Source::new(origin.text);
     let mut reader = Reader::new(origin, source, config);
-    for event in events(origin, source)? {
-        reader.event(event)?;
+    let (events, mut errors) = events(origin, source);
+    for event in events {
+        if let Err(error) = reader.event(event) {
+            errors.push(error);
+            reader.skip(event.kind());
+        }
+        if errors.len() >= FAULTS_MAX {
+            break;
+        }
     }
     let Reader { config, places, .. } = reader;
-    check::sizes(&config).map_err(|contradiction| places.error(contradiction))?;
-    Ok((config, places))
+    if errors.is_empty() {
+        let contradictions = check::sizes(&config);
+        errors.extend(contradictions.into_iter().map(|contradiction| places.error(contradiction)));
+    }
+    match ConfigError::all(errors) {
+        Some(error) => Err(error),
+        None => Ok((config, places)),
+    }
 }
 
 /// The line, counted from 1, at which a file gives what is sought; none if it does not, or is no TOML.
@@ -61,7 +81,11 @@ pub(crate) fn line_of(text: &str, sought: Sought<'_>) -> Option<usize> {
     let Sought { section, number, name, item } = sought;
     let (origin, source) = (Origin { file: "", text }, Source::new(text));
     let (mut is_header, mut is_within, mut seen) = (false, false, 0);
-    let mut events = events(origin, source).ok()?.into_iter();
+    let (events, errors) = events(origin, source);
+    if !errors.is_empty() {
+        return None;
+    }
+    let mut events = events.into_iter();
     let found = events.find(|event| {
         let is = |expected: &str| {
             let mut name = Cow::Borrowed("");
@@ -89,17 +113,16 @@ pub(crate) fn line_of(text: &str, sought: Sought<'_>) -> Option<usize> {
     Some(1 + text.get(..found.span().start())?.matches('\n').count())
 }
 
-fn events(origin: Origin<'_>, source: Source<'_>) -> Result<Vec<Event>, ConfigError> {
+/// What a text consists of, and what of it is no TOML.
+fn events(origin: Origin<'_>, source: Source<'_>) -> (Vec<Event>, Vec<ConfigError>) {
     let tokens = source.lex().into_vec();
     let mut events = Vec::with_capacity(tokens.len());
     let mut receive = |event: Event| events.push(event);
-    let mut failure: Option<ParseError> = None;
+    let mut failures: Vec<ParseError> = Vec::new();
     let mut guarded = RecursionGuard::new(&mut receive, DEPTH_MAX);
-    parse_document(&tokens, &mut guarded, &mut failure);
-    match failure {
-        Some(failure) => Err(syntax(origin, &failure)),
-        None => Ok(events),
-    }
+    parse_document(&tokens, &mut guarded, &mut failures);
+    let errors = failures.iter().take(FAULTS_MAX).map(|failure| syntax(origin, failure)).collect();
+    (events, errors)
 }
 
 struct Reader<'a> {
@@ -123,6 +146,9 @@ enum State {
     Key(&'static Key),
     /// Inside a list, with its number of items.
     List(&'static Key, usize),
+    /// In what is left out behind a fault: up to the line's end, and that of so many lists and tables; where no section can be
+    /// gone on with, up to the next one.
+    Fault { section: Option<&'static str>, depth: usize },
 }
 
 impl<'a> Reader<'a> {
@@ -140,6 +166,14 @@ impl<'a> Reader<'a> {
 
     fn event(&mut self, event: Event) -> Result<(), ConfigError> {
         self.state = match (event.kind(), self.state) {
+            (kind, State::Fault { section, depth })
+                if ![EventKind::StdTableOpen, EventKind::ArrayTableOpen].contains(&kind) =>
+            {
+                match (kind, section, depth) {
+                    (EventKind::Newline, Some(_), 0) => State::Section(section),
+                    _ => State::Fault { section, depth: below(kind, depth) },
+                }
+            }
             (
                 EventKind::Whitespace
                 | EventKind::Newline
@@ -181,6 +215,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Goes on behind a fault at an event of this kind.
+    fn skip(&mut self, kind: EventKind) {
+        self.state = match self.state {
+            State::Section(section @ Some(_)) => State::Fault { section, depth: 0 },
+            State::Key(key) => State::Fault { section: Some(key.section), depth: below(kind, 0) },
+            State::List(key, _) => {
+                State::Fault { section: Some(key.section), depth: below(kind, 1) }
+            }
+            _ => State::Fault { section: None, depth: 0 },
+        };
+    }
+
     fn section(&mut self, event: Event, is_repeated: bool) -> Result<&'static str, ConfigError> {
         let name = self.name(event)?;
         let known = keys::sections();
@@ -191,7 +237,7 @@ impl<'a> Reader<'a> {
             return Err(self.refuse(event, format!("{} for this section", keys::heading(section))));
         }
         if is_repeated {
-            self.begin_database(event)?;
+            self.begin(section, event)?;
         } else if self.sections.contains(section) {
             return Err(self.refuse(event, "each section once".to_owned()));
         } else {
@@ -200,13 +246,18 @@ impl<'a> Reader<'a> {
         Ok(section)
     }
 
-    /// The one section of which there may be several.
-    fn begin_database(&mut self, event: Event) -> Result<(), ConfigError> {
-        if self.config.databases.len() >= DATABASES_MAX {
-            return Err(self.refuse(event, format!("at most {DATABASES_MAX} databases")));
-        }
-        self.config.databases.push(Database::default());
-        self.places.begin_repeated(event.span().start());
+    /// Another section of which there may be several.
+    fn begin(&mut self, section: &'static str, event: Event) -> Result<(), ConfigError> {
+        let Config { databases, site_hosts, site_rules, .. } = &mut self.config;
+        let has_room = match section {
+            "site_host" => pushed(site_hosts, SITE_HOSTS_MAX),
+            "site_rule" => pushed(site_rules, SITE_RULES_MAX),
+            _ => pushed(databases, DATABASES_MAX),
+        };
+        has_room.map_err(|max| {
+            self.refuse(event, format!("at most {max} of {}", keys::heading(section)))
+        })?;
+        self.places.begin_repeated(section, event.span().start());
         Ok(())
     }
 
@@ -306,6 +357,24 @@ impl<'a> Reader<'a> {
         let found = self.source.get(event).map_or("", |raw| raw.as_str());
         self.origin.error(event.span().start(), quoted(found), allowed)
     }
+}
+
+/// How deep it is in lists and tables behind an event of this kind.
+fn below(kind: EventKind, depth: usize) -> usize {
+    match kind {
+        EventKind::ArrayOpen | EventKind::InlineTableOpen => depth + 1,
+        EventKind::ArrayClose | EventKind::InlineTableClose => depth.saturating_sub(1),
+        _ => depth,
+    }
+}
+
+/// Adds the defaults of a section to those that there are, of which there may be so many.
+fn pushed<T: Default>(all: &mut Vec<T>, max: usize) -> Result<(), usize> {
+    if all.len() >= max {
+        return Err(max);
+    }
+    all.push(T::default());
+    Ok(())
 }
 
 fn value<'a>(kind: ScalarKind, text: &'a str) -> Value<'a> {
@@ -433,7 +502,12 @@ mod tests {
     fn the_commented_file_shows_every_key_with_its_default() {
         assert_eq!(parse(DEFAULT_TOML).unwrap(), Config::default());
         let text = uncommented();
-        let with_one = Config { databases: [Database::default()].into(), ..Config::default() };
+        let with_one = Config {
+            databases: [crate::Database::default()].into(),
+            site_hosts: [crate::SiteHost::default()].into(),
+            site_rules: [crate::SiteRule::default()].into(),
+            ..Config::default()
+        };
         assert_eq!(parse(&text).unwrap(), with_one);
         let mut section = "";
         let mut shown = Vec::new();
@@ -528,11 +602,11 @@ mod tests {
         );
         assert_eq!(
             refused("[http]\n\n  prot = 80\n"),
-            "a.toml:3:3: found `prot`; allowed: in [http] the keys port, hosts, site_root, index, access_log, request_line_bytes_max, header_bytes_max, headers_max, body_bytes_max, head_timeout_seconds, body_timeout_seconds, write_timeout_seconds, idle_timeout_seconds, linger_timeout_seconds, bytes_per_second_min"
+            "a.toml:3:3: found `prot`; allowed: in [http] the keys port, hosts, site_root, index, access_log, access_log_format, request_line_bytes_max, header_bytes_max, headers_max, body_bytes_max, head_timeout_seconds, body_timeout_seconds, write_timeout_seconds, idle_timeout_seconds, linger_timeout_seconds, bytes_per_second_min, requests_per_minute_max, connections_per_client_max"
         );
         assert_eq!(
             refused("[htpt]"),
-            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [tcp], [vsock], [shared_memory], [unix], [rpc], [capabilities], [conf], [relay], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [names], [proxy], [balance], [[database]], [admin], [log], [shutdown]"
+            "a.toml:1:2: found `htpt`; allowed: the sections [network], [http], [fastcgi], [gopher], [tls], [site], [[site_host]], [[site_rule]], [tcp], [vsock], [shared_memory], [unix], [rpc], [capabilities], [conf], [relay], [zmq], [storage], [memory], [tasks], [sessions], [affinity], [names], [proxy], [balance], [[database]], [admin], [log], [shutdown]"
         );
         assert_eq!(
             refused("[log]\nlevel = \"loud\""),
@@ -557,6 +631,30 @@ peers_bytes_max = 1"
             refused("[rpc]\nunsent_bytes_max = 65_536 # little"),
             "a.toml:2:1: found `unsent_bytes_max = 65_536 # little`; allowed: unsent_bytes_high at most unsent_bytes_max in [rpc]"
         );
+    }
+
+    #[test]
+    fn all_faults_are_told_each_with_its_line() {
+        let text = "[http]\nport = \"eighty\"\nindex = \"i.html\"\nprot = 80\nhosts = [\n  \"a\",\n  7, # a number\n  8,\n]\n\
+                    access_log = { a = 1 }\nheaders_max = 0\n[htpt]\nport = 1\nx = 2\n[log]\nlevel = loud\nformat = \"xml\"\n\
+                    [log]\nlevel = \"info\"\n[[http]]\n[tls]\nport = -1\n";
+        let error = parse(text).unwrap_err();
+        let places: Vec<_> =
+            core::iter::once(&error).chain(&error.more).map(|it| it.line).collect();
+        assert_eq!(places, [2, 4, 7, 10, 11, 12, 16, 17, 18, 20, 22]);
+        let said = error.to_string();
+        assert_eq!(said.lines().count(), 11);
+        let second = said.lines().nth(1).unwrap();
+        assert!(
+            second.starts_with("a.toml:4:1: found `prot`; allowed: in [http] the keys port,"),
+            "{second}"
+        );
+        let many = "[http]\n".to_string() + &"x = 1\n".repeat(1000);
+        assert_eq!(refused(&many).lines().count(), FAULTS_MAX);
+        // What contradicts each other comes after what is no configuration.
+        let two = "[rpc]\nunsent_bytes_max = 65_536\n[tcp]\nbuffers_max_bytes = 1\n";
+        assert_eq!(refused(two).lines().count(), 2);
+        assert_eq!(refused(&(two.to_string() + "x = 1\n")).lines().count(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Values: a configuration as an operator may see it, key by key, without its secrets.
 
 use crate::keys::{KEYS, Key, Rule, is_repeated};
-use crate::{ClientCertificates, Config, Database};
+use crate::{ClientCertificates, Config, Database, Serving, Site, SiteHost, SiteRule};
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Display;
 
@@ -26,9 +26,29 @@ pub fn values(config: &Config) -> Vec<KeyValue> {
     let mut all = Vec::with_capacity(KEYS.len());
     for section in KEYS.chunk_by(|one, next| one.section == next.section) {
         if section.first().is_some_and(|key| is_repeated(key.section)) {
-            for database in &config.databases {
-                let databases = Vec::from([database.clone()]);
-                add(section, Config { databases, ..Config::default() }, &mut all);
+            // Each as the only one.
+            match section.first().map_or("", |key| key.section) {
+                "site_host" => config.site_hosts.iter().for_each(|it| {
+                    add(
+                        section,
+                        Config { site_hosts: [it.clone()].into(), ..Config::default() },
+                        &mut all,
+                    );
+                }),
+                "site_rule" => config.site_rules.iter().for_each(|it| {
+                    add(
+                        section,
+                        Config { site_rules: [it.clone()].into(), ..Config::default() },
+                        &mut all,
+                    );
+                }),
+                _ => config.databases.iter().for_each(|it| {
+                    add(
+                        section,
+                        Config { databases: [it.clone()].into(), ..Config::default() },
+                        &mut all,
+                    );
+                }),
             }
         } else {
             add(section, config.clone(), &mut all);
@@ -38,8 +58,12 @@ pub fn values(config: &Config) -> Vec<KeyValue> {
 }
 
 fn add(keys: &[Key], mut config: Config, all: &mut Vec<KeyValue>) {
-    let databases = Vec::from([Database::default()]);
-    let mut defaults = Config { databases, ..Config::default() };
+    let mut defaults = Config {
+        databases: [Database::default()].into(),
+        site_hosts: [SiteHost::default()].into(),
+        site_rules: [SiteRule::default()].into(),
+        ..Config::default()
+    };
     all.extend(keys.iter().map(|key| {
         let value = shown(key, &mut config);
         let is_default = value == shown(key, &mut defaults);
@@ -66,7 +90,7 @@ fn shown(key: &Key, config: &mut Config) -> String {
 /// The value of a key that holds a text, or a list of them.
 fn text(config: &Config, section: &str, name: &str) -> String {
     if is_repeated(section) {
-        return config.databases.last().map_or_else(String::new, |own| database_text(own, name));
+        return repeated_text(config, section, name);
     }
     let Config { network, http, gopher, tls, tcp, storage, sessions, affinity, admin, .. } = config;
     match (section, name) {
@@ -76,7 +100,9 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("network", "hostname") => quoted(&network.hostname),
         ("http", "hosts") => list(&http.hosts),
         ("http", "site_root") => quoted(&http.site_root),
+        ("http", "access_log_format") => quoted(&http.access_log_format),
         ("http", "index") => quoted(&http.index),
+        ("site", _) => site_text(&config.site, name),
         ("gopher", "host") => quoted(&gopher.host),
         ("tls", "certificates") => list(&tls.certificates),
         ("tls", "keys") => list(&tls.keys),
@@ -151,6 +177,64 @@ fn path_text(config: &Config, section: &str, name: &str) -> String {
     }
 }
 
+/// The value of a key of a section of which there may be several: of the last.
+fn repeated_text(config: &Config, section: &str, name: &str) -> String {
+    let shown = match section {
+        "site_host" => config.site_hosts.last().map(|own| host_text(own, name)),
+        "site_rule" => config.site_rules.last().map(|own| rule_text(own, name)),
+        _ => config.databases.last().map(|own| database_text(own, name)),
+    };
+    shown.unwrap_or_default()
+}
+
+fn site_text(site: &Site, name: &str) -> String {
+    match name {
+        "cache_control" => quoted(&site.cache_control),
+        "media_types" => list(&site.media_types),
+        _ => serving_text(&site.serving, name),
+    }
+}
+
+fn serving_text(serving: &Serving, name: &str) -> String {
+    match name {
+        "clean_urls" => quoted(&serving.clean_urls),
+        "fallback" => quoted(&serving.fallback),
+        "errors" => quoted(&serving.errors),
+        _ => String::new(),
+    }
+}
+
+fn host_text(host: &SiteHost, name: &str) -> String {
+    match name {
+        "names" => list(&host.names),
+        "root" => quoted(&host.root),
+        "index" => quoted(&host.index),
+        _ => serving_text(&host.serving, name),
+    }
+}
+
+fn rule_text(rule: &SiteRule, name: &str) -> String {
+    match name {
+        "path" => quoted(&rule.path),
+        "hosts" => list(&rule.hosts),
+        "cache_control" => quoted(&rule.cache_control),
+        "headers" => list(&rule.headers),
+        "remove_headers" => list(&rule.remove_headers),
+        // Whoever has a hash can try passwords.
+        "users" => match rule.users.as_deref() {
+            Some([]) => list(&["*"]),
+            users => {
+                let users = users.unwrap_or_default().iter();
+                list(&users.map(|_| SECRET).collect::<Vec<_>>())
+            }
+        },
+        "realm" => quoted(&rule.realm),
+        "allow" => list(rule.allow.as_deref().unwrap_or_default()),
+        "deny" => list(rule.deny.as_deref().unwrap_or_default()),
+        _ => String::new(),
+    }
+}
+
 fn database_text(database: &Database, name: &str) -> String {
     match name {
         "name" => quoted(&database.name),
@@ -172,8 +256,12 @@ fn secret(is_set: bool) -> String {
     quoted(&if is_set { SECRET } else { "" })
 }
 
-/// No text that a key takes has to be escaped.
+/// As TOML has texts; none that a key takes has control characters.
 fn quoted(text: &dyn Display) -> String {
+    let text = format!("{text}");
+    if text.contains(['"', '\\']) {
+        return format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    }
     format!("\"{text}\"")
 }
 
@@ -190,7 +278,12 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_that_the_file_shows() {
-        let with_one = Config { databases: [Database::default()].into(), ..Config::default() };
+        let with_one = Config {
+            databases: [Database::default()].into(),
+            site_hosts: [SiteHost::default()].into(),
+            site_rules: [SiteRule::default()].into(),
+            ..Config::default()
+        };
         for KeyValue { section, name, value, is_default } in values(&with_one) {
             assert!(is_default);
             if section == "capabilities" {

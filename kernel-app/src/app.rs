@@ -1,9 +1,11 @@
 //! The application: the table of its services and routes, its start and its stop.
 
 use crate::context::Context;
-use crate::handlers::site::Site;
+use crate::handlers::access::AccessRules;
+use crate::handlers::site::{self, Site};
 use crate::live_settings::LiveSettings;
 use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
+use crate::settings::http::HttpSettings;
 use crate::{Platform, local_port, registry};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -14,6 +16,9 @@ use core::cell::Cell;
 use core::time::Duration;
 use flow::time::Timers;
 use web::Routes;
+use web::layers::RateLimit;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The appliance that this repository ships.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +52,18 @@ impl Table for Appliance {
 /// Adds what all protocols that carry web requests serve to `routes`: last of all the site, which takes every path.
 pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     let routes = with_rpc(with_health(routes, context), context);
-    with_proxies(routes.get("/*path", Site::new(context)), context)
+    let site = Site::new(context);
+    let error_pages = site.error_pages();
+    let routes = with_proxies(routes.get("/*path", site), context);
+    let routes = match AccessRules::new(context) {
+        Some(rules) => routes.layer(rules),
+        None => routes,
+    };
+    let routes = match HttpSettings::new(&context.config.http).requests_per_minute_max {
+        0 => routes,
+        requests => routes.layer(RateLimit::new(&context.timers, requests, MINUTE)),
+    };
+    routes.layer(error_pages)
 }
 
 #[cfg(feature = "rpc-websocket")]
@@ -126,6 +142,7 @@ impl App {
         local_port::tell_absent(&context.config, &carried);
         check_capabilities(context)?;
         send_log(context)?;
+        site::check(context)?;
         open_proxies(context)?;
         open_rpc_websockets(context)?;
         open_databases(context)?;

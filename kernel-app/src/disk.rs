@@ -12,7 +12,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use config::cpio::Writer;
-use config::{Bundle, CONFIG_FILE, Config, NAMES_FILE};
+use config::{Bundle, CONFIG_FILE, Config, MEDIA_TYPES_FILE, NAMES_FILE};
 use core::cell::RefCell;
 use core::ops::Range;
 use core::time::Duration;
@@ -26,6 +26,7 @@ use storage::{
     VolumeError, VolumeFile,
 };
 use web::Data;
+use web::files::redirects::{REDIRECTS_BYTES_MAX, REDIRECTS_FILE, Redirects};
 use web::files::{Reading, Stored, Unreadable, Variant};
 
 /// A machine's disks, the first first.
@@ -130,6 +131,8 @@ fn add_to_inspector<P: Platform>(_: &Context<P>, _: Disks) {}
 pub struct DiskSite {
     volume: Volume,
     folder: String,
+    /// Of each folder that is served, the redirects that it has.
+    redirects: Rc<[(String, Rc<Redirects>)]>,
 }
 
 /// A bundle that is on a disk, without its site.
@@ -159,7 +162,7 @@ pub async fn load_bundle(
         Err(error) => return Err(say(&error)),
     };
     let mut archive = Writer::new();
-    for path in [CONFIG_FILE, NAMES_FILE] {
+    for path in [CONFIG_FILE, NAMES_FILE, MEDIA_TYPES_FILE] {
         if let Some(file) = volume.get(path) {
             let bytes = volume.read_whole(file, FILE_BYTES_MAX).await;
             let bytes = bytes.map_err(|error| format!("disk 1, {path}: {error}"))?;
@@ -206,7 +209,8 @@ pub async fn open_site<P: Platform>(
         ledger: context.ledger.clone(),
     };
     let cache = PageCache::new(disks[number].clone(), &environment, settings.cache);
-    let site = DiskSite { volume: volume.with_cache(cache), folder };
+    let redirects = read_redirects(context, &volume, &folder).await?;
+    let site = DiskSite { volume: volume.with_cache(cache), folder, redirects };
     if site.files().next().is_none() {
         let DiskSite { folder, .. } = site;
         return Err(format!(
@@ -217,13 +221,48 @@ pub async fn open_site<P: Platform>(
     Ok(Some(site))
 }
 
+/// The redirects of the folders that are served.
+async fn read_redirects<P: Platform>(
+    context: &Context<P>,
+    volume: &Volume,
+    own: &str,
+) -> Result<Rc<[(String, Rc<Redirects>)]>, String> {
+    let hosts = context.config.site_hosts.iter().map(|host| host.root.as_str());
+    let mut all = Vec::new();
+    for folder in core::iter::once(own).chain(hosts) {
+        let path = if folder.is_empty() {
+            REDIRECTS_FILE.to_string()
+        } else {
+            format!("{folder}/{REDIRECTS_FILE}")
+        };
+        let Some(file) = volume.get(&path) else { continue };
+        let bytes = volume.read_whole(file, REDIRECTS_BYTES_MAX).await;
+        let bytes = bytes.map_err(|error| format!("the disk's {path}: {error}"))?;
+        let redirects = crate::handlers::site::redirects(&bytes);
+        let redirects = redirects.map_err(|faults| format!("the disk's {path}: {faults}"))?;
+        all.push((folder.to_string(), Rc::new(redirects)));
+    }
+    Ok(all.into())
+}
+
 impl DiskSite {
-    /// What it is called in the log.
+    /// Another folder of the same disk.
+    pub(crate) fn of_folder(&self, folder: &str) -> Self {
+        Self { folder: folder.to_string(), ..self.clone() }
+    }
+
+    /// The folder's redirects.
+    pub(crate) fn redirects(&self) -> Rc<Redirects> {
+        let own = self.redirects.iter().find(|(folder, _)| *folder == self.folder);
+        own.map(|(_, redirects)| redirects.clone()).unwrap_or_default()
+    }
+
     /// The pages of it that are in memory.
     pub(crate) fn cache(&self) -> &PageCache {
         self.volume.cache()
     }
 
+    /// What it is called in the log.
     pub(crate) fn name(&self) -> String {
         format!("{}/ of the disk", self.folder)
     }

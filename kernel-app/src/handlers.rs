@@ -1,5 +1,6 @@
 //! Handlers: what answers requests and calls, one file each.
 
+pub(crate) mod access;
 pub mod folder_menus;
 #[cfg(feature = "rpc")]
 pub mod rpc;

@@ -59,3 +59,8 @@ pub mod turn_watch;
 pub mod vat;
 
 pub use platform::Platform;
+
+/// Whether the appliance knows the media type of a file of this name, without being told by its bundle.
+pub fn knows_media_type(path: &str) -> bool {
+    web::media_type::is_known(path)
+}

@@ -1,15 +1,22 @@
 //! The site as it is now: at first the bundle's or the disk's, later what has taken its place.
 
+#[cfg(feature = "admin")]
+mod prepared;
+
 use crate::Platform;
 use crate::context::Context;
 use crate::handlers::site;
+use crate::settings::site::FolderSettings;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use bytes::Bytes;
 use config::Bundle;
 use core::cell::{Cell, OnceCell, RefCell};
 use flow::sync::{Watch, Watcher};
+use web::files::redirects::REDIRECTS_FILE;
 use web::files::{self, Options, Variant};
 
 /// Files by their paths below the site's root.
@@ -18,7 +25,8 @@ pub(crate) type Files = BTreeMap<String, Bytes>;
 /// The files that are served. They change all at once: an answer that has begun ends on what it began with, and the next
 /// one begins with what is new.
 pub(crate) struct LiveSite {
-    options: Options,
+    /// As of the last [redirects](web::files::redirects) that could be used.
+    options: RefCell<Options>,
     served: RefCell<Rc<files::Site>>,
     /// The files have changed since it was made: it is made anew for the next answer, however many changes there were.
     is_old: Cell<bool>,
@@ -28,25 +36,38 @@ pub(crate) struct LiveSite {
     root: String,
     /// How often they changed.
     version: Rc<Watch<u64>>,
+    /// What is served to other hosts.
+    hosts: Vec<(Vec<String>, LiveSite)>,
 }
 
 impl LiveSite {
     /// The one that the configuration says.
     pub(crate) fn new<P: Platform>(context: &Context<P>) -> Self {
-        let (options, root) = site::options(context);
-        Self {
-            served: RefCell::new(Rc::new(site::served(context, &root, &options))),
-            is_old: Cell::new(false),
-            files: OnceCell::new(),
-            bundle: context.bundle.clone(),
-            version: Watch::new(0),
-            root,
-            options,
+        let (own, hosts) = site::folders(context);
+        let hosts = hosts
+            .into_iter()
+            .map(|folder| (folder.names.clone(), Self::of_folder(context, folder)));
+        Self { hosts: hosts.collect(), ..Self::of_folder(context, own) }
+    }
+
+    fn of_folder<P: Platform>(context: &Context<P>, folder: FolderSettings) -> Self {
+        let served = site::served(context, &folder);
+        let FolderSettings { root, options, .. } = folder;
+        Self { bundle: context.bundle.clone(), root, ..Self::of(served, options) }
+    }
+
+    /// What is served to a host, as a request names it.
+    pub(crate) fn of_host(&self, authority: &[u8]) -> &Self {
+        if self.hosts.is_empty() {
+            return self;
         }
+        let host = host(authority);
+        let is_own =
+            |(names, _): &&(Vec<String>, Self)| names.iter().any(|name| is_named(host, name));
+        self.hosts.iter().find(is_own).map_or(self, |(_, site)| site)
     }
 
     /// These files, and none by path.
-    #[cfg(test)]
     pub(crate) fn of(served: files::Site, options: Options) -> Self {
         Self {
             served: RefCell::new(Rc::new(served)),
@@ -55,7 +76,8 @@ impl LiveSite {
             bundle: Rc::default(),
             root: String::new(),
             version: Watch::new(0),
-            options,
+            options: RefCell::new(options),
+            hosts: Vec::new(),
         }
     }
 
@@ -63,12 +85,27 @@ impl LiveSite {
     pub(crate) fn served(&self) -> Rc<files::Site> {
         if self.is_old.replace(false) {
             let files = self.files();
+            self.read_redirects(&files);
+            let options = self.options.borrow().clone();
             let variants = files
                 .iter()
                 .map(|(path, content)| (path.clone(), Variant::new(content.clone()), None));
-            self.served.replace(Rc::new(files::Site::new(variants, self.options.clone())));
+            self.served.replace(Rc::new(files::Site::new(variants, options)));
         }
         self.served.borrow().clone()
+    }
+
+    /// Those of the files; while they cannot be used, the last that could.
+    fn read_redirects(&self, files: &Files) {
+        let redirects = match files.get(REDIRECTS_FILE).map(|file| site::redirects(file)) {
+            None => Rc::default(),
+            Some(Ok(redirects)) => Rc::new(redirects),
+            Some(Err(faults)) => {
+                log::warn!("the site's redirects stay as they were: {faults}");
+                return;
+            }
+        };
+        self.options.borrow_mut().redirects = redirects;
     }
 
     /// Its files, as they are now.
@@ -111,5 +148,51 @@ impl LiveSite {
         let mut files = Files::clone(&self.files());
         change(&mut files);
         self.set(files);
+    }
+}
+
+/// The host of an authority, without its port (RFC 3986 section 3.2) and without the dot at the end of a full name.
+pub(crate) fn host(authority: &[u8]) -> &[u8] {
+    let end = match authority.iter().rposition(|&byte| byte == b':') {
+        // Of an address of IPv6 the colons are inside of brackets.
+        Some(colon) if !authority.ends_with(b"]") => colon,
+        _ => authority.len(),
+    };
+    let host = authority.get(..end).unwrap_or(authority);
+    host.strip_suffix(b".").unwrap_or(host)
+}
+
+/// Whether a host has this name, or one that ends as `*.NAME` says.
+pub(crate) fn is_named(host: &[u8], name: &str) -> bool {
+    match name.strip_prefix('*') {
+        None => host.eq_ignore_ascii_case(name.as_bytes()),
+        Some(end) => {
+            let at = host.len().checked_sub(end.len()).filter(|at| *at > 0);
+            at.and_then(|at| host.get(at..))
+                .is_some_and(|own| own.eq_ignore_ascii_case(end.as_bytes()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_apart_by_their_names() {
+        for (authority, name, is_it) in [
+            ("shop.example", "shop.example", true),
+            ("Shop.Example.:8080", "shop.example", true),
+            ("shop.example", "*.shop.example", false),
+            ("a.shop.example:80", "*.shop.example", true),
+            ("a.b.shop.example", "*.shop.example", true),
+            ("ashop.example", "*.shop.example", false),
+            (".shop.example", "*.shop.example", false),
+            ("[fd00::2]:80", "[fd00::2]", true),
+            ("[fd00::2]", "[fd00::2]", true),
+            ("", "shop.example", false),
+        ] {
+            assert_eq!(is_named(host(authority.as_bytes()), name), is_it, "{authority} {name}");
+        }
     }
 }

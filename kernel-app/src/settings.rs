@@ -23,6 +23,7 @@ pub mod rpc;
 pub mod sessions;
 #[cfg(feature = "shared-memory")]
 pub mod shared_memory;
+pub mod site;
 #[cfg(feature = "disk")]
 pub mod storage;
 pub mod tls;

@@ -1,6 +1,8 @@
 //! The admin port, on the appliance as it runs over flows in memory: what it shows, and that a test that causes something
 //! sees it counted.
 
+#[path = "admin/content.rs"]
+mod content;
 #[path = "admin/openapi.rs"]
 mod openapi;
 

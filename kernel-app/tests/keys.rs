@@ -24,12 +24,13 @@ use aqueduct::settings::relay::RelaySettings;
 use aqueduct::settings::rpc::RpcSettings;
 use aqueduct::settings::sessions::CarryOver;
 use aqueduct::settings::shared_memory::SharedMemorySettings;
+use aqueduct::settings::site::FolderSettings;
 use aqueduct::settings::storage::StorageSettings;
 use aqueduct::settings::tls::TlsSettings;
 use aqueduct::settings::unix::UnixSettings;
 use aqueduct::settings::vsock::VsockSettings;
 use aqueduct::settings::zmq::ZmqSettings;
-use config::{Bundle, Config, Database, GroupKey};
+use config::{Bundle, Config, Database, GroupKey, SiteRule};
 use core::time::Duration;
 use memory::World;
 
@@ -177,6 +178,7 @@ static ROWS: &[Row] = &[
     row!("http", "site_root", "\"other\"", "\"other page\"", |c: &Config| World::new(c).content("/page")),
     row!("http", "index", "\"start\"", "\"200\"", |c: &Config| World::new(c).get("/folder/")),
     row!("http", "access_log", "true", "true", |c: &Config| World::new(c).logs_access()),
+    row!("http", "access_log_format", "\"common\"", "Common", |c: &Config| HttpSettings::new(&c.http).access_log_format),
     row!("http", "request_line_bytes_max", "64", "\"414\"", |c: &Config| {
         World::new(c).get(&format!("/{}", "a".repeat(100)))
     }),
@@ -193,6 +195,9 @@ static ROWS: &[Row] = &[
     }),
     row!("http", "linger_timeout_seconds", "7", "7s", |c: &Config| HttpSettings::new(&c.http).limits.linger_timeout),
     row!("http", "bytes_per_second_min", "7", "7", |c: &Config| HttpSettings::new(&c.http).limits.bytes_per_second_min),
+    // Clients are told apart by their addresses, which flows in memory have not.
+    row!("http", "requests_per_minute_max", "7", "7", |c: &Config| HttpSettings::new(&c.http).requests_per_minute_max),
+    row!("http", "connections_per_client_max", "7", "7", |c: &Config| HttpSettings::new(&c.http).connections_per_client_max),
     row!("fastcgi", "port", "9000", "true", |c: &Config| World::new(c).is_open(9000)),
     row!("fastcgi", "access_log", "true", "true", |c: &Config| FastcgiSettings::new(&c.fastcgi).access_log),
     row!("fastcgi", "params_bytes_max", "2000", "2000", |c: &Config| fastcgi(c).params_bytes_max),
@@ -229,6 +234,40 @@ static ROWS: &[Row] = &[
     row!("tls", "handshake_timeout_seconds", "7", "7s", |c: &Config| tls(c).handshake_timeout),
     row!("tls", "handshakes_max", "7", "7", |c: &Config| tls(c).handshakes_max),
     row!("tls", "authorities", "\"a\"", "Some(\"a\")", |c: &Config| tls(c).authorities),
+    row!("site", "clean_urls", "\"redirect\"", "Redirect", |c: &Config| site(c).clean_urls),
+    row!("site", "fallback", "\"a.html\"", "Some(\"a.html\")", |c: &Config| site(c).fallback),
+    row!("site", "listing", "true", "true", |c: &Config| site(c).listing),
+    row!("site", "errors", "\"a\"", "\"a\"", |c: &Config| site(c).errors),
+    row!("site", "cache_control", "\"max-age=7\"", "Some(\"max-age=7\")", |c: &Config| site(c).cache_control),
+    row!("site", "media_types", "[\"a b/c\"]", "[(\"a\", \"b/c\")]", |c: &Config| site(c).media_types),
+    row!("site_host", "names", "[\"*.example\"]", "[\"*.example\"]", |c: &Config| site_host(c).names),
+    row!("site_host", "root", "\"a\"", "\"a\"", |c: &Config| site_host(c).root),
+    row!("site_host", "index", "\"a.html\"", "\"a.html\"", |c: &Config| site_host(c).options.index),
+    row!("site_host", "clean_urls", "\"answer\"", "Answer", |c: &Config| site_host(c).options.clean_urls),
+    row!("site_host", "fallback", "\"a.html\"", "Some(\"a.html\")", |c: &Config| site_host(c).options.fallback),
+    row!("site_host", "listing", "true", "true", |c: &Config| site_host(c).options.listing),
+    row!("site_host", "errors", "\"a\"", "\"a\"", |c: &Config| site_host(c).options.errors),
+    row!("site_rule", "path", "\"/a/*\"", "[Pattern(\"/a/*\")]", |c: &Config| {
+        let path = site_rule(c).path;
+        let rules = rules_of(SiteRule { path, ..SiteRule::default() });
+        rules.iter().map(|rule| rule.pattern.clone()).collect::<Vec<_>>()
+    }),
+    row!("site_rule", "hosts", "[\"a.example\"]", "0", |c: &Config| rules_of(SiteRule { path: "/".into(), ..site_rule(c) }).len()),
+    row!("site_rule", "cache_control", "\"max-age=7\"", "[(\"Cache-Control\", \"max-age=7\")]", |c: &Config| {
+        rules_of(SiteRule { path: "/".into(), hosts: Vec::new(), headers: Vec::new(), ..site_rule(c) })[0].set.clone()
+    }),
+    row!("site_rule", "headers", "[\"X-A: 7\"]", "[(\"X-A\", \"7\")]", |c: &Config| {
+        let other = SiteRule { path: "/".into(), hosts: Vec::new(), cache_control: String::new(), ..site_rule(c) };
+        rules_of(other)[0].set.clone()
+    }),
+    row!("site_rule", "remove_headers", "[\"ETag\"]", "[\"ETag\"]", |c: &Config| {
+        rules_of(SiteRule { path: "/".into(), hosts: Vec::new(), ..site_rule(c) })[0].removed.clone()
+    }),
+    // What these do, the tests of handlers/access.rs show.
+    row!("site_rule", "users", "[\"a:$5$a$0123456789012345678901234567890123456789012\"]", "Some([SiteUser(\"a\")])", |c: &Config| site_rule(c).users),
+    row!("site_rule", "realm", "\"a\"", "\"a\"", |c: &Config| site_rule(c).realm),
+    row!("site_rule", "allow", "[\"10.0.0.0/8\"]", "\"10.0.0.0/8\"", |c: &Config| site_rule(c).allow.map_or_else(String::new, |it| it[0].to_string())),
+    row!("site_rule", "deny", "[\"10.0.0.0/8\"]", "\"10.0.0.0/8\"", |c: &Config| site_rule(c).deny.map_or_else(String::new, |it| it[0].to_string())),
     row!("tcp", "connections_max", "7", "7", |c: &Config| limits(c).connections_max),
     row!("tcp", "listen_backlog", "7", "7", |c: &Config| limits(c).listen_backlog),
     row!("tcp", "half_open_max", "77", "77", |c: &Config| limits(c).half_open_max),
@@ -420,13 +459,36 @@ static ROWS: &[Row] = &[
     row!("shutdown", "drain_seconds", "7", "7s", |c: &Config| World::new(c).gives_up_after()),
 ];
 
+fn site(config: &Config) -> web::files::Options {
+    FolderSettings::all(config, []).0.options
+}
+
+fn site_host(config: &Config) -> FolderSettings {
+    let host = config.site_hosts.last().cloned().unwrap_or_default();
+    let config = Config { site_hosts: vec![host], ..Config::default() };
+    FolderSettings::all(&config, []).1.remove(0)
+}
+
+fn site_rule(config: &Config) -> SiteRule {
+    config.site_rules.last().cloned().unwrap_or_default()
+}
+
+/// What becomes of a rule for the site's own folder.
+fn rules_of(rule: SiteRule) -> std::rc::Rc<[web::files::rules::FieldRule]> {
+    site(&Config { site_rules: vec![rule], ..Config::default() }).rules
+}
+
 fn relay(config: &Config) -> RelaySettings {
     RelaySettings::new(&config.relay)
 }
 
 /// There may be several of these.
 fn heading(section: &str) -> String {
-    if section == "database" { format!("[[{section}]]") } else { format!("[{section}]") }
+    if ["site_host", "site_rule", "database"].contains(&section) {
+        format!("[[{section}]]")
+    } else {
+        format!("[{section}]")
+    }
 }
 
 fn load(text: &str) -> Config {

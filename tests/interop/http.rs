@@ -18,6 +18,7 @@ pub(crate) mod restart;
 mod rpc_page;
 mod session_crowds;
 mod sessions;
+mod site;
 mod tap;
 mod websocket;
 
@@ -41,6 +42,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/curl_bodies_process", &[&programs::CURL], 60, curl::bodies_process),
     Case::new("http/big_file_guest", &[&programs::CURL], 120, curl::big_file_guest),
     Case::new("http/big_file_process", &[&programs::CURL], 60, curl::big_file_process),
+    Case::new("http/site_rules_guest", &[&programs::CURL], 90, site::on_guest),
+    Case::new("http/site_rules_process", &[&programs::CURL], 60, site::on_process),
+    Case::new("http/site_pages", &[&programs::CHROMIUM, &programs::CURL], 120, site::pages),
     Case::new("http/nginx_behind_the_guest", &[&programs::CURL], 120, nginx::behind_the_guest),
     Case::new("http/nginx_behind_the_process", &[&programs::CURL], 60, nginx::behind_the_process),
     Case::new("http/nginx_before_the_guest", &[&programs::CURL], 120, nginx::before_the_guest),

@@ -47,6 +47,7 @@ cargo xtask image                 build the bootable ELF; the last line printed 
     --trial                       with routes for tests; never where others can reach it
     --hermit                      on the Hermit kernel, with its loader
 cargo xtask bundle DIR --out FILE make a boot bundle
+    --compress LIST               variants of what is text: gzip, brotli, zstd, or none (default: gzip)
     --disk                        as a disk's image, of whole blocks
 cargo xtask capability --bundle DIR SERVICE HOST:PORT
                                   print the reference of a service, by the key of this bundle: docs/vats.md

@@ -1,11 +1,13 @@
 //! What must hold of each `[[database]]`, of all of them together, and of what the bundle has for them.
 
 use crate::{Bundle, Config, Database, SslMode};
-use alloc::{borrow::ToOwned, format, string::String};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 /// A fault of one of them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
+    /// Its section.
+    pub(crate) section: &'static str,
     /// Which, from zero.
     pub(crate) number: usize,
     /// The key to change.
@@ -13,8 +15,9 @@ pub(crate) struct Fault {
     pub(crate) allowed: String,
 }
 
-/// The first fault there is.
-pub(crate) fn check(config: &Config, bundle: &Bundle<'_>) -> Result<(), Fault> {
+/// The first fault of each.
+pub(crate) fn check(config: &Config, bundle: &Bundle<'_>) -> Vec<Fault> {
+    let mut faults = Vec::new();
     for (number, database) in config.databases.iter().enumerate() {
         let earlier = config.databases.get(..number).unwrap_or(&[]);
         let checked = unique(database, earlier)
@@ -22,9 +25,10 @@ pub(crate) fn check(config: &Config, bundle: &Bundle<'_>) -> Result<(), Fault> {
             .and_then(|()| password(database, bundle))
             .and_then(|()| authorities(database, config, bundle))
             .and_then(|()| server_name(database));
-        checked.map_err(|(key, allowed)| Fault { number, key, allowed })?;
+        let fault = |(key, allowed)| Fault { section: "database", number, key, allowed };
+        faults.extend(checked.err().map(fault));
     }
-    Ok(())
+    faults
 }
 
 type Checked = Result<(), (&'static str, String)>;
@@ -212,7 +216,7 @@ mod tests {
             load(&(0..count).map(one).collect::<String>())
         };
         assert_eq!(many(16).unwrap().databases.len(), 16);
-        assert!(many(17).unwrap_err().contains("at most 16 databases"));
+        assert!(many(17).unwrap_err().contains("at most 16 of [[database]]"));
     }
 
     #[test]

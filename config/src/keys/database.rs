@@ -1,6 +1,6 @@
 //! Keys of `[[database]]`. A key is of the database whose section began last.
 
-use super::field::{is_path_or_none, parsed, put};
+use super::field::{is_path_or_none, last, parsed, put};
 use super::rule::{Key, Number, count, key, list, seconds, text};
 use crate::Config;
 use crate::schema::{Database, PasswordMethod, is_service};
@@ -92,11 +92,7 @@ pub(super) const DATABASE: &[Key] = &[
 
 /// The database whose section began last.
 fn own(config: &mut Config) -> &mut Database {
-    if config.databases.is_empty() {
-        config.databases.push(Database::default());
-    }
-    let last = config.databases.len() - 1;
-    &mut config.databases[last]
+    last(&mut config.databases)
 }
 
 /// PostgreSQL's identifiers have at most 63 bytes; of them those are taken in which nothing has to be escaped.

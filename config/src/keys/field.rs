@@ -113,6 +113,15 @@ pub(super) fn client_certificates(text: &str) -> Option<ClientCertificates> {
     }
 }
 
+/// The last of the things that have a section each: of one whose section began, or of a list of defaults.
+pub(super) fn last<T: Default>(all: &mut Vec<T>) -> &mut T {
+    if all.is_empty() {
+        all.push(T::default());
+    }
+    let last = all.len() - 1;
+    &mut all[last]
+}
+
 pub(super) fn push(list: &mut Vec<String>, text: &str) -> bool {
     list.push(text.to_owned());
     true

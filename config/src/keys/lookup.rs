@@ -28,7 +28,7 @@ pub(crate) fn sections() -> Vec<&'static str> {
 
 /// Whether a section may stand several times, each time for another thing: as `[[section]]`, an array of tables.
 pub(crate) fn is_repeated(section: &str) -> bool {
-    section == "database"
+    ["site_host", "site_rule", "database"].contains(&section)
 }
 
 /// A section's first line.

@@ -1,6 +1,6 @@
 //! Keys of what serves the web.
 
-use super::field::{client_certificates, is_path_or_none, push_host, push_path, put};
+use super::field::{client_certificates, is_path_or_none, parsed, push_host, push_path, put};
 use super::rule::{
     CERTIFICATES_MAX, FINGERPRINTS_MAX, HOSTS_MAX, Key, Number, Rule, count, key, list, seconds,
     text,
@@ -27,6 +27,9 @@ pub(super) const WEB: &[Key] = &[
         is_path(text) && !text.contains('/') && put(&mut c.http.index, text)
     }),
     key("http", "access_log", Rule::Flag(|c| &mut c.http.access_log)),
+    text("http", "access_log_format", "\"common\", \"combined\" or \"extended\"", |c, text| {
+        parsed(text).map(|it| c.http.access_log_format = it).is_some()
+    }),
     key(
         "http",
         "request_line_bytes_max",
@@ -48,6 +51,16 @@ pub(super) const WEB: &[Key] = &[
         "http",
         "bytes_per_second_min",
         count(0, 1 << 20, |c| Number::U32(&mut c.http.bytes_per_second_min)),
+    ),
+    key(
+        "http",
+        "requests_per_minute_max",
+        count(0, 1 << 30, |c| Number::U32(&mut c.http.requests_per_minute_max)),
+    ),
+    key(
+        "http",
+        "connections_per_client_max",
+        count(0, 1 << 20, |c| Number::Usize(&mut c.http.connections_per_client_max)),
     ),
     key("fastcgi", "port", Rule::PortOrOff(|c| &mut c.fastcgi.port)),
     key("fastcgi", "access_log", Rule::Flag(|c| &mut c.fastcgi.access_log)),

@@ -3,6 +3,7 @@
 //! A protocol is a [`ServerCore`]; its module here says what its server is told. Adding one takes no more.
 
 mod access_log;
+mod clients;
 mod driver;
 mod exchange;
 mod traffic;
@@ -14,6 +15,7 @@ use crate::supervise::accept_each;
 use access_log::Logged;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
+use clients::Clients;
 use core::cell::{Cell, RefCell};
 use core::ops::ControlFlow;
 use core::task::{Context, Poll};
@@ -23,7 +25,8 @@ use exchange::SpareWork;
 use flow::ledger::ServiceLedger;
 use flow::task::Spawner;
 use flow::time::Timers;
-use flow::{Address, FlowError, Listener};
+use flow::{Address, Flow, FlowError, Listener};
+use web::access_log::Format;
 use web::server::ServerCore;
 use web::{Handler, RequestHead};
 
@@ -53,16 +56,23 @@ impl<C: ServerCore> Server<C> {
             timers: timers.clone(),
             traffic: Rc::default(),
             draining: Cell::new(false),
-            access_log: Cell::new(false),
+            access_log: Cell::new(None),
+            clients: Rc::default(),
             ledger,
             spare_work: SpareWork::default(),
         }))
     }
 
-    /// Whether each answer gets a line in the log, under the target `access`: in the combined format, with the bytes
-    /// of content that were sent, and behind it the seconds that it took and why it was refused or cut off. Off at first.
-    pub fn log_access(&self, on: bool) {
-        self.0.access_log.set(on);
+    /// Whether each answer gets a line in the log, under the target `access`, with the bytes of content that were sent, and of
+    /// which format. Off at first.
+    pub fn log_access(&self, format: Option<Format>) {
+        self.0.access_log.set(format);
+    }
+
+    /// How many connections each client may have, by its address; further ones are reset. Zero is no limit, as at first. Those
+    /// that are open stay, and those that began without a limit do not count.
+    pub fn limit_clients(&self, connections_max: usize) {
+        self.0.clients.limit(connections_max);
     }
 
     /// Has connections that begin from now on share `core`; those that are open keep what they have.
@@ -75,11 +85,20 @@ impl<C: ServerCore> Server<C> {
         let Shared { spawner, timers, .. } = &*self.0;
         let local = listener.local();
         let mut listener = UntilDrained { listener, shared: &self.0 };
-        let error = accept_each(spawner, timers, C::NAME, &mut listener, |flow| {
+        let error = accept_each(spawner, timers, C::NAME, &mut listener, |mut flow| {
             if self.0.draining.get() {
                 return ControlFlow::Break(());
             }
-            let driver = Driver::new(&flow, self.0.clone());
+            let Ok(place) = Clients::enter(&self.0.clients, flow.peer()) else {
+                log::debug!(
+                    "{}: {} is turned away: it has enough connections",
+                    C::NAME,
+                    flow.peer()
+                );
+                flow.abort();
+                return ControlFlow::Continue(());
+            };
+            let driver = Driver::new(&flow, self.0.clone(), place);
             let account = self.0.ledger.as_ref().map(ServiceLedger::account);
             spawner.spawn(C::NAME, drive(flow, driver, timers).weighed(account));
             ControlFlow::Continue(())
@@ -144,7 +163,8 @@ struct Shared<C: ServerCore> {
     timers: Timers,
     traffic: Rc<Traffic>,
     draining: Cell<bool>,
-    access_log: Cell<bool>,
+    access_log: Cell<Option<Format>>,
+    clients: Rc<Clients>,
     ledger: Option<ServiceLedger>,
     spare_work: SpareWork,
 }
@@ -166,10 +186,10 @@ impl<C: ServerCore> Shared<C> {
     /// Begins a line of the access log, if there is one.
     #[inline]
     fn begin_log(&self, peer: Address, request: Option<&RequestHead>) -> Option<Box<Logged>> {
-        self.access_log.get().then(|| {
+        self.access_log.get().map(|format| {
             let now = self.timers.now();
             let date = C::date(&self.core.borrow(), now);
-            Box::new(Logged::new(access_log::begin(peer, date.as_ref(), request), now))
+            Box::new(Logged::new(access_log::begin(format, peer, date.as_ref(), request), now))
         })
     }
 }

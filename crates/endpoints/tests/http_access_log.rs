@@ -113,7 +113,7 @@ fn each_answer_gets_a_line() {
     let network = MemoryNetwork::new(700, 64);
     let target: Target = "web:80".parse().unwrap();
     let server = server(&executor, &timers);
-    server.log_access(true);
+    server.log_access(Some(web::access_log::Format::Extended));
     executor.spawner().spawn("listener", server.serve(network.listen(&target).unwrap()));
     for (text, takes) in REQUESTS {
         let (text, takes) = (*text, *takes);

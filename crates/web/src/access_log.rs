@@ -21,6 +21,18 @@ pub struct End {
     pub reason: Option<&'static str>,
 }
 
+/// What a line has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The Common Log Format: client, time, request line, status, bytes of content.
+    Common,
+    /// The combined one: the same, with `Referer` and `User-Agent`.
+    Combined,
+    /// The same, with the seconds that it took, the reason, and the id.
+    #[default]
+    Extended,
+}
+
 /// The field of an answer that says what its request is called, and that lines of such requests end with.
 pub const ID_FIELD: &str = "X-Request-Id";
 
@@ -30,6 +42,7 @@ pub struct Entry {
     line: Vec<u8>,
     /// Where status and length belong.
     gap: usize,
+    format: Format,
     id: Option<Box<[u8]>>,
 }
 
@@ -38,7 +51,12 @@ impl Entry {
     /// `"REFERER" "USER-AGENT"`.
     ///
     /// `request` is `None` if it was refused before it was one, `date` without a clock.
-    pub fn new(peer: &[u8], date: Option<&HttpDate>, request: Option<&RequestHead>) -> Entry {
+    pub fn new(
+        format: Format,
+        peer: &[u8],
+        date: Option<&HttpDate>,
+        request: Option<&RequestHead>,
+    ) -> Entry {
         let mut line = Vec::with_capacity(256);
         escape(&mut line, peer);
         line.extend_from_slice(b" - - [");
@@ -55,12 +73,14 @@ impl Entry {
         }
         line.extend_from_slice(b"\" ");
         let gap = line.len();
-        for name in ["referer", "user-agent"] {
+        let names: &[&str] =
+            if format == Format::Common { &[] } else { &["referer", "user-agent"] };
+        for name in names {
             line.extend_from_slice(b" \"");
             escape(&mut line, request.and_then(|request| request.header(name)).unwrap_or(b"-"));
             line.push(b'"');
         }
-        Entry { line, gap, id: None }
+        Entry { line, gap, format, id: None }
     }
 
     /// The request has this id.
@@ -75,6 +95,9 @@ impl Entry {
         text.push(b' ');
         write_number(&mut text, end.content_bytes);
         self.line.splice(self.gap..self.gap, text);
+        if self.format != Format::Extended {
+            return self.line;
+        }
         self.line.push(b' ');
         let millis = end.duration.subsec_millis();
         write_number(&mut self.line, Some(end.duration.as_secs()));
@@ -140,7 +163,7 @@ mod tests {
 
     fn line(request: Option<&RequestHead>) -> String {
         let date = HttpDate::from_unix_seconds(784_111_777);
-        let entry = Entry::new(b"10.0.0.1", Some(&date), request);
+        let entry = Entry::new(Format::Extended, b"10.0.0.1", Some(&date), request);
         String::from_utf8(entry.finish(end(13))).unwrap()
     }
 
@@ -161,15 +184,29 @@ mod tests {
             duration: Duration::ZERO,
             reason: Some("a \"b\""),
         };
-        let bare = Entry::new(b"::1", None, None).finish(none);
+        let bare = Entry::new(Format::Extended, b"::1", None, None).finish(none);
         assert_eq!(bare, b"::1 - - [-] \"-\" - - \"-\" \"-\" 0.000 \"a \\\"b\\\"\"");
-        let long = Entry::new(b"", None, None).finish(end(u64::MAX));
+        let long = Entry::new(Format::Extended, b"", None, None).finish(end(u64::MAX));
         assert!(long.windows(26).any(|window| window == b" 200 18446744073709551615 "));
     }
 
     #[test]
+    fn other_servers_formats_end_earlier() {
+        let request = parsed("GET", "/a?b", &[("Referer", "http://x/"), ("User-Agent", "curl/8")]);
+        let date = HttpDate::from_unix_seconds(784_111_777);
+        let line = |format| {
+            let mut entry = Entry::new(format, b"10.0.0.1", Some(&date), Some(&request));
+            entry.set_id(b"9f1c");
+            String::from_utf8(entry.finish(end(13))).unwrap()
+        };
+        let common = "10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a?b HTTP/1.1\" 200 13";
+        assert_eq!(line(Format::Common), common);
+        assert_eq!(line(Format::Combined), alloc::format!("{common} \"http://x/\" \"curl/8\""));
+    }
+
+    #[test]
     fn an_id_stands_at_the_end() {
-        let mut entry = Entry::new(b"10.0.0.1", None, None);
+        let mut entry = Entry::new(Format::Extended, b"10.0.0.1", None, None);
         entry.set_id(b"9f1c\"");
         let line = String::from_utf8(entry.finish(end(13))).unwrap();
         assert!(line.ends_with(" 1.002 \"-\" \"9f1c\\\"\""), "{line}");

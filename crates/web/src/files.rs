@@ -4,30 +4,44 @@
     allow(dead_code, unreachable_code, unused_variables, reason = "no content is stored")
 )]
 
+mod accept;
 pub mod conditional;
 pub mod encoding;
 pub mod etag;
+mod file;
+mod listing;
 mod name;
 pub mod range;
+pub mod redirects;
+pub mod rules;
+mod selected;
 mod stored;
 
-use crate::date::HttpDate;
-use crate::fields::FieldLines;
-use crate::{Answer, Content, Data, Method, RequestHead, Response, Status, media_type, percent};
+use crate::{Answer, Data, Method, RequestHead, Response, Status, media_type, percent};
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use conditional::{Validators, Verdict, evaluate, range_applies};
 use core::fmt;
-use core::ops::Range;
-use encoding::{ContentCoding, choose};
+use core::ops::{Bound, Range};
+use encoding::ContentCoding;
 use etag::HashTag;
+use listing::Listing;
 use name::{PathError, normalise};
-use range::Ranges;
-use stored::{Part, StoredBody, StoredContent};
+use redirects::{REDIRECTS_FILE, Redirects, Target};
+use rules::FieldRule;
+use selected::Selected;
+use stored::{Part, StoredContent};
 
+pub use accept::wants_page;
 pub use stored::{Reading, Stored, Unreadable};
+
+/// The path of a request as patterns of [rules] see it: decoded, in normal form; `None` if it is malformed or hidden, and no file's.
+pub fn normal_path(path: &[u8]) -> Option<String> {
+    normalise(path).ok().map(|name| format!("/{name}"))
+}
 
 /// A file to be served.
 #[derive(Clone, Debug)]
@@ -105,19 +119,73 @@ pub struct Options {
     pub cache_control: Option<&'static str>,
     /// Ranges of one request. Default 16; a request for more gets the whole (RFC 9110 section 14.2).
     pub ranges_max: usize,
+    /// Whether `about.html` answers for `/about`. Default no.
+    pub clean_urls: CleanUrls,
+    /// The file that answers, with 200, for what is not there, where a page is asked for: of an application that has its own
+    /// routes. Default none.
+    pub fallback: Option<Rc<str>>,
+    /// Whether a directory without an index is listed. Default no: 404.
+    pub listing: bool,
+    /// The directory of pages for errors, as `404.html` and `5xx.html`. Default `errors`.
+    pub errors: Rc<str>,
+    /// Media types by extension, in lower case; before those that are [known](media_type::of_name). Default none.
+    pub media_types: Rc<[(String, &'static str)]>,
+    /// Fields that answers get and lose, by path: what a later rule says is in force. Default none.
+    pub rules: Rc<[FieldRule]>,
+    /// What is elsewhere. Default nothing.
+    pub redirects: Rc<Redirects>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { index: "index.html", cache_control: Some("no-cache"), ranges_max: 16 }
+        Options {
+            index: "index.html",
+            cache_control: Some("no-cache"),
+            ranges_max: 16,
+            clean_urls: CleanUrls::Off,
+            fallback: None,
+            listing: false,
+            errors: "errors".into(),
+            media_types: Rc::new([]),
+            rules: Rc::new([]),
+            redirects: Rc::default(),
+        }
     }
 }
+
+impl Options {
+    fn media_type(&self, name: &str) -> &'static str {
+        let extension = || Some(name.rsplit('/').next()?.rsplit_once('.')?.1);
+        if !self.media_types.is_empty()
+            && let Some(extension) = extension()
+            && let Some((_, own)) =
+                self.media_types.iter().find(|(own, _)| own.eq_ignore_ascii_case(extension))
+        {
+            return own;
+        }
+        media_type::of_name(name)
+    }
+}
+
+/// Paths without the extension of pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CleanUrls {
+    /// `/about` is nothing unless there is a file of that name.
+    Off,
+    /// `/about` is answered with `about.html`, and `/about.html` is, too.
+    Answer,
+    /// `/about` is answered with `about.html`, and `/about.html` is sent there, as `/docs/index.html` is to `/docs/`.
+    Redirect,
+}
+
+/// The extension that clean paths lack.
+const PAGE_SUFFIX: &str = ".html";
 
 /// A tree of files, in memory or [elsewhere](Stored), which answers GET and HEAD. What it answers from memory does not
 /// change, so most of it is [repeatable](Response::repeatable).
 ///
-/// `page.html.gz` and `page.html.br` become variants of `page.html`, and stay files of their own as
-/// well.
+/// `page.html.gz`, `page.html.br` and `page.html.zst` become variants of `page.html`, and stay files of their own as
+/// well. The file [`_redirects`](redirects) is not served.
 #[derive(Debug, Default)]
 pub struct Site {
     /// By name: segments joined by slashes, none first. A directory with an index is there too, by
@@ -125,14 +193,17 @@ pub struct Site {
     entries: BTreeMap<String, Rc<File>>,
     options: Options,
     files: usize,
+    has_error_pages: bool,
 }
 
 /// A file with the variants it was compressed to beforehand.
 #[derive(Clone, Debug)]
 struct File {
+    name: Rc<str>,
     identity: Variant,
     gzip: Option<Variant>,
     brotli: Option<Variant>,
+    zstd: Option<Variant>,
     modified: Option<u64>,
     media_type: &'static str,
 }
@@ -147,29 +218,56 @@ impl Site {
         // Inserted one by one: collecting would sort them first, with a sort of its own.
         let mut plain = BTreeMap::new();
         for (name, identity, modified) in files {
-            let media_type = media_type::of_name(&name);
-            let file = File { identity, gzip: None, brotli: None, modified, media_type };
-            plain.insert(name, Rc::new(file));
+            if name == REDIRECTS_FILE {
+                continue;
+            }
+            let media_type = options.media_type(&name);
+            let own = Rc::from(&*name);
+            let (gzip, brotli, zstd) = (None, None, None);
+            let file = File { name: own, identity, gzip, brotli, zstd, modified, media_type };
+            plain.insert(name, file);
         }
         let variant = |name: &str, suffix: &str| {
             plain.get(&(String::from(name) + suffix)).map(|file| file.identity.clone())
         };
-        let mut site = Site { entries: BTreeMap::new(), files: plain.len(), options };
+        let has_error_pages = plain.keys().any(|name| {
+            let errors = name.strip_prefix(&*options.errors).filter(|_| !options.errors.is_empty());
+            errors.is_some_and(|rest| rest.starts_with('/')) || name == "404.html"
+        });
+        let files = plain.len();
+        let mut site = Site { entries: BTreeMap::new(), files, options, has_error_pages };
         for (name, file) in &plain {
             let file = File {
                 gzip: variant(name, ".gz"),
                 brotli: variant(name, ".br"),
+                zstd: variant(name, ".zst"),
                 ..File::clone(file)
             };
-            let file = Rc::new(file.with_fields(&site.options));
-            if let Some(directory) = name.strip_suffix(site.options.index)
-                && (directory.is_empty() || directory.ends_with('/'))
-            {
-                site.entries.insert(String::from(directory), file.clone());
+            let own = Rc::new(file.with_fields(&site.options, &[name]));
+            if let Some(other) = site.other_name(name).filter(|other| !plain.contains_key(*other)) {
+                let other = String::from(other);
+                // Rules may be for the one path or the other.
+                let file = match &*site.options.rules {
+                    [] => own.clone(),
+                    _ => Rc::new(file.with_fields(&site.options, &[&other, name])),
+                };
+                site.entries.insert(other, file);
             }
-            site.entries.insert(name.clone(), file);
+            site.entries.insert(name.clone(), own);
         }
         site
+    }
+
+    /// The name for which a file answers beside its own: its directory's, if it is the index, or its own without extension.
+    fn other_name<'a>(&self, name: &'a str) -> Option<&'a str> {
+        if let Some(directory) = name.strip_suffix(self.options.index)
+            && (directory.is_empty() || directory.ends_with('/'))
+        {
+            return Some(directory);
+        }
+        let clean =
+            name.strip_suffix(PAGE_SUFFIX).filter(|own| !own.is_empty() && !own.ends_with('/'));
+        clean.filter(|_| self.options.clean_urls != CleanUrls::Off)
     }
 
     /// Number of files.
@@ -182,12 +280,26 @@ impl Site {
         self.files == 0
     }
 
-    /// The whole of the file of this name as an answer of another status, such as an error's page.
-    pub fn page(&self, name: &str, status: Status, request: &RequestHead) -> Option<Answer> {
-        let file = self.entries.get(name)?;
-        let found = Selected::whole(&file.identity, file.media_type);
-        let found = found.map(|response| response.with_status(status));
-        Some(found.answer(request))
+    /// Whether there may be [pages for errors](Self::error_page).
+    pub fn has_error_pages(&self) -> bool {
+        self.has_error_pages
+    }
+
+    /// The site's own page for an error at this path: `404.html` or `4xx.html` of the [directory](Options::errors) of such
+    /// pages, and for 404 that of the root. It is for who [asks for pages](wants_page).
+    pub fn error_page(&self, status: Status, path: &[u8], is_head: bool) -> Option<Answer> {
+        if !self.has_error_pages {
+            return None;
+        }
+        let (errors, code) = (&self.options.errors, status.code());
+        let in_directory = [
+            format!("{errors}/{code}{PAGE_SUFFIX}"),
+            format!("{errors}/{}xx{PAGE_SUFFIX}", code / 100),
+        ];
+        let in_root = Some(format!("{code}{PAGE_SUFFIX}")).filter(|_| status == Status::NOT_FOUND);
+        let names = in_directory.into_iter().filter(|_| !errors.is_empty()).chain(in_root);
+        let file = names.into_iter().find_map(|name| self.entries.get(&name))?;
+        Some(self.ruled(path, "", file.with_status(status)).answer(is_head))
     }
 
     /// Whether a file, or a directory's index, answers for this path of a request; `prefix` as in [`answer`](Self::answer).
@@ -196,10 +308,33 @@ impl Site {
         name.is_some_and(|name| self.entries.contains_key(&*name))
     }
 
+    /// The name of the file that answers a request, if one does: by its path, by a redirect that rewrites it, or as the fallback.
+    /// `prefix` as in [`answer`](Self::answer).
+    pub fn name_of_answer(&self, request: &RequestHead, prefix: &str) -> Option<Rc<str>> {
+        let path = request.path().strip_prefix(prefix.as_bytes())?;
+        let name = normalise(path).ok()?;
+        let rewritten =
+            |is_forced| match self.options.redirects.find(&name, request.query(), is_forced)? {
+                Target::File(_, path) => self.file_at(&path),
+                Target::Moved(..) => None,
+            };
+        let forced = if self.options.redirects.has_forced() { rewritten(true) } else { None };
+        let fallback = || self.entries.get(&**self.options.fallback.as_ref()?);
+        let file = forced.or_else(|| self.entries.get(&*name)).or_else(|| rewritten(false));
+        file.or_else(fallback).map(|file| file.name.clone())
+    }
+
+    /// The file at a path that a redirect says.
+    fn file_at(&self, path: &str) -> Option<&Rc<File>> {
+        let path = path.split(['?', '#']).next().unwrap_or("");
+        self.entries.get(&*normalise(path.as_bytes()).ok()?)
+    }
+
     /// Answers GET and HEAD for the request's path; `prefix` is the part of it that is not the
     /// tree's.
     pub fn answer(&self, request: &RequestHead, prefix: &str, now_unix_seconds: u64) -> Answer {
-        self.select(request, prefix, now_unix_seconds).answer(request)
+        let is_head = request.method() == Method::Head;
+        self.select(request, prefix, now_unix_seconds).answer(is_head)
     }
 
     fn select(&self, request: &RequestHead, prefix: &str, now_unix_seconds: u64) -> Selected {
@@ -215,23 +350,156 @@ impl Site {
             Err(PathError::Malformed) => return Response::plain(Status::BAD_REQUEST).into(),
             Err(PathError::Hidden) => return Response::plain(Status::NOT_FOUND).into(),
         };
-        match self.entries.get(&*name) {
-            Some(file) => file.answer(request, now_unix_seconds, &self.options),
-            None if self.entries.contains_key(&(String::from(&*name) + "/")) => {
-                redirect_to_directory(prefix, &name, request.query()).into()
-            }
-            None => Response::plain(Status::NOT_FOUND).into(),
+        let forced = self
+            .options
+            .redirects
+            .has_forced()
+            .then(|| self.redirected(request, &name, true, now_unix_seconds));
+        if let Some(selected) = forced.flatten() {
+            return self.ruled(request.path(), prefix, selected);
         }
+        match self.entries.get(&*name) {
+            Some(file) => match self.clean_name(&name) {
+                Some(clean) => {
+                    let moved = redirect(prefix, clean, request.query()).repeatable().into();
+                    self.ruled(request.path(), prefix, moved)
+                }
+                None => file.answer(request, now_unix_seconds, &self.options),
+            },
+            None => {
+                let selected = self.absent(request, prefix, &name, now_unix_seconds);
+                self.ruled(request.path(), prefix, selected)
+            }
+        }
+    }
+
+    /// The name at which a file is to be asked for, if that is not its own.
+    fn clean_name<'a>(&self, name: &'a str) -> Option<&'a str> {
+        if self.options.clean_urls != CleanUrls::Redirect {
+            return None;
+        }
+        let clean = self.other_name(name)?;
+        // Where there is a file of that name it is another one.
+        let tag = |name: &str| self.entries.get(name).map(|file| file.identity.etag);
+        (tag(clean) == tag(name)).then_some(clean)
+    }
+
+    /// Answers for a name that no file has.
+    fn absent(&self, request: &RequestHead, prefix: &str, name: &str, now: u64) -> Selected {
+        let is_directory = name.is_empty() || name.ends_with('/');
+        let directory =
+            if is_directory { Cow::Borrowed(name) } else { Cow::Owned(format!("{name}/")) };
+        let is_listed = self.options.listing && self.has_below(&directory);
+        if !is_directory && (is_listed || self.entries.contains_key(&*directory)) {
+            return redirect(prefix, &directory, request.query()).repeatable().into();
+        }
+        let clean = name.strip_suffix('/').filter(|clean| self.is_clean(clean));
+        if let Some(clean) = clean {
+            return redirect(prefix, clean, request.query()).repeatable().into();
+        }
+        if let Some(selected) = self.redirected(request, name, false, now) {
+            return selected;
+        }
+        if is_listed {
+            return self.list(request, prefix, name).repeatable().into();
+        }
+        if let Some(file) =
+            self.options.fallback.as_ref().and_then(|name| self.entries.get(&**name))
+        {
+            let selected = match wants_page(request) {
+                true => file.answer(request, now, &self.options),
+                false => Response::plain(Status::NOT_FOUND).into(),
+            };
+            return selected.map(|response| response.varying_by("Accept"));
+        }
+        Response::plain(Status::NOT_FOUND).into()
+    }
+
+    /// Whether a page answers for this name without its extension.
+    fn is_clean(&self, name: &str) -> bool {
+        self.options.clean_urls != CleanUrls::Off && !name.is_empty() && {
+            let page = String::from(name) + PAGE_SUFFIX;
+            self.entries.contains_key(name) && self.entries.contains_key(&page)
+        }
+    }
+
+    /// The answer by the file of redirects.
+    fn redirected(
+        &self,
+        request: &RequestHead,
+        name: &str,
+        is_forced: bool,
+        now: u64,
+    ) -> Option<Selected> {
+        match self.options.redirects.find(name, request.query(), is_forced)? {
+            Target::Moved(status, location) => {
+                let response = Response::plain(status).with_header("Location", location);
+                Some(response.repeatable().into())
+            }
+            Target::File(status, path) => {
+                let file = self.file_at(&path)?;
+                Some(match status {
+                    Status::OK => file.answer(request, now, &self.options),
+                    status => file.with_status(status).repeatable(),
+                })
+            }
+        }
+    }
+
+    /// Those from this name on.
+    fn from<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a String, &'a Rc<File>)> {
+        self.entries.range::<str, _>((Bound::Included(name), Bound::Unbounded))
+    }
+
+    /// Whether there is a file below a directory, which is "" or ends with a slash.
+    fn has_below(&self, directory: &str) -> bool {
+        let mut names = self.from(directory).map(|(name, _)| name);
+        names.find(|name| **name != directory).is_some_and(|name| name.starts_with(directory))
+    }
+
+    fn list(&self, request: &RequestHead, prefix: &str, directory: &str) -> Response {
+        let mut listing = Listing::default();
+        for (name, file) in self.from(directory) {
+            let Some(below) = name.strip_prefix(directory) else { break };
+            if !self.is_other(name) {
+                listing.add(below, file.identity.content.len(), file.modified);
+            }
+        }
+        let response =
+            if accept::weight(request, "application/json") > accept::weight(request, "text/html") {
+                listing.json()
+            } else {
+                listing.page(&format!("{prefix}/{directory}"), request)
+            };
+        response.varying_by("Accept")
+    }
+
+    /// Whether a name is no file's own: a directory's, a page's without extension, or that of a variant.
+    fn is_other(&self, name: &str) -> bool {
+        let is_variant = [".gz", ".br", ".zst"].iter().any(|suffix| {
+            name.strip_suffix(suffix).is_some_and(|own| self.entries.contains_key(own))
+        });
+        is_variant || name.is_empty() || name.ends_with('/') || self.is_clean(name)
+    }
+
+    /// What is no file's answer as the rules for its path leave it; a file's has their fields already.
+    fn ruled(&self, path: &[u8], prefix: &str, selected: Selected) -> Selected {
+        if self.options.rules.is_empty() {
+            return selected;
+        }
+        let name = path.strip_prefix(prefix.as_bytes()).and_then(|path| normalise(path).ok());
+        let path = format!("/{}", name.as_deref().unwrap_or(""));
+        selected.map(|response| rules::applied(&self.options.rules, &path, response))
     }
 }
 
 /// Links in a directory's index are relative to the directory, so its URI must end with a slash.
-fn redirect_to_directory(prefix: &str, name: &str, query: Option<&[u8]>) -> Response {
+/// A page without its extension has no slash there.
+fn redirect(prefix: &str, name: &str, query: Option<&[u8]>) -> Response {
     // Built from the normal form, which has no empty segment that a client could take for a host.
     let mut location = String::from(prefix).into_bytes();
     location.push(b'/');
     location.extend_from_slice(percent::encode(name).as_bytes());
-    location.push(b'/');
     if let Some(query) = query {
         location.push(b'?');
         location.extend_from_slice(query);
@@ -239,213 +507,10 @@ fn redirect_to_directory(prefix: &str, name: &str, query: Option<&[u8]>) -> Resp
     Response::plain(Status::MOVED_PERMANENTLY).with_header("Location", location)
 }
 
-impl File {
-    /// Writes the fields that all answers with a variant of this file have (RFC 9110 section
-    /// 15.4.5).
-    fn with_fields(mut self, options: &Options) -> File {
-        let negotiated = self.is_negotiated();
-        let modified = self.modified.map(HttpDate::from_unix_seconds);
-        let write = |variant: &mut Variant, coding: ContentCoding| {
-            let mut lines = FieldLines::default();
-            lines.push("Accept-Ranges", b"bytes");
-            lines.push("ETag", variant.etag.as_bytes());
-            if let Some(modified) = &modified {
-                lines.push("Last-Modified", modified.as_bytes());
-            }
-            if let Some(cache_control) = options.cache_control {
-                lines.push("Cache-Control", cache_control.as_bytes());
-            }
-            if negotiated {
-                lines.push("Vary", b"Accept-Encoding");
-            }
-            variant.coding = coding;
-            variant.fields = lines.as_bytes().into();
-        };
-        write(&mut self.identity, ContentCoding::Identity);
-        if let Some(variant) = &mut self.gzip {
-            write(variant, ContentCoding::Gzip);
-        }
-        if let Some(variant) = &mut self.brotli {
-            write(variant, ContentCoding::Brotli);
-        }
-        self
-    }
-
-    fn is_negotiated(&self) -> bool {
-        self.gzip.is_some() || self.brotli.is_some()
-    }
-
-    fn answer(&self, request: &RequestHead, now: u64, options: &Options) -> Selected {
-        let Some(variant) = self.choose(request) else {
-            let refusal = Response::plain(Status::NOT_ACCEPTABLE);
-            return refusal.with_header("Vary", "Accept-Encoding").into();
-        };
-        let selected = if request.selects() {
-            self.select(variant, request, now, options)
-        } else {
-            Selected::of(variant, self.media_type, Ranges::Whole).repeatable()
-        };
-        match selected.response.status() {
-            Status::PRECONDITION_FAILED => selected,
-            _ => selected.map(|response| response.with_shared_fields(variant.fields.clone())),
-        }
-    }
-
-    /// Answers a conditional request, or one for ranges.
-    fn select(
-        &self,
-        variant: &Variant,
-        request: &RequestHead,
-        now: u64,
-        options: &Options,
-    ) -> Selected {
-        let current = Validators { etag: Some(variant.etag.tag()), modified: self.modified };
-        match evaluate(request, Some(&current), now) {
-            Verdict::PreconditionFailed => Response::plain(Status::PRECONDITION_FAILED).into(),
-            Verdict::NotModified => Response::new(Status::NOT_MODIFIED).into(),
-            Verdict::Proceed => {
-                let ranges = match request.header("range") {
-                    // RFC 9110 section 14.2: for GET only.
-                    Some(value)
-                        if request.method() == Method::Get
-                            && range_applies(request, &current, now) =>
-                    {
-                        range::parse(value, variant.content.len(), options.ranges_max)
-                    }
-                    _ => Ranges::Whole,
-                };
-                Selected::of(variant, self.media_type, ranges)
-            }
-        }
-    }
-
-    fn choose(&self, request: &RequestHead) -> Option<&Variant> {
-        if !self.is_negotiated() {
-            return Some(&self.identity);
-        }
-        let (gzip, brotli) = (self.gzip.as_ref(), self.brotli.as_ref());
-        let accepted = request.headers_named("accept-encoding");
-        match choose(accepted, gzip.is_some(), brotli.is_some())? {
-            ContentCoding::Gzip => gzip,
-            ContentCoding::Brotli => brotli,
-            ContentCoding::Identity => Some(&self.identity),
-        }
-    }
-}
-
-/// A response, and what of its content is not in memory.
-struct Selected {
-    response: Response,
-    /// The content, if the response does not have it.
-    body: Option<StoredBody>,
-}
-
-impl From<Response> for Selected {
-    fn from(response: Response) -> Self {
-        Selected { response, body: None }
-    }
-}
-
-impl Selected {
-    /// 200 or 206 with the ranges of a variant, or 416.
-    fn of(variant: &Variant, media_type: &'static str, ranges: Ranges) -> Selected {
-        let len = variant.content.len();
-        let is_encoded = variant.coding != ContentCoding::Identity;
-        let selected = match ranges {
-            // `Content-Encoding` would be said of the parts' envelope, which is not encoded, and clients know no place for
-            // it inside. RFC 9110 section 14.2: a server may ignore ranges.
-            Ranges::Parts(parts) if is_encoded && parts.len() > 1 => {
-                Selected::whole(variant, media_type)
-            }
-            Ranges::Whole => Selected::whole(variant, media_type),
-            Ranges::Unsatisfiable => {
-                // RFC 9110 section 15.5.17: tell the length there is.
-                let content_range = alloc::format!("bytes */{len}");
-                let refusal = Response::plain(Status::RANGE_NOT_SATISFIABLE);
-                return refusal.with_header("Content-Range", content_range).into();
-            }
-            Ranges::Parts(parts) => match &*parts {
-                [part] => Selected::part(variant, media_type, part).map(|response| {
-                    let response = response.with_status(Status::PARTIAL_CONTENT);
-                    response.with_header("Content-Range", content_range(part, len))
-                }),
-                _ => Selected::multipart(variant, media_type, &parts),
-            },
-        };
-        match variant.coding.name() {
-            Some(name) => selected.map(|response| response.with_header("Content-Encoding", name)),
-            None => selected,
-        }
-    }
-
-    fn whole(variant: &Variant, media_type: &'static str) -> Selected {
-        Selected::part(variant, media_type, &(0..variant.content.len()))
-    }
-
-    fn part(variant: &Variant, media_type: &'static str, part: &Range<usize>) -> Selected {
-        match variant.content.part(part) {
-            Part::Bytes(data) => Response::ok(media_type, data).into(),
-            stored => Selected::of_parts(Response::ok(media_type, ""), Vec::from([stored])),
-        }
-    }
-
-    /// `multipart/byteranges` (RFC 9110 section 14.6).
-    fn multipart(variant: &Variant, media_type: &'static str, ranges: &[Range<usize>]) -> Selected {
-        // The tag is a hash of the content; content that holds the hash of itself is nobody's accident.
-        let boundary = core::str::from_utf8(variant.etag.tag().opaque).unwrap_or("boundary");
-        let mut body = Vec::with_capacity(ranges.len() * 2 + 1);
-        for range in ranges {
-            let place = content_range(range, variant.content.len());
-            let head = alloc::format!(
-                "\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {place}\r\n\r\n"
-            );
-            body.push(Part::Bytes(head.into()));
-            body.push(variant.content.part(range));
-        }
-        body.push(Part::Bytes(alloc::format!("\r\n--{boundary}--\r\n").into()));
-        let media_type = alloc::format!("multipart/byteranges; boundary={boundary}");
-        let response =
-            Response::new(Status::PARTIAL_CONTENT).with_header("Content-Type", media_type);
-        Selected::of_parts(response, body)
-    }
-
-    /// Content of several parts, which is the response's own if all of it is in memory.
-    fn of_parts(response: Response, parts: Vec<Part>) -> Selected {
-        match StoredBody::new(parts) {
-            Ok(body) => Selected { response, body: Some(body) },
-            Err(data) => response.carrying(Content::Parts(data)).into(),
-        }
-    }
-
-    fn map(self, change: impl FnOnce(Response) -> Response) -> Selected {
-        Selected { response: change(self.response), ..self }
-    }
-
-    /// What is in memory is always the same.
-    fn repeatable(self) -> Selected {
-        if self.body.is_none() { self.map(Response::repeatable) } else { self }
-    }
-
-    fn answer(self, request: &RequestHead) -> Answer {
-        match self.body {
-            None => Answer::Now(self.response.into()),
-            // RFC 9110 section 9.3.2: what is said of the content is the same, and it is not looked at.
-            Some(body) if request.method() == Method::Head => {
-                Answer::Now(self.response.carrying(body.announced()).into())
-            }
-            Some(body) => body.answer(self.response),
-        }
-    }
-}
-
-/// `bytes FIRST-LAST/LENGTH` (RFC 9110 section 14.4).
-fn content_range(part: &Range<usize>, len: usize) -> String {
-    alloc::format!("bytes {}-{}/{len}", part.start, part.end.saturating_sub(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Content;
     use crate::request::parsed;
     use flow::task::block_on;
 
@@ -462,6 +527,7 @@ mod tests {
             file("app.js", "plain"),
             file("app.js.gz", "zipped"),
             file("app.js.br", "brotli"),
+            file("app.js.zst", "zstandard"),
             file(".secret", "no"),
             (String::from("new.bin"), Variant::new("new"), None),
         ];
@@ -564,6 +630,224 @@ mod tests {
         assert_eq!(header(&response, "location"), "/files/a/");
     }
 
+    /// Asks a site of small files, in the way of who wants pages.
+    fn asked(options: &Options, names: &[&'static str], target: &str) -> Response {
+        let files = names.iter().map(|name| (String::from(*name), Variant::new(*name), None));
+        let site = Site::new(files, options.clone());
+        answered(site.answer(&parsed("GET", target, &[("Accept", "text/html,*/*;q=0.8")]), "", NOW))
+    }
+
+    /// The status, and where to or what.
+    fn seen(options: &Options, names: &[&'static str], target: &str) -> (u16, String) {
+        let response = asked(options, names, target);
+        let shown = match response.header("location") {
+            Some(location) => String::from_utf8_lossy(location).into_owned(),
+            None => text(&response),
+        };
+        (response.status().code(), shown)
+    }
+
+    #[test]
+    fn clean_urls() {
+        let names = [
+            "index.html",
+            "about.html",
+            "docs/index.html",
+            "both",
+            "both.html",
+            "a.html",
+            "a/x.html",
+        ];
+        let with = |clean_urls| Options { clean_urls, ..Options::default() };
+        for (target, off, answer, redirect) in [
+            ("/about", (404, "Not Found"), (200, "about.html"), (200, "about.html")),
+            ("/about.html", (200, "about.html"), (200, "about.html"), (301, "/about")),
+            ("/about/", (404, "Not Found"), (301, "/about"), (301, "/about")),
+            ("/about.html?q=1", (200, "about.html"), (200, "about.html"), (301, "/about?q=1")),
+            ("/", (200, "index.html"), (200, "index.html"), (200, "index.html")),
+            ("/index.html", (200, "index.html"), (200, "index.html"), (301, "/")),
+            ("/docs", (301, "/docs/"), (301, "/docs/"), (301, "/docs/")),
+            (
+                "/docs/index.html",
+                (200, "docs/index.html"),
+                (200, "docs/index.html"),
+                (301, "/docs/"),
+            ),
+            ("/both", (200, "both"), (200, "both"), (200, "both")),
+            ("/both.html", (200, "both.html"), (200, "both.html"), (200, "both.html")),
+            ("/a", (404, "Not Found"), (200, "a.html"), (200, "a.html")),
+            ("/a/x", (404, "Not Found"), (200, "a/x.html"), (200, "a/x.html")),
+        ] {
+            for (clean_urls, expected) in [
+                (CleanUrls::Off, off),
+                (CleanUrls::Answer, answer),
+                (CleanUrls::Redirect, redirect),
+            ] {
+                let seen = seen(&with(clean_urls), &names, target);
+                assert_eq!((seen.0, &*seen.1), expected, "{target} {clean_urls:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fallback_is_for_pages_only() {
+        let options = Options { fallback: Some("index.html".into()), ..Options::default() };
+        let names = ["index.html", "a.js"];
+        assert_eq!(seen(&options, &names, "/any/route?x"), (200, String::from("index.html")));
+        let page = asked(&options, &names, "/any");
+        assert_eq!(header(&page, "vary"), "Accept");
+        let files = names.map(|name| (String::from(name), Variant::new(name), None));
+        let site = Site::new(files, options.clone());
+        for accept in ["*/*", "image/png", "text/html;q=0"] {
+            let answer = site.answer(&parsed("GET", "/missing.js", &[("Accept", accept)]), "", NOW);
+            assert_eq!(answered(answer).status(), Status::NOT_FOUND, "{accept}");
+        }
+        assert_eq!(seen(&options, &["a.js"], "/any"), (404, String::from("Not Found")));
+    }
+
+    #[test]
+    fn redirects_and_rewrites() {
+        let rules = "/old /new 302\n/here /there.html 200\n/gone /gone.html 410\n/here.html /x\n/forced.html /y 301!\n\
+                     /up/* /files/:splat 200\n/none /nothing.html 200\n/files/* /blocked 303!\n";
+        let redirects = Redirects::parse(rules.as_bytes()).unwrap().into();
+        let options = Options { redirects, ..Options::default() };
+        let names =
+            ["there.html", "gone.html", "here.html", "forced.html", "files/a b", "_redirects"];
+        let files = names.map(|name| (String::from(name), Variant::new(name), None));
+        let site = Site::new(files, options.clone());
+        let name = |target| site.name_of_answer(&parsed("GET", target, &[]), "");
+        for (target, expected) in [
+            ("/here", Some("there.html")),
+            ("/here.html", Some("here.html")),
+            ("/up/a%20b", Some("files/a b")),
+            ("/old", None),
+            ("/nothing", None),
+        ] {
+            assert_eq!(name(target).as_deref(), expected, "{target}");
+        }
+        for (target, status, shown) in [
+            ("/old?a", 302, "/new?a"),
+            ("/here", 200, "there.html"),
+            ("/gone", 410, "gone.html"),
+            ("/here.html", 200, "here.html"),
+            ("/forced.html", 301, "/y"),
+            ("/up/a%20b", 200, "files/a b"),
+            ("/up/none", 404, "Not Found"),
+            ("/none", 404, "Not Found"),
+            ("/files/a%20b", 303, "/blocked"),
+            ("/_redirects", 404, "Not Found"),
+        ] {
+            let seen = seen(&options, &names, target);
+            assert_eq!((seen.0, &*seen.1), (status, shown), "{target}");
+        }
+    }
+
+    #[test]
+    fn directories_are_listed_if_wanted() {
+        let listed = Options { listing: true, ..Options::default() };
+        let names = ["index.html", "d/b.txt", "d/b.txt.gz", "d/.x", "d/e/f", "g/.hidden"];
+        assert_eq!(seen(&Options::default(), &names, "/d/").0, 404);
+        assert_eq!(seen(&listed, &names, "/d"), (301, String::from("/d/")));
+        assert_eq!(seen(&listed, &names, "/"), (200, String::from("index.html")));
+        assert_eq!(seen(&listed, &names, "/nothing/").0, 404);
+        let (status, page) = seen(&listed, &names, "/d/");
+        assert_eq!(status, 200);
+        assert!(
+            page.contains("./b.txt\"")
+                && page.contains("./e/\"")
+                && page.contains("1 folder, 1 file<"),
+            "{page}"
+        );
+        let response = asked(&listed, &names, "/d/");
+        assert!(response.is_repeatable() && header(&response, "vary") == "Accept");
+        let files = names.map(|name| (String::from(name), Variant::new(name), None));
+        let site = Site::new(files, listed.clone());
+        let json = site.answer(&parsed("GET", "/d/", &[("Accept", "application/json")]), "", NOW);
+        assert_eq!(answered(json).content_type(), Some("application/json"));
+    }
+
+    #[test]
+    fn rules_are_for_all_answers() {
+        let rule = |pattern: &str, field: (&str, &str)| FieldRule {
+            pattern: rules::Pattern::new(pattern).unwrap(),
+            set: [(String::from(field.0), String::from(field.1))].into(),
+            removed: Vec::new(),
+        };
+        let rules = [
+            rule("/*", ("X-All", "1")),
+            rule("*.html", ("X-Html", "1")),
+            rule("/", ("X-Root", "1")),
+            rule("/assets/*", ("Cache-Control", "immutable")),
+        ];
+        let redirects = Redirects::parse(b"/old /new\n/in /assets/a.js 200\n").unwrap().into();
+        let options = Options {
+            rules: rules.into(),
+            clean_urls: CleanUrls::Answer,
+            redirects,
+            ..Options::default()
+        };
+        let names = ["index.html", "about.html", "assets/a.js", "errors/404.html"];
+        for (target, status, html, root, cache_control) in [
+            ("/", 200, "1", "1", "no-cache"),
+            ("/index.html", 200, "1", "", "no-cache"),
+            ("/about", 200, "1", "", "no-cache"),
+            ("/assets/a.js", 200, "", "", "immutable"),
+            ("/in", 200, "", "", "immutable"),
+            ("/old", 301, "", "", ""),
+            ("/none.html", 404, "1", "", ""),
+            ("/assets/none", 404, "", "", "immutable"),
+        ] {
+            let response = asked(&options, &names, target);
+            let shown =
+                ["X-All", "X-Html", "X-Root", "Cache-Control"].map(|name| header(&response, name));
+            let shown = shown.each_ref().map(String::as_str);
+            assert_eq!(
+                (response.status().code(), shown),
+                (status, ["1", html, root, cache_control]),
+                "{target}"
+            );
+        }
+        assert!(asked(&options, &names, "/about").is_repeatable());
+        let files = names.map(|name| (String::from(name), Variant::new(name), None));
+        let site = Site::new(files, options);
+        let page = site.error_page(Status::NOT_FOUND, b"/x", false).unwrap();
+        let page = answered(page);
+        assert_eq!((&*text(&page), &*header(&page, "x-all")), ("errors/404.html", "1"));
+    }
+
+    #[test]
+    fn error_pages_are_found_by_status() {
+        let names = ["404.html", "errors/403.html", "errors/5xx.html"];
+        let files = names.map(|name| (String::from(name), Variant::new(name), None));
+        let site = Site::new(files, Options::default());
+        for (status, page) in [
+            (Status::NOT_FOUND, Some("404.html")),
+            (Status::FORBIDDEN, Some("errors/403.html")),
+            (Status::BAD_GATEWAY, Some("errors/5xx.html")),
+            (Status::GONE, None),
+        ] {
+            let answer = site.error_page(status, b"/", false).map(answered);
+            assert_eq!(answer.as_ref().map(text).as_deref(), page);
+            assert!(answer.is_none_or(|answer| answer.status() == status));
+        }
+    }
+
+    #[test]
+    fn own_media_types_go_first() {
+        let media_types =
+            [(String::from("js"), "text/x-own"), (String::from("glb"), "model/gltf-binary")];
+        let options = Options { media_types: media_types.into(), ..Options::default() };
+        for (target, expected) in [
+            ("/a.js", "text/x-own"),
+            ("/a.GLB", "model/gltf-binary"),
+            ("/a.css", "text/css; charset=utf-8"),
+            ("/js", "application/octet-stream"),
+        ] {
+            let response = asked(&options, &["a.js", "a.GLB", "a.css", "js"], target);
+            assert_eq!(response.content_type(), Some(expected));
+        }
+    }
+
     #[test]
     fn other_methods_are_refused() {
         let response = answered(site().answer(&parsed("POST", "/", &[]), "", NOW));
@@ -578,6 +862,7 @@ mod tests {
         for (accept, content, coding) in [
             ("gzip", "zipped", "gzip"),
             ("gzip, br", "brotli", "br"),
+            ("gzip, zstd", "zstandard", "zstd"),
             ("deflate", "plain", ""),
             ("br;q=0", "plain", ""),
         ] {
@@ -593,7 +878,8 @@ mod tests {
         assert_eq!(header(&get("/app.js", &[]), "vary"), "Accept-Encoding");
         assert_eq!(header(&get("/", &[]), "vary"), "");
         assert_eq!(
-            get("/app.js", &[("Accept-Encoding", "identity;q=0, br;q=0, gzip;q=0")]).status(),
+            get("/app.js", &[("Accept-Encoding", "identity;q=0, br;q=0, gzip;q=0, zstd;q=0")])
+                .status(),
             Status::NOT_ACCEPTABLE
         );
         // Each variant has its own tag (RFC 9110 section 8.8.3.3).

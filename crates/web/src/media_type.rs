@@ -10,6 +10,11 @@ pub fn of_name(name: &str) -> &'static str {
     found.map_or(UNKNOWN, |(_, media_type)| media_type)
 }
 
+/// Whether the extension of a file of this name is known.
+pub fn is_known(name: &str) -> bool {
+    of_name(name) != UNKNOWN
+}
+
 /// Type and subtype of a `Content-Type` field's value, without its parameters (RFC 9110 section 8.3.1).
 pub fn essence(value: &[u8]) -> &[u8] {
     let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());

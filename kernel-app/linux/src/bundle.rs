@@ -8,7 +8,7 @@ use std::path::Path;
 pub(crate) fn load(path: &Path) -> Result<Bundle<'static>, String> {
     let say = |error: &dyn std::fmt::Display| format!("bundle {}: {error}", path.display());
     let archive = if path.is_dir() {
-        folder::archive(path).map_err(|error| error.to_string())?
+        folder::archive(path, aqueduct::knows_media_type).map_err(|error| error.to_string())?
     } else {
         fs::read(path).map_err(|error| say(&error))?
     };

@@ -1,13 +1,12 @@
 //! Menus of the site's folders, for Gopher.
 
-use crate::settings::http::{HttpSettings, SiteSettings};
+use crate::live_site::LiveSite;
 use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
-use config::Bundle;
 use web::menu::{self, ItemType, Menu};
 use web::{Answer, Handler, Reply, Request, Response, media_type, percent};
 
@@ -47,7 +46,7 @@ fn of_folder(reply: Reply, menu: Menu) -> Reply {
 
 /// What files the site has.
 enum SiteFiles {
-    Bundle(Rc<Bundle<'static>>, String),
+    Live(Rc<LiveSite>),
     #[cfg(feature = "disk")]
     Disk(Rc<crate::disk::DiskSite>),
 }
@@ -58,21 +57,17 @@ impl SiteFiles {
         if let Some(site) = &context.disk_site {
             return Self::Disk(site.clone());
         }
-        let SiteSettings { root, index: _ } = HttpSettings::new(&context.config.http).site;
-        Self::Bundle(context.bundle.clone(), root)
+        Self::Live(context.live_site())
     }
 
     /// Its pages are read while they are asked for.
     fn is_waited_for(&self) -> bool {
-        !matches!(self, Self::Bundle(..))
+        !matches!(self, Self::Live(_))
     }
 
     fn menu(&self, folder: &str) -> Option<Menu> {
         match self {
-            Self::Bundle(bundle, root) => {
-                let files = bundle.files().filter_map(|file| inside(file.path, root));
-                menu_of(files, folder)
-            }
+            Self::Live(site) => menu_of(site.files().keys().map(String::as_str), folder),
             #[cfg(feature = "disk")]
             Self::Disk(site) => menu_of(site.paths(), folder),
         }

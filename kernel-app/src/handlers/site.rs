@@ -1,21 +1,22 @@
 //! Static files: the site in the boot bundle, or on a disk.
 
 use crate::live_site::{Files, LiveSite};
-use crate::settings::http::{HttpSettings, SiteSettings};
+use crate::service::StartError;
+use crate::settings::site::{FolderSettings, media_types};
 use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use bytes::Bytes;
-use config::Bundle;
+use config::{Bundle, File, MEDIA_TYPES_FILE};
 use core::time::Duration;
 use flow::time::Timers;
-use web::files::{self, Options, Variant};
-use web::{Answer, Handler, Request, Response, Status};
-
-/// What answers where nothing is, if the site has it.
-const NOT_FOUND_PAGE: &str = "404.html";
+use web::files::redirects::{REDIRECTS_FILE, Redirects};
+use web::files::{self, Options, Variant, wants_page};
+use web::layer::Inner;
+use web::{Answer, Content, Handler, Layer, Method, Request, Response};
 
 /// Serves the bundle's files from the memory that the boot loader put them in, or a disk's from there. Clones serve the
 /// same.
@@ -36,42 +37,113 @@ impl Site {
     /// Whether a file answers that request: it is static, for [sessions](web::session::SessionRoute::beside) under the
     /// same paths.
     pub fn has(&self, request: &Request) -> bool {
-        self.live.served().has(request.path(), "")
+        self.live.of_host(request.authority()).served().has(request.path(), "")
     }
 
-    /// The answer where nothing is: the site's own page, if it has one and the client takes pages.
-    fn nothing(&self, request: &Request) -> Answer {
-        let plain = || Answer::Now(Response::plain(Status::NOT_FOUND).into());
-        let Some(page) = self.live.served().page(NOT_FOUND_PAGE, Status::NOT_FOUND, request) else {
-            return plain();
-        };
-        let wants_page = request.header("accept").is_some_and(|types| {
-            types.windows(b"text/html".len()).any(|part| part == b"text/html")
-        });
-        let answer = if wants_page { page } else { plain() };
-        // RFC 9110 section 12.5.5: a cache must not give the one to who wants the other.
-        answer.map(|mut reply| {
-            reply.response = reply.response.with_header("Vary", "Accept");
-            reply
+    /// What gives answers that are errors the site's own pages for them.
+    pub fn error_pages(&self) -> ErrorPages {
+        ErrorPages { live: self.live.clone() }
+    }
+}
+
+impl Handler for Site {
+    fn answer(&self, request: Request) -> Answer {
+        let now = (self.wall_clock_start + self.timers.now()).as_secs();
+        self.live.of_host(request.authority()).served().answer(&request, "", now)
+    }
+}
+
+/// Puts the site's own pages in place of errors that say no more than their status, where the client takes pages.
+pub struct ErrorPages {
+    live: Rc<LiveSite>,
+}
+
+impl Layer for ErrorPages {
+    fn pass(&self, request: Request, inner: &Inner) -> Answer {
+        let site = self.live.of_host(request.authority()).served();
+        if !site.has_error_pages() {
+            return inner.answer(request);
+        }
+        let (path, is_head) = (request.path().to_owned(), request.method() == Method::Head);
+        let wants_page = wants_page(&request);
+        inner.answer(request).map(move |mut reply| {
+            let status = reply.response.status();
+            if status.code() < 400 || !is_bare(&reply.response) {
+                return reply;
+            }
+            let Some(Answer::Now(page)) = site.error_page(status, &path, is_head) else {
+                return reply;
+            };
+            // RFC 9110 section 12.5.5: a cache must not give the one to who wants the other.
+            if !wants_page {
+                reply.response = reply.response.varying_by("Accept");
+                return reply;
+            }
+            let mut response = page.response;
+            // What else there is to say of the error, as how to authenticate.
+            for (name, value) in reply.response.headers() {
+                let name = core::str::from_utf8(name).unwrap_or_default();
+                if response.header(name).is_none() {
+                    response = response.with_header(name, value);
+                }
+            }
+            response.varying_by("Accept").into()
         })
     }
 }
 
-/// How the site is served, and where in the bundle it is.
-pub(crate) fn options<P: Platform>(context: &Context<P>) -> (Options, String) {
-    let SiteSettings { root, index } = HttpSettings::new(&context.config.http).site;
-    // Lives as long as the appliance.
-    let index: &'static str = alloc::boxed::Box::leak(index.into_boxed_str());
-    (Options { index, ..Options::default() }, root)
+/// Whether a response has no more content than its status.
+fn is_bare(response: &Response) -> bool {
+    match response.content() {
+        Content::Full(data) => data.as_bytes() == response.status().reason().as_bytes(),
+        Content::Empty => true,
+        Content::Parts(_) | Content::Stream(_) => false,
+    }
 }
 
-/// What is served at first.
-pub(crate) fn served<P: Platform>(
-    context: &Context<P>,
-    root: &str,
-    options: &Options,
-) -> files::Site {
-    on_disk(context, options).unwrap_or_else(|| in_bundle(&context.bundle, root, options.clone()))
+/// Which folders are served: the site's own, and those of other hosts.
+pub(crate) fn folders<P: Platform>(context: &Context<P>) -> (FolderSettings, Vec<FolderSettings>) {
+    let types = context.bundle.get(MEDIA_TYPES_FILE).map(|file| media_types(file.bytes));
+    FolderSettings::all(&context.config, types.and_then(Result::ok).unwrap_or_default())
+}
+
+/// Refuses what the bundle has for its sites and cannot be used.
+///
+/// # Errors
+/// The file, with the lines of it that are wrong.
+pub(crate) fn check<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
+    let refused = |path: String, reason| StartError::Bundle { service: "the site", path, reason };
+    let types = context.bundle.get(MEDIA_TYPES_FILE).map(|file| media_types(file.bytes));
+    if let Some(Err(reason)) = types {
+        return Err(refused(MEDIA_TYPES_FILE.to_owned(), reason));
+    }
+    let (own, hosts) = folders(context);
+    for root in core::iter::once(own).chain(hosts).map(|folder| folder.root) {
+        let path = format!("{root}/{REDIRECTS_FILE}");
+        let Some(file) = context.bundle.get(&path) else { continue };
+        redirects(file.bytes).map_err(|reason| refused(path, reason))?;
+    }
+    Ok(())
+}
+
+/// The redirects of a file.
+///
+/// # Errors
+/// What is wrong with it, a line each.
+pub(crate) fn redirects(file: &[u8]) -> Result<Redirects, String> {
+    Redirects::parse(file)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// What is served of a folder at first.
+pub(crate) fn served<P: Platform>(context: &Context<P>, folder: &FolderSettings) -> files::Site {
+    on_disk(context, folder).unwrap_or_else(|| {
+        let FolderSettings { root, options, .. } = folder;
+        let file = context.bundle.get(&format!("{root}/{REDIRECTS_FILE}"));
+        let redirects = file.and_then(|file| redirects(file.bytes).ok()).unwrap_or_default();
+        let options = Options { redirects: redirects.into(), ..options.clone() };
+        in_bundle(&context.bundle, root, options)
+    })
 }
 
 /// The bundle's files below the site's root, where they lie.
@@ -85,32 +157,49 @@ pub(crate) fn of_bundle(bundle: &Bundle<'static>, root: &str) -> Files {
 
 /// The files of the bundle below `root/`.
 fn in_bundle(bundle: &Bundle<'static>, root: &str, options: Options) -> files::Site {
-    let under_root = |path: &'static str| path.strip_prefix(root)?.strip_prefix('/');
     let files = bundle.files().filter_map(|file| {
-        // Our own bundles say a hash of the content: then nothing is read here.
-        let content = match file.content_hash {
-            Some(hash) => {
-                let tag = u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
-                Variant::tagged(file.bytes, tag)
-            }
-            None => Variant::new(file.bytes),
-        };
-        Some((under_root(file.path)?.to_owned(), content, Some(file.mtime.into())))
+        let path = file.path.strip_prefix(root)?.strip_prefix('/')?;
+        Some((path.to_owned(), variant(file, file.bytes), Some(file.mtime.into())))
     });
-    let has_index = has_index(bundle.files().filter_map(|file| under_root(file.path)), &options);
+    let has_index = has_index(below(bundle, root).map(|(path, _)| path), &options);
     made(files, &format!("{root}/"), has_index, options)
 }
 
-/// The site of a disk, if the appliance has one there.
+/// A folder's files by their paths inside of it.
+#[cfg(feature = "admin")]
+pub(crate) fn below<'a>(
+    bundle: &'a Bundle<'a>,
+    root: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a File<'a>)> {
+    let files = bundle.files();
+    files.filter_map(move |file| Some((file.path.strip_prefix(root)?.strip_prefix('/')?, file)))
+}
+
+/// Our own bundles say a hash of the content: then nothing is read here.
+pub(crate) fn variant(file: &File<'_>, content: impl Into<web::Data>) -> Variant {
+    match file.content_hash {
+        Some(hash) => {
+            let tag = u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
+            Variant::tagged(content, tag)
+        }
+        None => Variant::new(content),
+    }
+}
+
+/// The folder on a disk, if the appliance has its site there.
 #[cfg(feature = "disk")]
-fn on_disk<P: Platform>(context: &Context<P>, options: &Options) -> Option<files::Site> {
+fn on_disk<P: Platform>(context: &Context<P>, folder: &FolderSettings) -> Option<files::Site> {
+    let FolderSettings { names, root, options } = folder;
     let site = context.disk_site.as_ref()?;
-    let has_index = has_index(site.paths(), options);
-    Some(made(site.variants(), &site.name(), has_index, options.clone()))
+    // The disk's own folder is the one that [storage] says.
+    let site = if names.is_empty() { (**site).clone() } else { site.of_folder(root) };
+    let options = Options { redirects: site.redirects(), ..options.clone() };
+    let has_index = has_index(site.paths(), &options);
+    Some(made(site.variants(), &site.name(), has_index, options))
 }
 
 #[cfg(not(feature = "disk"))]
-fn on_disk<P: Platform>(_: &Context<P>, _: &Options) -> Option<files::Site> {
+fn on_disk<P: Platform>(_: &Context<P>, _: &FolderSettings) -> Option<files::Site> {
     None
 }
 
@@ -134,33 +223,22 @@ fn made(
     files
 }
 
-impl Handler for Site {
-    fn answer(&self, request: Request) -> Answer {
-        let now = (self.wall_clock_start + self.timers.now()).as_secs();
-        match self.live.served().answer(&request, "", now) {
-            Answer::Now(reply) if reply.response.status() == Status::NOT_FOUND => {
-                self.nothing(&request)
-            }
-            answer => answer,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use web::testing;
-
-    const ALL: Options = Options { index: "index.html", cache_control: None, ranges_max: 1 };
+    use web::{Status, testing};
 
     /// A site with that page and no other.
-    fn site(page: Option<&'static str>) -> Site {
-        let page = page.map(|text| (NOT_FOUND_PAGE.to_owned(), Variant::new(text), None));
-        Site {
-            live: Rc::new(LiveSite::of(files::Site::new(page, ALL), ALL)),
+    fn site(page: Option<&'static str>) -> impl Handler {
+        let page = page.map(|text| ("404.html".to_owned(), Variant::new(text), None));
+        let options = Options::default();
+        let site = Site {
+            live: Rc::new(LiveSite::of(files::Site::new(page, options.clone()), options)),
             timers: Timers::new(),
             wall_clock_start: Duration::ZERO,
-        }
+        };
+        let pages = site.error_pages();
+        site.layer(pages)
     }
 
     #[test]

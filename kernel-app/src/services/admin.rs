@@ -5,6 +5,7 @@ pub(crate) mod health;
 
 mod api;
 mod capture;
+mod content;
 mod door;
 mod events;
 mod follow;
@@ -35,7 +36,7 @@ use flow::Listener;
 use guard::{Access, Guard};
 use inspect::Inspector;
 use web::Routes;
-use web::layers::RateLimit;
+use web::layers::{BodyLimit, RateLimit};
 
 /// What it is called in the configuration, in the log and among the features.
 const NAME: &str = "admin";
@@ -50,7 +51,7 @@ const CLIENTS_MAX: usize = 256;
 /// The few connections are for those who use them: for a head, and between two requests of the page.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a request's content: a value of a session is the longest.
+/// Bytes of a request's content, but for a bundle: a value of a session is the longest.
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
 /// Serves operators, if the configuration has a port for them.
@@ -69,7 +70,8 @@ pub fn open<P: Platform>(context: &Context<P>) -> Opened {
         context.platform.fill_random(bytes);
     });
     let limit = RateLimit::new(&context.timers, REQUESTS, PERIOD).with_clients_max(CLIENTS_MAX);
-    let routes: Routes = api::routes(context, &guard).layer(guard).layer(limit);
+    let routes = api::routes(context, &guard).layer(BodyLimit::new(BODY_BYTES_MAX));
+    let routes: Routes = content::routes(context).merge(routes).layer(guard).layer(limit);
     let server = server(context, routes, settings.tls);
     if let Some(port) = settings.port {
         listen(context, port, &server, &settings)?;
@@ -106,7 +108,7 @@ fn server<P: Platform>(context: &Context<P>, routes: Routes, is_secure: bool) ->
     let HttpSettings { limits, .. } = HttpSettings::new(&context.config.http);
     let config = ServerConfig {
         limits: Limits {
-            body_bytes_max: BODY_BYTES_MAX,
+            body_bytes_max: BODY_BYTES_MAX.max(content::bytes_max(context) as u64),
             head_timeout: HEAD_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             ..limits

@@ -24,7 +24,8 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let wall_clock_start = context.date_start();
     let tell = move |config: &config::Config| {
         let FastcgiSettings { limits, access_log, .. } = FastcgiSettings::new(&config.fastcgi);
-        (Shared::new(Config { limits, wall_clock_start }), access_log)
+        // All connections are the web server's.
+        (Shared::new(Config { limits, wall_clock_start }), access_log, 0)
     };
     let told = Told::<Connection>::new(context, context.service_ledger(NAME), handler, tell);
     if let Some(listener) = listener {

@@ -16,7 +16,7 @@ pub fn open<P: Platform>(context: &Context<P>, handler: Rc<dyn Handler>) -> Open
     let wall_clock_start = context.date_start();
     let tell = move |config: &config::Config| {
         let GopherSettings { host, limits, access_log, .. } = GopherSettings::new(&config.gopher);
-        (Shared::new(Config { limits, host, port, wall_clock_start }), access_log)
+        (Shared::new(Config { limits, host, port, wall_clock_start }), access_log, 0)
     };
     let menus = Rc::new(FolderMenus::new(context, handler));
     serve::<_, Connection>(

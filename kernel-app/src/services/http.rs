@@ -46,11 +46,12 @@ fn serve_through<P: Platform>(context: &Context<P>, _: &Told<Connection>) {
 pub(super) fn tell(
     is_secure: bool,
     wall_clock_start: Option<Duration>,
-) -> impl Fn(&config::Config) -> (Shared, bool) {
+) -> impl Fn(&config::Config) -> (Shared, bool, usize) {
     move |config| {
-        let HttpSettings { port: _, hosts, limits, access_log, site: _ } =
+        let HttpSettings { hosts, limits, access_log, connections_per_client_max, .. } =
             HttpSettings::new(&config.http);
-        (Shared::new(Config { limits, hosts, is_secure, wall_clock_start }), access_log)
+        let core = Shared::new(Config { limits, hosts, is_secure, wall_clock_start });
+        (core, access_log, connections_per_client_max)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::Platform;
 use crate::context::Context;
 use crate::service::{Offer, Opened, Service, listen};
+use crate::settings::http::HttpSettings;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -15,6 +16,7 @@ use flow::Listener;
 use flow::ledger::ServiceLedger;
 use inspect::Inspector;
 use web::Handler;
+use web::access_log::Format;
 use web::server::ServerCore;
 use web::session::SessionHost;
 
@@ -24,8 +26,9 @@ pub(super) struct Told<C: ServerCore> {
     tell: Tell<C>,
 }
 
-/// What the connections of a server share by the settings, and whether answers are logged.
-type Tell<C> = Box<dyn Fn(&Config) -> (<C as ServerCore>::Shared, bool)>;
+/// What the connections of a server share by the settings, whether answers are logged, and the connections of one client (0: as
+/// many as there are).
+type Tell<C> = Box<dyn Fn(&Config) -> (<C as ServerCore>::Shared, bool, usize)>;
 
 impl<C: ServerCore> Told<C> {
     /// A server that answers with `handler`, and that `tell` tells what the settings say.
@@ -33,14 +36,20 @@ impl<C: ServerCore> Told<C> {
         context: &Context<P>,
         ledger: ServiceLedger,
         handler: Rc<dyn Handler>,
-        tell: impl Fn(&Config) -> (C::Shared, bool) + 'static,
+        tell: impl Fn(&Config) -> (C::Shared, bool, usize) + 'static,
     ) -> Self {
-        let (core, access_log) = tell(&context.config);
+        let (core, access_log, clients_max) = tell(&context.config);
         let (spawner, timers) = (&context.spawner, &context.timers);
         let server = Server::sharing(core, Some(ledger), spawner, timers, handler);
-        server.log_access(access_log);
+        server.log_access(log_format(&context.config, access_log));
+        server.limit_clients(clients_max);
         Self { server, tell: Box::new(tell) }
     }
+}
+
+/// The format of lines, if there are to be any.
+fn log_format(config: &Config, is_logged: bool) -> Option<Format> {
+    is_logged.then_some(HttpSettings::new(&config.http).access_log_format)
 }
 
 /// Serves on `port`.
@@ -108,9 +117,10 @@ impl<C: ServerCore> Service for Web<C> {
 
     fn reconfigure(&self, config: &Config) {
         let Told { server, tell } = &self.told;
-        let (core, access_log) = tell(config);
+        let (core, access_log, clients_max) = tell(config);
         server.share(core);
-        server.log_access(access_log);
+        server.log_access(log_format(config, access_log));
+        server.limit_clients(clients_max);
     }
 
     fn drain(&self, _linger: Duration) {

@@ -2,8 +2,9 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use config::Http;
+use config::{AccessLogFormat, Http};
 use endpoints::http::Limits;
+use web::access_log::Format;
 
 /// What `[http]` comes to.
 #[derive(Clone, Debug)]
@@ -16,6 +17,12 @@ pub struct HttpSettings {
     pub limits: Limits,
     /// A line in the log for each answer.
     pub access_log: bool,
+    /// What the line has.
+    pub access_log_format: Format,
+    /// Requests of one client in a minute; zero is no limit.
+    pub requests_per_minute_max: u32,
+    /// Connections of one client at once; zero is no limit.
+    pub connections_per_client_max: usize,
     /// What is served where no other route is.
     pub site: SiteSettings,
 }
@@ -38,6 +45,7 @@ impl HttpSettings {
             site_root: root,
             index,
             access_log,
+            access_log_format,
             request_line_bytes_max,
             header_bytes_max,
             headers_max,
@@ -48,6 +56,8 @@ impl HttpSettings {
             idle_timeout,
             linger_timeout,
             bytes_per_second_min,
+            requests_per_minute_max,
+            connections_per_client_max,
         } = section.clone();
         let limits = Limits {
             request_line_bytes_max,
@@ -62,6 +72,20 @@ impl HttpSettings {
             bytes_per_second_min,
             ..Limits::default()
         };
-        Self { port, hosts, limits, access_log, site: SiteSettings { root, index } }
+        let access_log_format = match access_log_format {
+            AccessLogFormat::Common => Format::Common,
+            AccessLogFormat::Combined => Format::Combined,
+            AccessLogFormat::Extended => Format::Extended,
+        };
+        Self {
+            port,
+            hosts,
+            limits,
+            access_log,
+            access_log_format,
+            requests_per_minute_max,
+            connections_per_client_max,
+            site: SiteSettings { root, index },
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ureq::http::{Request, Response};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
-use ureq::{Agent, Body};
+use ureq::{Agent, AsSendBody, Body};
 
 /// A row of a table: its columns in the order of the appliance.
 pub(crate) type Row = Map<String, Value>;
@@ -119,13 +119,22 @@ impl Admin {
 
     /// Has something done; what is said of it.
     pub(crate) fn change(&self, method: &str, path: &str) -> Result<String, Failure> {
+        self.send(method, path, ())
+    }
+
+    /// Puts something there; what is said of it.
+    pub(crate) fn put(&self, path: &str, content: &[u8]) -> Result<String, Failure> {
+        self.send("PUT", path, content)
+    }
+
+    fn send(&self, method: &str, path: &str, content: impl AsSendBody) -> Result<String, Failure> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         // Who shows a certificate has to say that no other site's page has made him.
         request = request.header("Origin", &self.url);
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let request = request.body(()).map_err(|error| Failure(format!("{path}: {error}")))?;
+        let request = request.body(content).map_err(|error| Failure(format!("{path}: {error}")))?;
         let mut said = String::new();
         let answer = self.judge(path, self.agent.run(request))?;
         let read = answer.into_body().into_reader().take(TEXT_BYTES_MAX).read_to_string(&mut said);

@@ -3,7 +3,8 @@
 use crate::admin::{Admin, Failure, Row, encoded};
 use crate::graph::Drawing;
 use crate::options::{
-    self, Direction, Every, Graph, GraphFormat, Logs, Options, Profile, Rows, Tcpdump, Verb,
+    self, BundleVerb, Direction, Every, Graph, GraphFormat, Logs, Options, Profile, Rows, Tcpdump,
+    Verb,
 };
 use crate::{shm_server, table};
 use serde_json::Value;
@@ -120,6 +121,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Logs(asked) => logs(&admin, options.json, asked),
         Verb::Metrics => say(&table::printable_lines(&admin.text("/metrics")?)),
         Verb::Replay { session } => replay(&admin, options.json, *session),
+        Verb::Bundle { verb: BundleVerb::Put { file } } => {
+            let bytes = std::fs::read(file);
+            let bytes = bytes.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+            say(&table::printable_lines(&admin.put("/api/v1/bundle", &bytes)?))
+        }
         Verb::Dump => change("POST", "/api/v1/tasks/dump"),
         Verb::Cancel { task } => change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task))),
         Verb::Level { module, level: Some(level) } => {

@@ -68,7 +68,8 @@ Examples:
   aqueductctl graph 0.17
   aqueductctl trace --seconds 2 > trace.json    # for https://ui.perfetto.dev
   aqueductctl profile | flamegraph.pl > flame.svg
-  aqueductctl logs --follow --level warn";
+  aqueductctl logs --follow --level warn
+  aqueductctl bundle put site.cpio";
 
 const EXTCAP: &str = "\
 What Wireshark calls to capture from an appliance as from an interface. It finds it by a program of two lines in its folder of \
@@ -146,6 +147,12 @@ pub(crate) enum Verb {
         /// off, error, warn, info, debug or trace; none: as all others
         level: Option<String>,
     },
+    /// The site that is served
+    Bundle {
+        /// What is to be done with it
+        #[command(subcommand)]
+        verb: BundleVerb,
+    },
     /// Gives QEMU's guests of this host memory that they share (docs/shared-memory.md), until it is stopped
     ShmServer(shm_server::Words),
     /// Completions of a shell, on the standard output
@@ -155,6 +162,15 @@ pub(crate) enum Verb {
     },
     /// The manual page, on the standard output
     Man,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BundleVerb {
+    /// Serves the site of another bundle from now on, without a restart; nothing changes unless all of it is right
+    Put {
+        /// What `cargo xtask bundle DIR --out FILE` made
+        file: PathBuf,
+    },
 }
 
 #[derive(Args)]

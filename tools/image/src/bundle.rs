@@ -15,6 +15,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
 };
+use web::files::redirects::{REDIRECTS_FILE, Redirects};
 
 /// Smaller files gain nothing that a packet would notice.
 const COMPRESS_BYTES_MIN: usize = 512;
@@ -39,6 +40,53 @@ const COMPRESSIBLE: &[&str] = &[
     "xml",
 ];
 
+/// How files are compressed beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// RFC 1952, as `page.html.gz`.
+    Gzip,
+    /// RFC 7932, as `page.html.br`: the smallest, for what is packed once and sent often.
+    Brotli,
+    /// RFC 8878, as `page.html.zst`: the quickest to unpack.
+    Zstd,
+}
+
+impl Coding {
+    /// All, by the names that `--compress` takes.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("gzip", Self::Gzip), ("brotli", Self::Brotli), ("zstd", Self::Zstd)];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Gzip => "gz",
+            Self::Brotli => "br",
+            Self::Zstd => "zst",
+        }
+    }
+
+    /// The same bytes for the same content.
+    fn compress(self, bytes: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Gzip => {
+                // No time and no name in the gzip header: the bytes depend on the content alone.
+                let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+                encoder.write_all(bytes).ok()?;
+                encoder.finish().ok()
+            }
+            Self::Brotli => {
+                const WINDOW_BITS: u32 = 22;
+                let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 11, WINDOW_BITS);
+                encoder.write_all(bytes).ok()?;
+                Some(encoder.into_inner())
+            }
+            Self::Zstd => {
+                // RFC 9659: browsers take windows up to 8 MiB, which is what level 19 has.
+                zstd::bulk::compress(bytes, 19).ok()
+            }
+        }
+    }
+}
+
 /// The bundle of `config/` or of another folder, as a file below the target folder.
 pub fn file(folder: Option<&Path>) -> Result<PathBuf> {
     let default = paths::root().join("config");
@@ -47,13 +95,22 @@ pub fn file(folder: Option<&Path>) -> Result<PathBuf> {
     Ok(out)
 }
 
+/// The same, with variants compressed by gzip.
+///
+/// # Errors
+///
+/// Those of [`pack_with`].
+pub fn pack(folder: &Path) -> Result<Vec<u8>> {
+    pack_with(folder, &[Coding::Gzip])
+}
+
 /// Makes the archive of the files of a folder ([`folder::files`]), and of compressed ones beside them. The same
 /// folder gives the same bytes.
 ///
 /// # Errors
 ///
 /// What the folder's files may not be, no site, and what a boot would refuse.
-pub fn pack(folder: &Path) -> Result<Vec<u8>> {
+pub fn pack_with(folder: &Path, codings: &[Coding]) -> Result<Vec<u8>> {
     let root = configuration(folder)?.http.site_root;
     let mut files = folder::files(folder).map_err(|error| Failure(error.to_string()))?;
     let in_site =
@@ -66,8 +123,11 @@ pub fn pack(folder: &Path) -> Result<Vec<u8>> {
     }
     let newest = source_date_epoch();
     files.iter_mut().for_each(|file| file.mtime = file.mtime.min(newest));
-    let compressed: Vec<_> = files.iter().filter_map(|file| compressed(file, &files)).collect();
-    files.extend(compressed);
+    let pairs = files.iter().flat_map(|file| codings.iter().map(move |coding| (file, *coding)));
+    let variants: Vec<_> =
+        pairs.filter_map(|(file, coding)| compressed(file, coding, &files)).collect();
+    files.extend(folder::media_types(&files, web::media_type::is_known));
+    files.extend(variants);
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let mut writer = Writer::new();
     for file in &files {
@@ -102,10 +162,18 @@ pub fn of(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
 /// What is wrong, where, and what is allowed instead.
 pub fn check(archive: &[u8]) -> Result {
     let bundle = Bundle::parse(archive).map_err(|error| Failure(error.to_string()))?;
-    Config::load(&bundle, "").map_err(|error| Failure(error.to_string()))?;
+    let config = Config::load(&bundle, "").map_err(|error| Failure(error.to_string()))?;
     if let Some(file) = bundle.get(NAMES_FILE) {
         StaticRegistry::parse(file.bytes)
             .map_err(|error| Failure(format!("{NAMES_FILE}:{error}")))?;
+    }
+    let hosts = config.site_hosts.iter().map(|host| &host.root);
+    for root in std::iter::once(&config.http.site_root).chain(hosts) {
+        let Some(file) = bundle.get(&format!("{root}/{REDIRECTS_FILE}")) else { continue };
+        Redirects::parse(file.bytes).map_err(|faults| {
+            let faults: Vec<_> = faults.iter().map(|fault| format!("{root}/{fault}")).collect();
+            Failure(faults.join("\n"))
+        })?;
     }
     Ok(())
 }
@@ -120,10 +188,10 @@ fn source_date_epoch() -> u32 {
     std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()).unwrap_or(u32::MAX)
 }
 
-/// The `.gz` of a file, if it has none and becomes a tenth smaller.
-fn compressed(file: &Item, files: &[Item]) -> Option<Item> {
+/// A variant of a file, if it has none of the sort and becomes a tenth smaller.
+fn compressed(file: &Item, coding: Coding, files: &[Item]) -> Option<Item> {
     let extension = Path::new(&file.path).extension()?.to_str()?.to_ascii_lowercase();
-    let path = format!("{}.gz", file.path);
+    let path = format!("{}.{}", file.path, coding.suffix());
     let wanted = COMPRESSIBLE.contains(&extension.as_str())
         && file.path != CONFIG_FILE
         && file.bytes.len() >= COMPRESS_BYTES_MIN
@@ -131,10 +199,7 @@ fn compressed(file: &Item, files: &[Item]) -> Option<Item> {
     if !wanted {
         return None;
     }
-    // No time and no name in the gzip header: the bytes depend on the content alone.
-    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
-    encoder.write_all(&file.bytes).ok()?;
-    let bytes = encoder.finish().ok()?;
+    let bytes = coding.compress(&file.bytes)?;
     (bytes.len() < file.bytes.len() / 10 * 9).then_some(Item { path, bytes, mtime: file.mtime })
 }
 
@@ -199,6 +264,49 @@ mod tests {
             .unwrap();
         assert_eq!(text, long);
         assert_eq!(bundle.get("site/own.js.gz").unwrap().bytes, b"mine");
+    }
+
+    #[test]
+    fn every_coding_gives_back_what_went_in() {
+        let long = "water ".repeat(1000);
+        let scratch = folder(&[("site/long.css", &long), ("site/model.glb", "x")]);
+        let codings = Coding::ALL.map(|(_, coding)| coding);
+        let archive = pack_with(&scratch.path(""), &codings).unwrap();
+        let expected = [
+            "media-types",
+            "site/long.css",
+            "site/long.css.br",
+            "site/long.css.gz",
+            "site/long.css.zst",
+            "site/model.glb",
+        ];
+        assert_eq!(paths(&archive), expected);
+        let bundle = Bundle::parse(&archive).unwrap();
+        let (mut brotli, mut zstd) = (String::new(), String::new());
+        let bytes = |path| bundle.get(path).unwrap().bytes;
+        brotli::Decompressor::new(bytes("site/long.css.br"), 4096)
+            .read_to_string(&mut brotli)
+            .unwrap();
+        zstd::Decoder::new(bytes("site/long.css.zst")).unwrap().read_to_string(&mut zstd).unwrap();
+        assert!(brotli == long && zstd == long);
+        assert_eq!(bytes("media-types"), b"glb model/gltf-binary\n");
+        assert_eq!(paths(&pack_with(&scratch.path(""), &[]).unwrap()).len(), 3);
+    }
+
+    #[test]
+    fn redirects_that_a_boot_would_refuse_make_no_bundle() {
+        let bad =
+            folder(&[("site/index.html", "hello"), ("site/_redirects", "/a /b\n/c\n/d /e 999\n")]);
+        let said = pack(&bad.path("")).unwrap_err().to_string();
+        let lines: Vec<_> = said.lines().collect();
+        assert!(
+            lines[0].starts_with("site/_redirects:2: found `/c`; allowed: two paths"),
+            "{said}"
+        );
+        assert!(
+            lines[1].starts_with("site/_redirects:3: found `999`; allowed: nothing, or 200"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 use flow::Address;
-use web::access_log::{End, Entry};
+use web::access_log::{End, Entry, Format};
 use web::date::HttpDate;
 use web::{RequestHead, Status};
 
 /// Begins the line of a request, or of what was refused before it was one.
 pub(super) fn begin(
+    format: Format,
     peer: Address,
     date: Option<&HttpDate>,
     request: Option<&RequestHead>,
@@ -29,10 +30,10 @@ pub(super) fn begin(
                     }
                 }
             }
-            Entry::new(&text, date, request)
+            Entry::new(format, &text, date, request)
         }
-        Some(address) => Entry::new(address.to_string().as_bytes(), date, request),
-        None => Entry::new(peer.to_string().as_bytes(), date, request),
+        Some(address) => Entry::new(format, address.to_string().as_bytes(), date, request),
+        None => Entry::new(format, peer.to_string().as_bytes(), date, request),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::access_log::Logged;
+use super::clients::Place;
 use super::exchange::{Answering, InFlight, Stage, Step, Upload, Work};
 use crate::drive::{Core, LongOutput, Transport};
 use alloc::boxed::Box;
@@ -36,6 +37,8 @@ pub(super) struct Driver<C: ServerCore> {
     waker: Waker,
     /// What counts the open request's answer, beside the server: its route.
     route: Option<Rc<Answers>>,
+    /// Counted as one of its client's, where these are counted.
+    _place: Option<Place>,
 }
 
 /// Requests, and pieces of a chunked body, that are taken before others have their turn.
@@ -46,7 +49,7 @@ const LOST: &str = "the connection ended before the answer did";
 const CANCELLED: &str = "the client wanted no answer any more";
 
 impl<C: ServerCore> Driver<C> {
-    pub(super) fn new(flow: &impl Flow, shared: Rc<Shared<C>>) -> Self {
+    pub(super) fn new(flow: &impl Flow, shared: Rc<Shared<C>>, place: Option<Place>) -> Self {
         let core = C::new(shared.core.borrow().clone(), flow.local(), shared.timers.now());
         let (peer, certificate) = (flow.peer(), flow.peer_certificate().map(Rc::new));
         // Last: dropped, it is counted no more.
@@ -62,6 +65,7 @@ impl<C: ServerCore> Driver<C> {
             log: None,
             waker,
             route: None,
+            _place: place,
         }
     }
 

@@ -11,6 +11,19 @@ pub enum ContentCoding {
     Gzip,
     /// RFC 7932.
     Brotli,
+    /// RFC 8878.
+    Zstd,
+}
+
+/// Codings that there are of something, beside identity.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Codings {
+    /// RFC 1952.
+    pub gzip: bool,
+    /// RFC 7932.
+    pub brotli: bool,
+    /// RFC 8878.
+    pub zstd: bool,
 }
 
 impl ContentCoding {
@@ -20,18 +33,18 @@ impl ContentCoding {
             ContentCoding::Identity => None,
             ContentCoding::Gzip => Some("gzip"),
             ContentCoding::Brotli => Some("br"),
+            ContentCoding::Zstd => Some("zstd"),
         }
     }
 }
 
 /// Chooses the coding a client likes best among identity and those available; of equals the
-/// smallest, so brotli before gzip before identity. `None` if it accepts none of them: 406.
+/// smallest, so brotli before zstd before gzip before identity. `None` if it accepts none of them: 406.
 ///
 /// `accept` are the values of `Accept-Encoding`. Without any, identity.
 pub fn choose<'a>(
     accept: impl Iterator<Item = &'a [u8]>,
-    gzip: bool,
-    brotli: bool,
+    available: Codings,
 ) -> Option<ContentCoding> {
     let mut weights = Weights::default();
     let mut present = false;
@@ -46,8 +59,9 @@ pub fn choose<'a>(
     // Identity is acceptable unless refused, by name or by the asterisk; what is listed goes before it.
     let identity = weights.identity.or(weights.any).unwrap_or(1);
     let candidates = [
-        (brotli, weights.brotli.unwrap_or(other), ContentCoding::Brotli),
-        (gzip, weights.gzip.unwrap_or(other), ContentCoding::Gzip),
+        (available.brotli, weights.brotli.unwrap_or(other), ContentCoding::Brotli),
+        (available.zstd, weights.zstd.unwrap_or(other), ContentCoding::Zstd),
+        (available.gzip, weights.gzip.unwrap_or(other), ContentCoding::Gzip),
         (true, identity, ContentCoding::Identity),
     ];
     let mut best = None;
@@ -64,6 +78,7 @@ pub fn choose<'a>(
 #[derive(Default)]
 struct Weights {
     brotli: Option<u16>,
+    zstd: Option<u16>,
     gzip: Option<u16>,
     identity: Option<u16>,
     any: Option<u16>,
@@ -81,6 +96,7 @@ impl Weights {
         let place = match coding {
             b"*" => &mut self.any,
             _ if coding.eq_ignore_ascii_case(b"br") => &mut self.brotli,
+            _ if coding.eq_ignore_ascii_case(b"zstd") => &mut self.zstd,
             _ if coding.eq_ignore_ascii_case(b"gzip") || coding.eq_ignore_ascii_case(b"x-gzip") => {
                 &mut self.gzip
             }
@@ -114,21 +130,27 @@ pub(super) fn parse_weight(text: &[u8]) -> Option<u16> {
 mod tests {
     use super::*;
 
+    const ALL: Codings = Codings { gzip: true, brotli: true, zstd: true };
+
     fn chosen(accept: &str) -> Option<ContentCoding> {
-        choose([accept.as_bytes()].into_iter(), true, true)
+        choose([accept.as_bytes()].into_iter(), ALL)
     }
 
     #[test]
     fn rfc9110_12_5_3_choices() {
-        use ContentCoding::{Brotli, Gzip, Identity};
+        use ContentCoding::{Brotli, Gzip, Identity, Zstd};
         for (accept, coding) in [
             ("gzip, deflate, br", Some(Brotli)),
+            ("gzip, deflate, br, zstd", Some(Brotli)),
+            ("gzip, ZSTD", Some(Zstd)),
+            ("br;q=0.9, zstd", Some(Zstd)),
+            ("zstd;q=0, br;q=0.1, gzip;q=0.2", Some(Gzip)),
             ("gzip", Some(Gzip)),
             ("X-GZIP", Some(Gzip)),
             ("", Some(Identity)),
             ("deflate", Some(Identity)),
             ("*", Some(Brotli)),
-            ("br;q=0, *", Some(Gzip)),
+            ("br;q=0, zstd;q=0, *", Some(Gzip)),
             ("br;q=0.5, gzip;q=0.8", Some(Gzip)),
             ("gzip;q=0.5, identity", Some(Identity)),
             ("br;q=0, gzip;q=0", Some(Identity)),
@@ -141,8 +163,14 @@ mod tests {
         ] {
             assert_eq!(chosen(accept), coding, "{accept}");
         }
-        assert_eq!(choose(core::iter::empty(), true, true), Some(Identity));
-        assert_eq!(choose([&b"br"[..], b"gzip"].into_iter(), true, false), Some(Gzip));
+        assert_eq!(choose(core::iter::empty(), ALL), Some(Identity));
+        assert_eq!(
+            choose(
+                [&b"br"[..], b"gzip"].into_iter(),
+                Codings { brotli: false, zstd: false, ..ALL }
+            ),
+            Some(Gzip)
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Compression of answers (RFC 9110 section 8.4).
 
 use super::gzip::{Compressors, Gzip};
-use crate::files::encoding::{ContentCoding, choose};
+use crate::files::encoding::{Codings, ContentCoding, choose};
 use crate::media_type::essence;
 use crate::syntax::trim;
 use crate::writer::{Piece, Pieces};
@@ -90,7 +90,8 @@ impl Default for Compression {
 
 impl Layer for Compression {
     fn pass(&self, request: Request, inner: &Inner) -> Answer {
-        let accepted = choose(request.headers_named("accept-encoding"), true, false);
+        let available = Codings { gzip: true, ..Codings::default() };
+        let accepted = choose(request.headers_named("accept-encoding"), available);
         let settings = Self { compressors: self.compressors.clone(), ..*self };
         inner.answer(request).map(move |mut reply| {
             if !settings.fits(&reply) {

@@ -81,6 +81,18 @@ impl RateLimit {
         self
     }
 
+    /// Takes a token of the client that sends this request, for what is not a layer's to decide.
+    ///
+    /// # Errors
+    /// What the client is answered with, since it has none: 429, or 400.
+    pub fn admit(&self, request: &Request) -> Result<(), Response> {
+        let Some(key) = (self.key)(request) else { return Ok(()) };
+        if key.len() > KEY_BYTES_MAX {
+            return Err(Response::plain(Status::BAD_REQUEST));
+        }
+        self.take(key).map_err(refusal)
+    }
+
     /// Takes a token of the client's.
     ///
     /// # Errors
@@ -115,17 +127,13 @@ impl Pace {
 
 impl Layer for RateLimit {
     fn pass(&self, request: Request, inner: &Inner) -> Answer {
-        let Some(key) = (self.key)(&request) else { return inner.answer(request) };
-        if key.len() > KEY_BYTES_MAX {
-            return Answer::Now(Response::plain(Status::BAD_REQUEST).into());
-        }
-        match self.take(key) {
+        match self.admit(&request) {
             Ok(()) => inner.answer(request).map(|mut reply| {
                 // What is repeated without a question is not counted.
                 reply.response.forbid_repeating();
                 reply
             }),
-            Err(wait) => Answer::Now(refusal(wait).into()),
+            Err(refusal) => Answer::Now(refusal.into()),
         }
     }
 }

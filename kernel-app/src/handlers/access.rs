@@ -1,0 +1,319 @@
+//! Access by path: who may ask, by name and password, and from where, as `[[site_rule]]` says.
+
+use crate::live_site::{LiveSite, host, is_named};
+use crate::{Platform, context::Context};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use config::{Config, SiteRule, SiteUser, Subnet};
+use core::cell::RefCell;
+use core::hash::Hasher;
+use core::time::Duration;
+use sha_crypt::{PasswordVerifier, ShaCrypt};
+use siphasher::sip128::{Hasher128, SipHasher24};
+use web::files::normal_path;
+use web::files::rules::Pattern;
+use web::layer::Inner;
+use web::layers::{Credentials, RateLimit};
+use web::{Answer, Layer, Request, Response, Status};
+
+/// Passwords that one client may try at once, and as many over each period; a hash is some milliseconds in which nobody is
+/// served. Those that were right before are not counted.
+const TRIES: u32 = 10;
+/// The same of all clients together.
+const TRIES_OF_ALL: u32 = 300;
+const PERIOD: Duration = Duration::from_secs(60);
+/// Passwords that were right and are remembered, so that a page's twenty files do not cost a hash each.
+const KNOWN_MAX: usize = 256;
+
+/// Refuses those who may not ask for a path. A path is looked at as it was asked for and as that of the file that answers.
+pub(crate) struct AccessRules {
+    live: Rc<LiveSite>,
+    rules: Vec<Rule>,
+    tries: RateLimit,
+    tries_of_all: RateLimit,
+    /// Of passwords that were right, hashes that nobody can make who has not this key.
+    key: [u8; 16],
+    known: RefCell<VecDeque<u128>>,
+}
+
+struct Rule {
+    pattern: Pattern,
+    hosts: Vec<String>,
+    users: Option<Vec<SiteUser>>,
+    challenge: String,
+    allow: Option<Vec<Subnet>>,
+    deny: Option<Vec<Subnet>>,
+}
+
+/// What is in force for a request.
+#[derive(Default)]
+struct Ruling<'a> {
+    users: Option<(&'a [SiteUser], &'a str)>,
+    allow: &'a [Subnet],
+    deny: &'a [Subnet],
+}
+
+impl AccessRules {
+    /// Those of the configuration; none if it has none.
+    pub(crate) fn new<P: Platform>(context: &Context<P>) -> Option<Self> {
+        let rules = rules(&context.config);
+        if rules.is_empty() {
+            return None;
+        }
+        let mut key = [0; 16];
+        context.platform.fill_random(&mut key);
+        let timers = &context.timers;
+        Some(Self {
+            live: context.live_site(),
+            rules,
+            tries: RateLimit::new(timers, TRIES, PERIOD),
+            tries_of_all: RateLimit::new(timers, TRIES_OF_ALL, PERIOD)
+                .by(|_| Some(Vec::from(*b"all"))),
+            key,
+            known: RefCell::default(),
+        })
+    }
+
+    /// What is in force for a request, if any rule is for it.
+    fn ruling(&self, request: &Request) -> Option<Ruling<'_>> {
+        let asked = normal_path(request.path()).unwrap_or_default();
+        let site = self.live.of_host(request.authority()).served();
+        let file = site.name_of_answer(request, "").map(|name| format!("/{name}"));
+        let host = host(request.authority());
+        let is_for = |rule: &&Rule| {
+            let is_path = rule.pattern.fits(&asked)
+                || file.as_ref().is_some_and(|file| rule.pattern.fits(file));
+            is_path && (rule.hosts.is_empty() || rule.hosts.iter().any(|name| is_named(host, name)))
+        };
+        let mut ruling = None;
+        for rule in self.rules.iter().filter(is_for) {
+            let ruling: &mut Ruling<'_> = ruling.get_or_insert_default();
+            if let Some(users) = &rule.users {
+                let is_open = users.is_empty();
+                ruling.users = (!is_open).then_some((users.as_slice(), rule.challenge.as_str()));
+            }
+            if let Some(allow) = &rule.allow {
+                ruling.allow = allow;
+            }
+            if let Some(deny) = &rule.deny {
+                ruling.deny = deny;
+            }
+        }
+        ruling
+    }
+
+    /// What a request is refused with.
+    fn refusal(&self, request: &Request, ruling: &Ruling<'_>) -> Option<Response> {
+        if !ruling.is_from(request) {
+            return Some(Response::plain(Status::FORBIDDEN));
+        }
+        let (users, challenge) = ruling.users?;
+        let Some(shown) = Credentials::of(request) else { return Some(challenged(challenge)) };
+        let user = users.iter().find(|user| user.name == shown.user);
+        let digest = user.map(|user| self.digest(user, &shown));
+        if digest.is_some_and(|digest| self.known.borrow().contains(&digest)) {
+            return None;
+        }
+        let admitted = self.tries.admit(request).and_then(|()| self.tries_of_all.admit(request));
+        if let Err(refusal) = admitted {
+            return Some(refusal);
+        }
+        // Who is not known costs as much, so that the time does not tell who is.
+        let hash = user.or(users.first()).map_or("", |user| user.hash.as_str());
+        let is_right = ShaCrypt::default().verify_password(shown.password.as_bytes(), hash).is_ok();
+        match digest.filter(|_| is_right) {
+            Some(digest) => {
+                self.remember(digest);
+                None
+            }
+            None => Some(challenged(challenge)),
+        }
+    }
+
+    fn remember(&self, digest: u128) {
+        let mut known = self.known.borrow_mut();
+        if known.len() == KNOWN_MAX {
+            known.pop_front();
+        }
+        known.push_back(digest);
+    }
+
+    fn digest(&self, user: &SiteUser, shown: &Credentials) -> u128 {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        for part in [&user.name, &user.hash, &shown.password] {
+            hasher.write_usize(part.len());
+            hasher.write(part.as_bytes());
+        }
+        hasher.finish128().as_u128()
+    }
+}
+
+impl Ruling<'_> {
+    /// Whether a request comes from where one may ask.
+    fn is_from(&self, request: &Request) -> bool {
+        if self.allow.is_empty() && self.deny.is_empty() {
+            return true;
+        }
+        // By a socket of this machine there is no address: nobody is named by one.
+        let ip = request.peer().ip();
+        let is_among =
+            |subnets: &[Subnet]| ip.is_some_and(|ip| subnets.iter().any(|it| it.contains(ip)));
+        let is_other = !self.deny.is_empty() || self.allow.is_empty();
+        is_among(self.allow) || !is_among(self.deny) && is_other
+    }
+}
+
+impl Layer for AccessRules {
+    fn pass(&self, request: Request, inner: &Inner) -> Answer {
+        let Some(ruling) = self.ruling(&request) else { return inner.answer(request) };
+        if let Some(refusal) = self.refusal(&request, &ruling) {
+            return Answer::Now(refusal.into());
+        }
+        let is_by_name = ruling.users.is_some();
+        inner.answer(request).map(move |mut reply| {
+            // Whoever sends the same head may be somebody else, or elsewhere.
+            reply.response.forbid_repeating();
+            // RFC 9111 section 3.5: what is for one user is no shared cache's.
+            if is_by_name && reply.response.header("cache-control").is_none() {
+                reply.response = reply.response.with_header("Cache-Control", "private");
+            }
+            reply
+        })
+    }
+}
+
+/// RFC 9110 section 15.5.2.
+fn challenged(challenge: &str) -> Response {
+    Response::plain(Status::UNAUTHORIZED).with_header("WWW-Authenticate", challenge)
+}
+
+/// The rules that say who may ask.
+fn rules(config: &Config) -> Vec<Rule> {
+    let says =
+        |rule: &&SiteRule| rule.users.is_some() || rule.allow.is_some() || rule.deny.is_some();
+    let rule = |rule: &SiteRule| {
+        let SiteRule { path, hosts, users, realm, allow, deny, .. } = rule.clone();
+        let realm = if realm.is_empty() { "restricted" } else { &realm };
+        // A quoted string (RFC 9110 section 5.6.4).
+        let realm = realm.replace('\\', "\\\\").replace('"', "\\\"");
+        let challenge = format!("Basic realm=\"{realm}\", charset=\"UTF-8\"");
+        Some(Rule { pattern: Pattern::new(&path)?, hosts, users, challenge, allow, deny })
+    };
+    config.site_rules.iter().filter(says).filter_map(rule).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::SocketAddr;
+    use flow::Address;
+    use flow::time::Timers;
+    use web::files::{CleanUrls, Options, Site, Variant};
+    use web::{Handler, testing};
+
+    /// Of `openssl passwd -6 -salt saltstring secret`, with a few rounds.
+    const ANN: &str = "ann:$6$rounds=1000$saltstring$2BkAo106CG84raQcWpAlhyy6TSSkAsL1nfvBCoezLYyerUzY2l8axTvq6NynEt7SQAx3/cdop9ds0po8uaeHq0";
+
+    fn access(text: &str) -> AccessRules {
+        let config = Config::parse("a", text).unwrap();
+        let timers = Timers::new();
+        let names = ["private/a.txt", "about.html", "index.html", "open/a.txt"];
+        let files = names.map(|name| (String::from(name), Variant::new(name), None));
+        let options = Options { clean_urls: CleanUrls::Answer, ..Options::default() };
+        let site = Site::new(files, options.clone());
+        AccessRules {
+            live: Rc::new(LiveSite::of(site, options)),
+            rules: rules(&config),
+            tries: RateLimit::new(&timers, TRIES, PERIOD),
+            tries_of_all: RateLimit::new(&timers, TRIES_OF_ALL, PERIOD),
+            key: [7; 16],
+            known: RefCell::default(),
+        }
+    }
+
+    struct Page;
+
+    impl Handler for Page {
+        fn answer(&self, _: Request) -> Answer {
+            Answer::Now(Response::ok("text/plain", "page").repeatable().into())
+        }
+    }
+
+    fn ask(handler: &impl Handler, path: &str, from: &str, credentials: Option<&str>) -> Response {
+        use base64ct::{Base64, Encoding};
+        let fields =
+            credentials.map(|text| format!("Basic {}", Base64::encode_string(text.as_bytes())));
+        let request = testing::get(path);
+        let request = match &fields {
+            Some(value) => request.header("Authorization", value),
+            None => request,
+        };
+        let address: SocketAddr = format!("{from}:1").parse().unwrap();
+        request.from(Address::Ip(address)).ask(handler).response().clone()
+    }
+
+    #[test]
+    fn addresses_are_let_in_and_kept_out() {
+        for (rule, expected) in [
+            ("allow = [\"10.0.0.0/8\"]", [200, 200, 403]),
+            ("deny = [\"10.0.0.0/8\"]", [403, 403, 200]),
+            ("allow = [\"10.1.0.0/16\"]\ndeny = [\"10.0.0.0/8\"]", [403, 200, 200]),
+            ("allow = []", [200, 200, 200]),
+        ] {
+            let rules = format!("[[site_rule]]\npath = \"/private/*\"\n{rule}\n");
+            let handler = Page.layer(access(&rules));
+            let seen = ["10.0.0.1", "10.1.0.1", "11.0.0.1"]
+                .map(|from| ask(&handler, "/private/a.txt", from, None).status().code());
+            assert_eq!(seen, expected, "{rule}");
+            let open = ask(&handler, "/open/a.txt", "11.0.0.1", None);
+            assert!(open.is_repeatable(), "no rule is for it");
+        }
+    }
+
+    #[test]
+    fn a_file_is_kept_whatever_path_leads_to_it() {
+        let handler =
+            Page.layer(access("[[site_rule]]\npath = \"*.html\"\ndeny = [\"0.0.0.0/0\"]\n"));
+        for (path, status) in [
+            ("/about.html", 403),
+            ("/about", 403),
+            ("/%61bout", 403),
+            ("//about", 403),
+            ("/", 403),
+            ("/open/a.txt", 200),
+        ] {
+            assert_eq!(ask(&handler, path, "10.0.0.1", None).status().code(), status, "{path}");
+        }
+    }
+
+    #[test]
+    fn users_show_their_passwords() {
+        let text = format!(
+            "[[site_rule]]\npath = \"/*\"\nusers = [\"{ANN}\"]\nrealm = \"the \\\"lab\\\"\"\n[[site_rule]]\npath = \"/open/*\"\nusers = [\"*\"]\n"
+        );
+        let rules = access(&text);
+        let handler = Page.layer(rules);
+        let asked = |credentials| ask(&handler, "/private/a.txt", "10.0.0.1", credentials);
+        let stranger = asked(None);
+        assert_eq!(stranger.status(), Status::UNAUTHORIZED);
+        let challenge = stranger.header("www-authenticate");
+        assert_eq!(challenge, Some(&b"Basic realm=\"the \\\"lab\\\"\", charset=\"UTF-8\""[..]));
+        let known = asked(Some("ann:secret"));
+        assert_eq!((known.status(), known.is_repeatable()), (Status::OK, false));
+        assert_eq!(known.header("cache-control"), Some(&b"private"[..]));
+        assert_eq!(ask(&handler, "/open/a.txt", "10.0.0.1", None).status(), Status::OK);
+        for wrong in ["ann:Secret", "bob:secret", "ann:"] {
+            assert_eq!(asked(Some(wrong)).status(), Status::UNAUTHORIZED, "{wrong}");
+        }
+        // Who guesses on has to wait; who is known has not.
+        for _ in 0..TRIES {
+            asked(Some("ann:guess"));
+        }
+        assert_eq!(asked(Some("ann:guess")).status(), Status::TOO_MANY_REQUESTS);
+        assert_eq!(asked(Some("ann:secret")).status(), Status::OK);
+        assert_eq!(ask(&handler, "/", "10.0.0.2", Some("ann:secret")).status(), Status::OK);
+    }
+}
