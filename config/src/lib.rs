@@ -61,6 +61,8 @@ pub use values::{KeyValue, SECRET, values};
 pub const CONFIG_FILE: &str = "appliance.toml";
 /// The name of the file of services by name inside a bundle, which may do without.
 pub const NAMES_FILE: &str = "names";
+/// The name of the file inside a bundle with what the load generator does, which no other appliance reads.
+pub const LOAD_FILE: &str = "load.toml";
 
 /// The commented default: what a bundle without an `appliance.toml` gets, and the example to start
 /// from. Parsing it gives `Config::default()`; a test keeps the two equal.

@@ -88,6 +88,7 @@ impl Reader<'_> {
             folder: None,
             memory_mib: MEMORY_MIB,
             services: None,
+            load: false,
             port: None,
             ports: Vec::new(),
             uplink: false,
@@ -99,6 +100,7 @@ impl Reader<'_> {
                 "folder" => member.folder = Some(self.folder(value)?),
                 "memory_mib" => member.memory_mib = self.memory_mib(value)?,
                 "services" => member.services = Some(self.services(value)?),
+                "load" => member.load = self.flag(value)?,
                 "port" => member.port = Some(self.port(value)?),
                 "ports" => member.ports = self.ports(value)?,
                 "uplink" => member.uplink = self.flag(value)?,
@@ -106,7 +108,7 @@ impl Reader<'_> {
                 "settings" => member.settings = self.settings(value)?,
                 _ => {
                     let allowed =
-                        "folder, memory_mib, services, port, ports, uplink, capabilities, settings";
+                        "folder, memory_mib, services, load, port, ports, uplink, capabilities, settings";
                     return Err(self.unknown(key, allowed));
                 }
             }
