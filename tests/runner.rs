@@ -97,6 +97,9 @@ fn run_cases(cases: &[&'static Case], install: Install, summary: &mut Summary) -
             hermit::build(&options, install)?;
         }
     }
+    if cases.iter().any(|case| case.name.starts_with("load_image/")) {
+        image::build(&image::Options::load(), install)?;
+    }
     if cases.iter().any(|case| case.name.starts_with("xen/")) {
         Dom0::get(install)?;
     }

@@ -64,7 +64,7 @@ fn guests(harness: &mut Harness) -> Result {
 }
 
 /// The server, once it is there.
-fn serve(socket: &Path) -> Result<Child> {
+pub(super) fn serve(socket: &Path) -> Result<Child> {
     let mut command = Command::new(process::build_ctl()?);
     command.arg("shm-server").arg(socket).args(["--megabytes", "8"]);
     let mut server = Child::start(&command, |command| {
@@ -105,7 +105,7 @@ fn behind(harness: &Harness, socket: &Path, bundle: &Path) -> Result<Guest> {
 }
 
 /// QEMU's options.
-fn device(socket: &Path) -> Vec<OsString> {
+pub(super) fn device(socket: &Path) -> Vec<OsString> {
     let chardev = format!("socket,id=shm,path={}", socket.display());
     let options = ["-chardev", &chardev, "-device", "ivshmem-doorbell,chardev=shm,vectors=1"];
     options.map(OsString::from).into()
