@@ -4,10 +4,10 @@
 use super::{admin_port, ivshmem};
 use command::{
     failure::{Failure, OrSay, Result, fail},
-    files,
+    files, paths,
     programs::{self, CURL},
 };
-use image_builder::image;
+use image_builder::{bundle, image};
 use lab::{
     accel::Accel,
     group::{Bundles, Group, Kind, Running, Start},
@@ -59,6 +59,10 @@ fn image() -> Result<PathBuf> {
 }
 
 fn over_a_network(harness: &mut Harness) -> Result {
+    // The sample of docs/load.md is one that runs.
+    let samples = paths::root().join("docs/groups");
+    Group::read(&samples.join("load.toml"))?;
+    bundle::pack(&samples.join("load"))?;
     let folder = |name: &str| harness.scratch.path(name);
     for name in ["server/site", "generator"] {
         files::make_folder(&folder(name))?;

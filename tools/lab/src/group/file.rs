@@ -245,6 +245,10 @@ impl Reader<'_> {
                 let sentence = format!("there is no appliance `{}` in this file", bad.of);
                 return Err(self.refuse_line(bad.line, sentence));
             }
+            if member.load && member.services.is_some() {
+                let sentence = format!("{}: load = true is an image without services", member.name);
+                return Err(self.refuse_line(member.line, sentence));
+            }
             let own: Vec<_> = member.reached().collect();
             if let Some(other) = before.iter().find(|it| it.reached().any(|it| own.contains(&it))) {
                 let sentence = format!("{} and {} have the same port", other.name, member.name);
@@ -366,6 +370,11 @@ mod tests {
             ("[appliances.a]\nports = 1\n", "2: found `1`; allowed: a list of ports"),
             ("[appliances.a]\nports = [1, 0]\n", "2: found `0`; allowed: ports from 1"),
             ("[appliances.a]\nuplink = 1\n", "2: found `1`; allowed: true or false"),
+            ("[appliances.a]\nload = 1\n", "2: found `1`; allowed: true or false"),
+            (
+                "[appliances.a]\nload = true\nservices = [\"http\"]\n",
+                "1: a: load = true is an image without services",
+            ),
             ("[appliances.a]\nservices = \"http\"\n", "2: found `\"http\"`; allowed: names"),
             ("[appliances.a]\nservices = [\"htp\"]\n", "2: there is no service `htp`"),
             ("[appliances.a]\ncapabilities.b = \"a\"\n", "2: found `\"a\"`; allowed: an appliance"),

@@ -22,13 +22,12 @@ use alloc::vec::Vec;
 use aqueduct::Platform;
 use aqueduct::context::Context;
 use aqueduct::service::{Offer, Opened, Service, ServiceEntry, StartError, WebRoutes};
+use config::LOAD_FILE;
 use core::cell::RefCell;
 use core::time::Duration;
 use load::{Report, Scenario};
 use load_generator::Shared;
 
-/// The file of the bundle with the scenario.
-const FILE: &str = "load.toml";
 const NAME: &str = "load";
 
 /// How a run ended, for who switches the machine off.
@@ -62,10 +61,10 @@ fn open<P: Platform>(
     state: Rc<RunState>,
     switch_off: fn(Verdict),
 ) -> Opened {
-    let refuse = |reason| StartError::Bundle { service: NAME, path: FILE.into(), reason };
-    let file = context.bundle.get(FILE);
+    let refuse = |reason| StartError::Bundle { service: NAME, path: LOAD_FILE.into(), reason };
+    let file = context.bundle.get(LOAD_FILE);
     let file = file.ok_or_else(|| refuse("there is none, and it says what is asked".into()))?;
-    let scenario = Scenario::of_bytes(FILE, file.bytes);
+    let scenario = Scenario::of_bytes(LOAD_FILE, file.bytes);
     let scenario = scenario.map_err(|error| refuse(error.to_string()))?;
     let target = place::target(&scenario).map_err(refuse)?;
     let connector = context.connector_with(guarded::Guarded::new(
