@@ -8,6 +8,7 @@ pub(crate) mod groups;
 pub(crate) mod http;
 pub(crate) mod ivshmem;
 pub(crate) mod load;
+pub(crate) mod load_image;
 pub(crate) mod names;
 pub(crate) mod postgres;
 pub(crate) mod services;

@@ -106,6 +106,9 @@ fn run_cases(
             hermit::build(&options, install)?;
         }
     }
+    if cases.iter().any(|case| case.name.starts_with("load_image/")) {
+        image::build(&image::Options::load(), install)?;
+    }
     if cases.iter().any(|case| case.name.starts_with("xen/")) {
         Dom0::get(install)?;
     }

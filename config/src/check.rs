@@ -4,7 +4,7 @@ pub(crate) mod databases;
 pub(crate) mod site;
 
 use crate::schema::{Admin, ClientCertificates, Rpc, SyslogPlace, SyslogTransport, Tls, port_key};
-use crate::{Bundle, Config};
+use crate::{Bundle, Config, LOAD_FILE};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::net::IpAddr;
 
@@ -363,6 +363,8 @@ fn site(config: &Config, bundle: &Bundle<'_>) -> Checked {
     let in_site = |path: &str| path.strip_prefix(&**root).is_some_and(|rest| rest.starts_with('/'));
     let is_elsewhere = config.storage.site_disk > 0 || bundle.has_site_elsewhere();
     let is_elsewhere = is_elsewhere || !config.conf.from.is_empty();
+    // A load generator has none.
+    let is_elsewhere = is_elsewhere || bundle.get(LOAD_FILE).is_some();
     if !bundle.is_given() || is_elsewhere || bundle.files().any(|file| in_site(file.path)) {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Folder of a bundle: which files of it the bundle has. The maker of bundles and a process that is
 //! given the folder itself both read it here.
 
-use crate::{CONFIG_FILE, Config, MEDIA_TYPES_FILE, MediaType, NAMES_FILE, cpio};
+use crate::{CONFIG_FILE, Config, LOAD_FILE, MEDIA_TYPES_FILE, MediaType, NAMES_FILE, cpio};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::fmt;
 use std::{
@@ -65,7 +65,7 @@ pub fn configuration(folder: &Path) -> Result<Config, FolderError> {
         .map_err(|error| FolderError { path, sentence: format!("{error}") })
 }
 
-/// The files that a folder's bundle has, sorted by path: `appliance.toml` and `names` if they are
+/// The files that a folder's bundle has, sorted by path: `appliance.toml`, `load.toml` and `names` if they are
 /// there, the site, `keys/`, `rpc/` and `tls/` with all that is in them, whatever its name begins with; nothing else,
 /// so that a folder with other things beside them serves as it is.
 ///
@@ -76,7 +76,7 @@ pub fn configuration(folder: &Path) -> Result<Config, FolderError> {
 pub fn files(folder: &Path) -> Result<Vec<Item>, FolderError> {
     let config = configuration(folder)?;
     let mut items = Vec::new();
-    for name in [CONFIG_FILE, NAMES_FILE] {
+    for name in [CONFIG_FILE, LOAD_FILE, NAMES_FILE] {
         items.extend(named(folder, name)?);
     }
     let hosts =

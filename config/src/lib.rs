@@ -62,6 +62,8 @@ pub use values::{KeyValue, SECRET, values};
 pub const CONFIG_FILE: &str = "appliance.toml";
 /// The name of the file of services by name inside a bundle, which may do without.
 pub const NAMES_FILE: &str = "names";
+/// The name of the file inside a bundle with what the load generator does, which no other appliance reads.
+pub const LOAD_FILE: &str = "load.toml";
 
 /// The name of the file of media types inside a bundle, which may do without: a line for each extension that is not among the
 /// usual ones.

@@ -288,6 +288,14 @@ impl<P: Platform> Context<P> {
         self.direct_connector()
     }
 
+    /// The same, with connections by TCP opened by `tcp`, which is asked for addresses and names.
+    pub fn connector_with(
+        &self,
+        tcp: impl flow::Connector,
+    ) -> ResolvingConnector<Dispatcher> {
+        self.connector_over(Dispatcher::new().with(Scheme::Tcp, tcp))
+    }
+
     /// The same, always by this appliance's own network.
     pub(crate) fn direct_connector(&self) -> ResolvingConnector<Dispatcher> {
         self.connector_over(Dispatcher::new().with(Scheme::Tcp, self.platform.connector()))

@@ -64,6 +64,7 @@ class Core {
     this.#exports.receive(performance.now());
   }
 
+  // The next message for the server; empty if there is none.
   transmit() {
     // A copy: the memory is used again before the socket has sent it.
     return this.#take(this.#exports.transmit(performance.now())).slice();
@@ -158,7 +159,7 @@ class Vat {
   #ask(request) {
     if (this.#isOver) throw new RpcError("disconnected", "the connection is over");
     const answer = this.#core.ask(request);
-    // What is asked for in one go leaves as one message.
+    // What is asked for in one go leaves at once.
     this.#soon ??= setTimeout(() => this.#turn());
     return answer;
   }
@@ -170,10 +171,17 @@ class Vat {
     const wait = this.#core.tick();
     for (const event of this.#core.events()) this.#handle(event);
     if (this.#isOver) return;
-    const output = this.#core.transmit();
-    if (output.length && this.#socket.readyState === WebSocket.OPEN) this.#socket.send(output);
-    else if (output.length) this.#socket.addEventListener("open", () => this.#socket.send(output), { once: true });
+    this.#send();
     if (wait >= 0) this.#later = setTimeout(() => this.#turn(), Math.max(wait, 10));
+  }
+
+  // A message of the vat is one of the WebSocket.
+  #send() {
+    for (let output; (output = this.#core.transmit()).length; ) {
+      if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(output);
+      else if (this.#socket.readyState === WebSocket.CONNECTING)
+        this.#socket.addEventListener("open", () => this.#socket.send(output), { once: true });
+    }
   }
 
   #stopTimers() {
@@ -221,8 +229,7 @@ class Vat {
 
   #over(reason) {
     if (this.#isOver) return;
-    const output = this.#core.transmit();
-    if (output.length && this.#socket.readyState === WebSocket.OPEN) this.#socket.send(output);
+    this.#send();
     this.#core.end(reason);
     this.#isOver = true;
     this.#stopTimers();

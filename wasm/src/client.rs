@@ -5,7 +5,7 @@ use crate::encode::{Encoder, capabilities};
 use crate::schema::{Method, Problem, Schema, text};
 use crate::table::Table;
 use core::time::Duration;
-use rpc::{CallId, Cap, ConnId, Event, Exception, Kind, Limits, ObjectId, Payload, Vat};
+use rpc::{CallId, Cap, ConnId, Event, Exception, Kind, Limits, MessageBounds, ObjectId, Payload, Vat};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
@@ -17,6 +17,8 @@ const MESSAGE_WORDS: u32 = 32;
 pub struct Client {
     vat: Vat,
     conn: ConnId,
+    /// Of what is sent.
+    bounds: MessageBounds,
     schema: Schema,
     last_number: u64,
     /// What the page holds, each with a reference.
@@ -54,6 +56,7 @@ impl Client {
         Self {
             vat,
             conn,
+            bounds: MessageBounds::default(),
             schema,
             last_number: 0,
             capabilities: Table::default(),
@@ -80,14 +83,17 @@ impl Client {
         self.take_events();
     }
 
-    /// Moves bytes for the peer to the end of `to`.
+    /// Moves a message for the peer, or what is there of it, to the end of `to`; nothing if there is none.
     pub fn poll_transmit(&mut self, now: Duration, to: &mut Vec<u8>) {
         while self.vat.has_output(self.conn) {
+            let (bounds, mut is_end) = (&mut self.bounds, false);
             let sent = self.vat.transmit_with(now, self.conn, |bytes| {
-                to.extend_from_slice(bytes);
-                bytes.len()
+                let part = &bytes[..bytes.len().min(bounds.wanted_bytes())];
+                to.extend_from_slice(part);
+                is_end = bounds.advance(part);
+                part.len()
             });
-            if sent == 0 {
+            if is_end || sent == 0 {
                 return;
             }
         }

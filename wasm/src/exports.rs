@@ -72,7 +72,7 @@ pub(crate) extern "C" fn receive(now_milliseconds: f64) {
     with_client(|client, input, _| client.handle_input(time(now_milliseconds), input));
 }
 
-/// Puts bytes for the peer into the output; how many.
+/// Puts a message for the peer into the output; how many bytes, 0 if there is none.
 #[expect(unsafe_code, reason = "the page knows it by this name")]
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn transmit(now_milliseconds: f64) -> usize {

@@ -44,6 +44,7 @@ cargo xtask bench pipe            ZeroMQ: ours, libzmq, the zeromq crate, what a
 cargo xtask image                 build the bootable ELF; the last line printed is its path
     --services LIST               with these only, as http,rpc (default: all, http,https,fastcgi,gopher,rpc,vats,relay,rpc-websocket,zmq,admin,http-client,disk,syslog,vsock)
     --http-only                   the same as --services http: about half of the size
+    --load                        the load generator, instead: docs/load.md
     --trial                       with routes for tests; never where others can reach it
     --hermit                      on the Hermit kernel, with its loader
 cargo xtask bundle DIR --out FILE make a boot bundle

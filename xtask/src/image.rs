@@ -1,6 +1,9 @@
 //! `cargo xtask image`: the bootable ELF.
 
-use command::{failure::Result, programs::Install};
+use command::{
+    failure::{Result, fail},
+    programs::Install,
+};
 use image_builder::{
     hermit,
     image::{self, Options},
@@ -10,18 +13,24 @@ use std::process::ExitCode;
 
 pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     let mut install = Install::Yes;
-    let (mut trial, mut on_hermit, mut services) = (false, false, None);
+    let (mut trial, mut load, mut on_hermit, mut services) = (false, false, false, None);
     while let Some(argument) = arguments.next()? {
         match argument {
             lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
             lexopt::Arg::Long("trial") => trial = true,
+            lexopt::Arg::Long("load") => load = true,
             lexopt::Arg::Long("hermit") => on_hermit = true,
             lexopt::Arg::Long("services") => services = Some(arguments.value()?.string()?),
             lexopt::Arg::Long("http-only") => services = Some("http".into()),
             other => return Err(other.unexpected().into()),
         }
     }
-    let image = if on_hermit {
+    if load && (trial || on_hermit || services.is_some()) {
+        fail!("--load is an image of its own, and goes with --no-install alone");
+    }
+    let image = if load {
+        image::build(&Options::load(), install)?
+    } else if on_hermit {
         let options = if trial { hermit::Options::trial() } else { hermit::Options::default() };
         let options = services.map_or(Ok(options.clone()), |list| options.with_services(&list))?;
         hermit::build(&options, install)?

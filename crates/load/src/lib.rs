@@ -29,7 +29,8 @@
 //! | When is the next request due? | `arrivals.rs`: even or random (Poisson), at a constant rate, a ramp or steps |
 //! | Who asks next? | `workload.rs`: open loop by that schedule, or closed loop with think time |
 //! | How long did it take? | `histogram.rs`: log-linear, three significant digits |
-//! | What became of all? | `recorder.rs` while it runs, `report.rs` at the end: text, JSON, HTML |
+//! | What became of all? | `recorder.rs` and `progress.rs` while it runs, `report.rs` at the end: text, JSON, HTML |
+//! | Where may load go? | `allowed.rs`: to this machine, and where the operator says |
 //!
 //! **Open loop**: requests are due by a schedule that the server has no say in, and a latency counts from when its request
 //! was due. A server that stalls delays every request that was due meanwhile, and each of them says so. **Closed loop**:
@@ -42,18 +43,23 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod allowed;
 mod arrivals;
 mod histogram;
+mod progress;
 mod recorder;
 mod report;
 mod scenario;
 mod workload;
 
+pub use allowed::{Prefix, is_allowed, refusal};
 pub use arrivals::{Arrivals, Rate, Schedule, Share, Spacing};
 pub use histogram::Histogram;
+pub use progress::ProgressLine;
 pub use recorder::{Failure, Progress, Recorder};
 pub use report::{Latency, Report, Run, Second};
 pub use scenario::{
-    CONNECTIONS_MAX, ConnectionUse, Place, Protocol, RequestKind, Scenario, ScenarioError, Shape,
+    CONNECTIONS_MAX, ConnectionUse, GuestUse, Place, Protocol, RequestKind, Scenario, ScenarioError,
+    Shape,
 };
 pub use workload::{Job, Next, Outcome, Workload};

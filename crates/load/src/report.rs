@@ -18,8 +18,8 @@ use serde::Serialize;
 pub struct Run {
     /// Threads of the generator.
     pub threads: u32,
-    /// Processor time of the generator.
-    pub cpu: Duration,
+    /// Processor time of the generator, where it is known.
+    pub cpu: Option<Duration>,
     /// The longest that the generator did not look at its connections: no latency is more exact than that.
     pub longest_turn: Duration,
     /// Version of the generator.
@@ -80,8 +80,8 @@ pub struct Report {
     pub requests: Vec<KindReport>,
     /// Seconds of the run.
     pub seconds: Vec<Second>,
-    /// Processor time of the generator.
-    pub generator_cpu_seconds: f64,
+    /// Processor time of the generator, where it is known.
+    pub generator_cpu_seconds: Option<f64>,
     /// The longest that the generator did not look at its connections: no latency is more exact than that.
     pub generator_longest_turn_milliseconds: f64,
 }
@@ -176,7 +176,10 @@ impl Report {
         let failures = |failure: Failure| (failure.name(), recorder.failures(failure));
         Self {
             version: run.version.clone(),
-            target: scenario.place.to_string(),
+            target: match &scenario.guest.via {
+                Some(via) => format!("{} by {via}", scenario.place),
+                None => scenario.place.to_string(),
+            },
             shape: scenario.shape.name(),
             arrivals: arrivals(&scenario.shape),
             duration_seconds: scenario.duration.as_secs_f64(),
@@ -207,7 +210,7 @@ impl Report {
             service_time: Latency::of(recorder.service_times()),
             requests: recorder.kinds().iter().map(KindReport::of).collect(),
             seconds: recorder.seconds().enumerate().map(Second::of).collect(),
-            generator_cpu_seconds: run.cpu.as_secs_f64(),
+            generator_cpu_seconds: run.cpu.map(|time| time.as_secs_f64()),
             generator_longest_turn_milliseconds: milliseconds(run.longest_turn),
         }
     }
@@ -318,6 +321,12 @@ fn arrivals(shape: &Shape) -> String {
 fn milliseconds(time: Duration) -> f64 {
     // Nanoseconds, or JSON has digits that mean nothing.
     time.as_nanos() as f64 / 1e6
+}
+
+/// `1.2 s of processor time, `, where that is known.
+fn processor_time(report: &Report) -> String {
+    let seconds = report.generator_cpu_seconds;
+    seconds.map_or_else(String::new, |it| format!("{} s of processor time, ", digits(it)))
 }
 
 /// Three significant digits and a unit: `1.23 ms`, `45.6 us`.

@@ -7,7 +7,7 @@ mod read;
 pub use place::{Place, Protocol};
 pub use read::ScenarioError;
 
-use crate::Schedule;
+use crate::{Prefix, Schedule};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -40,6 +40,8 @@ pub struct Scenario {
     pub seed: u64,
     /// What is asked; at least one.
     pub requests: Vec<RequestKind>,
+    /// What the generator as an image does beside; programs have options for that.
+    pub guest: GuestUse,
 }
 
 /// When requests are made.
@@ -98,6 +100,26 @@ impl Default for ConnectionUse {
     }
 }
 
+/// What the generator does as an image, which has no command line for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GuestUse {
+    /// How the target is reached, if not by its address: a target of a connector, as `service://http@alpha` or `shm:http`.
+    pub via: Option<String>,
+    /// Where load may go beside the guest itself and what shares memory with it.
+    pub allow: Vec<Prefix>,
+    /// Whether the machine is switched off when the results are there: with a failure, if a request failed.
+    pub power_off: bool,
+    /// How long the server is waited for at the start.
+    pub wait: Duration,
+}
+
+impl Default for GuestUse {
+    fn default() -> Self {
+        let wait = Duration::from_secs(30);
+        Self { via: None, allow: Vec::new(), power_off: false, wait }
+    }
+}
+
 /// One kind of request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestKind {
@@ -151,6 +173,7 @@ impl Scenario {
             connection: ConnectionUse::default(),
             seed: 1,
             requests: [RequestKind { name: path.clone(), path, ..RequestKind::default() }].into(),
+            guest: GuestUse::default(),
         }
     }
 
@@ -160,6 +183,22 @@ impl Scenario {
     /// The first thing that is not TOML, not known, missing or out of range, with its line and what is allowed.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
         read::scenario(file, text)
+    }
+
+    /// The same of a file's bytes.
+    ///
+    /// # Errors
+    /// They are not UTF-8; or as [`parse`](Self::parse).
+    pub fn of_bytes(file: &str, bytes: &[u8]) -> Result<Self, ScenarioError> {
+        match core::str::from_utf8(bytes) {
+            Ok(text) => Self::parse(file, text),
+            Err(error) => {
+                let before = bytes.get(..error.valid_up_to()).unwrap_or(&[]);
+                let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+                let sentence = "no text in UTF-8".to_owned();
+                Err(ScenarioError { file: file.to_owned(), line, sentence })
+            }
+        }
     }
 
     /// What does not go together, whoever said it.

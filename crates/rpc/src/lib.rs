@@ -22,6 +22,7 @@
 extern crate alloc;
 
 mod admission;
+mod bounds;
 mod call;
 mod connection;
 mod exception;
@@ -51,6 +52,7 @@ pub mod rpc_capnp;
 #[rustfmt::skip]
 pub mod persistent_capnp;
 
+pub use bounds::MessageBounds;
 pub use connection::TableSizes;
 pub use exception::{Exception, Kind};
 pub use limits::Limits;

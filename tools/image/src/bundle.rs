@@ -5,7 +5,7 @@ use command::{
     files, paths,
 };
 use config::{
-    Bundle, CONFIG_FILE, Config, NAMES_FILE,
+    Bundle, CONFIG_FILE, Config, LOAD_FILE, NAMES_FILE,
     cpio::Writer,
     folder::{self, Item},
 };
@@ -115,7 +115,8 @@ pub fn pack_with(folder: &Path, codings: &[Coding]) -> Result<Vec<u8>> {
     let mut files = folder::files(folder).map_err(|error| Failure(error.to_string()))?;
     let in_site =
         |file: &Item| file.path.strip_prefix(&*root).is_some_and(|rest| rest.starts_with('/'));
-    if !files.iter().any(in_site) {
+    let is_generator = files.iter().any(|file| file.path == LOAD_FILE);
+    if !is_generator && !files.iter().any(in_site) {
         fail!(
             "{} has no folder `{root}` with files: put the pages there, or name another site_root in {CONFIG_FILE}",
             folder.display()
@@ -175,6 +176,9 @@ pub fn check(archive: &[u8]) -> Result {
             Failure(faults.join("\n"))
         })?;
     }
+    if let Some(file) = bundle.get(LOAD_FILE) {
+        load::Scenario::of_bytes(LOAD_FILE, file.bytes).map_err(|error| Failure(error.to_string()))?;
+    }
     Ok(())
 }
 
@@ -193,7 +197,7 @@ fn compressed(file: &Item, coding: Coding, files: &[Item]) -> Option<Item> {
     let extension = Path::new(&file.path).extension()?.to_str()?.to_ascii_lowercase();
     let path = format!("{}.{}", file.path, coding.suffix());
     let wanted = COMPRESSIBLE.contains(&extension.as_str())
-        && file.path != CONFIG_FILE
+        && ![CONFIG_FILE, LOAD_FILE].contains(&file.path.as_str())
         && file.bytes.len() >= COMPRESS_BYTES_MIN
         && !files.iter().any(|other| other.path == path);
     if !wanted {
@@ -341,6 +345,7 @@ mod tests {
                 "appliance.toml:4:1: found `gateways = [\"fd01::1\"]`; allowed: gateways within",
             ),
             (NAMES_FILE, "a b c d:1\nx\n", "names:2: found `x`; allowed: four words"),
+            (LOAD_FILE, "target = 'http://h/'\nseed = -1\n", "load.toml:2: found `-1`; allowed: a whole number"),
         ] {
             let bad = folder(&[("site/index.html", "hello"), (file, text)]);
             let said = pack(&bad.path("")).unwrap_err().to_string();

@@ -85,6 +85,11 @@ impl Options {
         Self { package: "trial-bare".into(), output: "aqueduct-trial".into(), ..Self::default() }
     }
 
+    /// The load generator.
+    pub fn load() -> Self {
+        Self { package: "load-bare".into(), output: "aqueduct-load".into(), ..Self::default() }
+    }
+
     /// These services only: `list` has their names, with a comma between two. Each is a
     /// feature of the package.
     ///

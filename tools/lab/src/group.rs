@@ -40,6 +40,8 @@ struct Member {
     memory_mib: u32,
     /// What its image carries, with a comma between two; all without.
     services: Option<String>,
+    /// It is the load generator, whose scenario its folder has.
+    load: bool,
     /// Where this machine reaches its HTTP; 0 is nowhere. It has one once the file is read.
     port: Option<u16>,
     /// More of its ports that this machine reaches, under the same numbers.

@@ -1,12 +1,12 @@
 //! What is under the generator: the kernel's sockets, its clock, and one thread's loop.
 
-use crate::generator::{self, Shared};
 use aqueduct::settings::network::SocketSettings;
 use aqueduct_linux::sockets::{KernelConnector, KernelFlow, Reactor};
 use endpoints::tls::{TlsConfig, TlsConnector};
 use flow::task::Executor;
 use flow::time::{Timers, earlier};
 use flow::{ConnectError, Connector, Target};
+use load_generator::Shared;
 use load::{Progress, Protocol, Recorder, Scenario, Share};
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
@@ -129,9 +129,9 @@ pub(crate) fn run(setup: &Setup, share: Share) -> Result<Outcome, String> {
             ..TlsConfig::default()
         };
         let connector = TlsConnector::new(connector, context, config, &timers);
-        generator::start(&shared, &connector, &spawner);
+        load_generator::start(&shared, &connector, &spawner);
     } else {
-        generator::start(&shared, &connector, &spawner);
+        load_generator::start(&shared, &connector, &spawner);
     }
     let threads_loop = Loop { setup, reactor, alarm, timers, executor, shared, share };
     Ok(threads_loop.run())

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod allowed;
-mod generator;
 mod machine;
 mod options;
 mod progress;

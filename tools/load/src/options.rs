@@ -1,8 +1,7 @@
 //! The words of the command line.
 
-use crate::allowed::Prefix;
 use clap::Parser;
-use load::{Place, Rate, Scenario, Schedule, Shape, Spacing};
+use load::{Place, Prefix, Rate, Scenario, Schedule, Shape, Spacing};
 use std::path::PathBuf;
 use std::time::Duration;
 

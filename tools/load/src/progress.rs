@@ -1,41 +1,27 @@
-//! What is said while a run goes on.
+//! What is said while a run goes on, on a terminal or to a file.
 
-use load::{Progress, Scenario, Shape};
+use load::{Progress, Scenario};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 /// One line a second on standard error; on a terminal always the same one.
 pub(crate) struct ProgressLine {
     is_terminal: bool,
-    last: Progress,
-    shown_at: Duration,
+    line: load::ProgressLine,
 }
 
 impl ProgressLine {
     pub(crate) fn new() -> Self {
         let is_terminal = std::io::stderr().is_terminal();
-        Self { is_terminal, last: Progress::default(), shown_at: Duration::ZERO }
+        Self { is_terminal, line: load::ProgressLine::default() }
     }
 
     /// Says how far it is, so long after the begin.
     pub(crate) fn show(&mut self, scenario: &Scenario, now: Progress, elapsed: Duration) {
-        let line = self.line(scenario, now, elapsed);
+        let line = self.line.line(scenario, now, elapsed);
         let (before, after) = if self.is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
         // Nobody may be listening any more.
         let _ = write!(std::io::stderr(), "{before}{line}{after}");
-    }
-
-    fn line(&mut self, scenario: &Scenario, now: Progress, elapsed: Duration) -> String {
-        let seconds = elapsed.saturating_sub(self.shown_at).as_secs_f64().max(0.001);
-        let rate = (now.succeeded - self.last.succeeded) as f64 / seconds;
-        let asked = match &scenario.shape {
-            Shape::Open(schedule) => format!(" of {:.0} asked", schedule.rate.mean()),
-            Shape::Closed { .. } => String::new(),
-        };
-        let (open, failed) = (now.open(), now.failed);
-        (self.last, self.shown_at) = (now, elapsed);
-        let (at, all) = (elapsed.as_secs(), scenario.duration.as_secs_f64());
-        format!("{at} of {all} s: {rate:.0} answers a second{asked}, {open} open, {failed} failed")
     }
 
     /// Leaves the terminal's line to others.
@@ -43,26 +29,5 @@ impl ProgressLine {
         if self.is_terminal {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use load::{Place, Rate, Schedule, Spacing};
-
-    #[test]
-    fn a_line_has_the_rate_since_the_last_one() {
-        let place = Place::parse("http://127.0.0.1").unwrap().0;
-        let mut scenario = Scenario::new(place, "/");
-        let mut line = ProgressLine::new();
-        let counts = |succeeded, started| Progress { succeeded, started, ..Progress::default() };
-        let second = Duration::from_secs(1);
-        let text = line.line(&scenario, counts(100, 164), second);
-        assert_eq!(text, "1 of 10 s: 100 answers a second, 64 open, 0 failed");
-        let rate = Rate::Constant(500.0);
-        scenario.shape = Shape::Open(Schedule { rate, spacing: Spacing::Even });
-        let text = line.line(&scenario, counts(400, 400), 3 * second);
-        assert_eq!(text, "3 of 10 s: 150 answers a second of 500 asked, 0 open, 0 failed");
     }
 }

@@ -136,7 +136,7 @@ fn report(setup: &Setup, outcomes: Vec<Outcome>, cpu: Duration) -> Result<Report
     let longest_turn = outcomes.iter().map(|outcome| outcome.longest_turn).max();
     let run = Run {
         threads: setup.threads,
-        cpu,
+        cpu: Some(cpu),
         longest_turn: longest_turn.unwrap_or_default(),
         version: env!("CARGO_PKG_VERSION").into(),
     };

@@ -1,8 +1,9 @@
 //! Cap'n Proto RPC over WebSockets, for programs in browsers.
 //!
 //! Binary messages carry the byte stream that a TCP connection would: messages in the standard framing
-//! (<https://capnproto.org/encoding.html#serialization-over-a-stream>), not packed. Where a WebSocket message begins and ends
-//! means nothing: several Cap'n Proto messages may come in one, and one in several. Text is refused with 1003. The
+//! (<https://capnproto.org/encoding.html#serialization-over-a-stream>), not packed. Each that is
+//! sent is a WebSocket message of its own. Of what is received the bounds mean nothing: several Cap'n Proto messages may come in
+//! one, and one in several. Text is refused with 1003. The
 //! subprotocol is [`SUBPROTOCOL`]; a client that offers none is served, too. Messages are not compressed.
 //!
 //! ```ignore
@@ -10,9 +11,10 @@
 //! ```
 
 use super::{Peer, Rpc};
-use crate::websocket::{ByteStream, ClientOptions, ConnectFailed, Host, Limits, Options};
+use crate::websocket::{Bounds, ByteStream, ClientOptions, ConnectFailed, Host, Limits, Options};
 use alloc::boxed::Box;
 use capnp::capability::FromClientHook;
+use ::rpc::MessageBounds;
 use flow::{Address, Connector, Flow, Target};
 use web::{Reply, Request, Response, Status};
 
@@ -44,7 +46,8 @@ impl Rpc {
         Reply::upgrade(response, move |flow: Box<dyn Flow>| async move {
             let (peer, local) = (flow.peer(), flow.local());
             let (socket, carrying) = host.open(flow, agreed, options.limits);
-            rpc.serve_flow(ByteStream::new(socket, peer, local), &Peer::unknown(peer), service);
+            let stream = ByteStream::new(socket, peer, local).cut_at(Messages::default());
+            rpc.serve_flow(stream, &Peer::unknown(peer), service);
             carrying.await;
         })
     }
@@ -64,11 +67,26 @@ impl Rpc {
         let socket = host.connect(client, target, path, options, self.message_limits()).await?;
         // Whatever the connection is below: the server's name is that of the HTTP client's target.
         let address = Address::Memory(0);
-        Ok(self.connect_flow(ByteStream::new(socket, address, address)))
+        let stream = ByteStream::new(socket, address, address).cut_at(Messages::default());
+        Ok(self.connect_flow(stream))
     }
 
     /// A WebSocket's message may be as long as one of the vat's; the host's ledger may allow less.
     fn message_limits(&self) -> Limits {
         Limits { message_bytes_max: self.shared.message_bytes_max, ..Limits::default() }
+    }
+}
+
+/// Those of Cap'n Proto.
+#[derive(Default)]
+struct Messages(MessageBounds);
+
+impl Bounds for Messages {
+    fn wanted_bytes(&self) -> usize {
+        self.0.wanted_bytes()
+    }
+
+    fn advance(&mut self, bytes: &[u8]) -> bool {
+        self.0.advance(bytes)
     }
 }

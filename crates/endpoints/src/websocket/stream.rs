@@ -1,10 +1,10 @@
-//! Byte stream over a WebSocket: binary messages, whose bounds mean nothing.
+//! Byte stream over a WebSocket: binary messages, whose bounds mean nothing to who reads them.
 
 use super::socket::Link;
 use super::{Error, Socket};
 use ::websocket::{CloseCode, Message};
 use alloc::rc::Rc;
-use alloc::vec;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
@@ -32,6 +32,19 @@ pub struct ByteStream {
     peer: Address,
     local: Address,
     has_finished: bool,
+    /// Where what is written is cut into messages; none where that is all the same.
+    bounds: Option<Box<dyn Bounds>>,
+    /// The message that is being written.
+    unsent: Vec<u8>,
+}
+
+/// Knows the messages in what is written.
+pub trait Bounds {
+    /// How many bytes are sure to be of the message under way; at least one.
+    fn wanted_bytes(&self) -> usize;
+
+    /// Takes note of bytes, at most so many; whether they end a message.
+    fn advance(&mut self, bytes: &[u8]) -> bool;
 }
 
 impl ByteStream {
@@ -46,7 +59,16 @@ impl ByteStream {
             peer,
             local,
             has_finished: false,
+            bounds: None,
+            unsent: Vec::new(),
         }
+    }
+
+    /// The same, with a message of the WebSocket for each message that is written, whatever its length.
+    #[must_use]
+    pub fn cut_at(mut self, bounds: impl Bounds + 'static) -> Self {
+        self.bounds = Some(Box::new(bounds));
+        self
     }
 
     /// Waits until there is something to be read; false at the peer's end.
@@ -66,14 +88,39 @@ impl ByteStream {
                 Ok(None) => return Poll::Ready(Ok(false)),
                 Err(error) => return Poll::Ready(Err(flow_error(error))),
             }
-            self.link.kept_bytes.set(self.message.capacity());
+            self.note_kept();
         }
         Poll::Ready(Ok(true))
     }
 
     fn forget_message(&mut self) {
         (self.message, self.read_bytes) = (Vec::new(), 0);
-        self.link.kept_bytes.set(0);
+        self.note_kept();
+    }
+
+    fn note_kept(&self) {
+        self.link.kept_bytes.set(self.message.capacity() + self.unsent.capacity());
+    }
+
+    /// Takes what was just put behind `unsent`, and sends it if that ends a message. Who calls has seen that there is room.
+    fn poll_sent(&mut self, cx: &mut Context<'_>, written: usize) -> Poll<Result<(), FlowError>> {
+        let start = self.unsent.len() - written;
+        let is_end = match &mut self.bounds {
+            Some(bounds) => written > 0 && bounds.advance(&self.unsent[start..]),
+            None => written > 0,
+        };
+        if !is_end {
+            self.note_kept();
+            return Poll::Ready(Ok(()));
+        }
+        let message = core::mem::take(&mut self.unsent);
+        self.note_kept();
+        self.poll_send(cx, message.into())
+    }
+
+    /// How much is written at once, if so much is there.
+    fn writable_bytes(&self, bytes_max: usize) -> usize {
+        self.bounds.as_ref().map_or(bytes_max, |bounds| bounds.wanted_bytes().min(bytes_max))
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, message: Bytes) -> Poll<Result<(), FlowError>> {
@@ -114,11 +161,11 @@ impl Flow for ByteStream {
         fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Poll<Result<usize, FlowError>> {
         ready!(self.poll_room(cx))?;
-        let mut space = vec![0; MESSAGE_BYTES];
-        let filled = fill(&mut space).min(space.len());
-        if filled > 0 {
-            ready!(self.poll_send(cx, Bytes::copy_from_slice(&space[..filled])))?;
-        }
+        let (start, space) = (self.unsent.len(), self.writable_bytes(MESSAGE_BYTES));
+        self.unsent.resize(start + space, 0);
+        let filled = fill(&mut self.unsent[start..]).min(space);
+        self.unsent.truncate(start + filled);
+        ready!(self.poll_sent(cx, filled))?;
         Poll::Ready(Ok(filled))
     }
 
@@ -128,9 +175,14 @@ impl Flow for ByteStream {
         bytes: &mut Bytes,
     ) -> Poll<Result<usize, FlowError>> {
         ready!(self.poll_room(cx))?;
-        let part = bytes.split_to(bytes.len().min(SHARED_BYTES));
+        let part = bytes.split_to(bytes.len().min(self.writable_bytes(SHARED_BYTES)));
         let count = part.len();
-        ready!(self.poll_send(cx, part))?;
+        if self.bounds.is_some() {
+            self.unsent.extend_from_slice(&part);
+            ready!(self.poll_sent(cx, count))?;
+        } else {
+            ready!(self.poll_send(cx, part))?;
+        }
         Poll::Ready(Ok(count))
     }
 
@@ -153,6 +205,7 @@ impl Flow for ByteStream {
 
     fn abort(&mut self) {
         self.link.close(CloseCode::INTERNAL_ERROR, "");
+        self.unsent = Vec::new();
         self.forget_message();
         self.socket = None;
     }

@@ -2,7 +2,7 @@
 
 use super::svg::{Axis, Line, Plot};
 use super::text::latency_heading;
-use super::{Report, Second, digits, grouped, time_text};
+use super::{Report, Second, digits, grouped, processor_time, time_text};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -45,13 +45,13 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
     second_table(page, &seconds)?;
     writeln!(
         page,
-        "<footer>aqueduct-load {}, seed {}, {} thread{}, {} s of processor time, longest turn {}. \
+        "<footer>aqueduct-load {}, seed {}, {} thread{}, {}longest turn {}. \
          No latency is more exact than the longest turn.</footer></html>",
         escaped(&report.version),
         report.seed,
         report.threads,
         if report.threads == 1 { "" } else { "s" },
-        digits(report.generator_cpu_seconds),
+        processor_time(report),
         time_text(report.generator_longest_turn_milliseconds)
     )
 }

@@ -21,7 +21,7 @@ fn report(shape: Shape) -> Report {
         workload.finish(now + MS * (index + 1), job, outcome);
         now += 100 * MS;
     }
-    let run = Run { threads: 2, cpu: 20 * MS, longest_turn: MS / 4, version: "1.2".into() };
+    let run = Run { threads: 2, cpu: Some(20 * MS), longest_turn: MS / 4, version: "1.2".into() };
     Report::new(&scenario, workload.into_recorder(), &run)
 }
 

@@ -1,6 +1,6 @@
 //! Report as text.
 
-use super::{Report, digits, grouped, time_text};
+use super::{Report, digits, grouped, processor_time, time_text};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
@@ -62,8 +62,7 @@ fn write(text: &mut String, report: &Report) -> core::fmt::Result {
     }
     writeln!(text)?;
     let turn = time_text(report.generator_longest_turn_milliseconds);
-    let cpu = digits(report.generator_cpu_seconds);
-    writeln!(text, "generator: {cpu} s of processor time, longest turn {turn}")
+    writeln!(text, "generator: {}longest turn {turn}", processor_time(report))
 }
 
 /// What a latency is in this loop.

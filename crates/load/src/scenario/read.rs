@@ -1,7 +1,7 @@
 //! Scenario's reader: TOML to a [`Scenario`]. What is wrong is said with its line and what is allowed.
 
-use super::{ConnectionUse, Place, RequestKind, Scenario, Shape};
-use crate::{Rate, Schedule, Spacing};
+use super::{ConnectionUse, GuestUse, Place, RequestKind, Scenario, Shape};
+use crate::{Prefix, Rate, Schedule, Spacing};
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -40,11 +40,12 @@ type Result<T> = core::result::Result<T, ScenarioError>;
 type Key<'a> = Spanned<Cow<'a, str>>;
 type Value<'a> = Spanned<DeValue<'a>>;
 
-const KEYS: &str = "target, duration_seconds, timeout_seconds, connections, seed, [arrivals], [closed_loop], [connection], [[requests]]";
+const KEYS: &str = "target, duration_seconds, timeout_seconds, connections, seed, [arrivals], [closed_loop], [connection], [[requests]], [guest]";
 const ARRIVALS: &str = "rate, ramp, steps, spacing";
 const CONNECTION: &str = "pipelining, requests_max, read_bytes_per_second, write_bytes_per_second, abandoned_percent, half_open, cookies";
 const REQUEST: &str =
     "name, weight, method, path, headers, body, expect_status, expect_body, interface, call";
+const GUEST: &str = "via, allow, power_off, wait_seconds";
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
 
 pub(super) fn scenario(file: &str, text: &str) -> Result<Scenario> {
@@ -96,6 +97,7 @@ impl Reader<'_> {
                 "closed_loop" => looped = Some(self.closed(value)?),
                 "connection" => scenario.connection = self.connection(value)?,
                 "requests" => scenario.requests = self.requests(value, scenario)?,
+                "guest" => scenario.guest = self.guest(value)?,
                 _ => return Err(self.found(key.span(), KEYS)),
             }
         }
@@ -216,6 +218,34 @@ impl Reader<'_> {
             request.name = request.path.clone();
         }
         Ok(request)
+    }
+
+    fn guest(&self, value: &Value<'_>) -> Result<GuestUse> {
+        let mut guest = GuestUse::default();
+        for (key, value) in self.table(value)? {
+            match key.get_ref().as_ref() {
+                "via" => {
+                    let allowed = "a target, as \"service://http@alpha\" or \"shm:http\"";
+                    guest.via = Some(self.string(value, allowed)?.to_owned());
+                }
+                "allow" => guest.allow = self.prefixes(value)?,
+                "power_off" => guest.power_off = self.flag(value)?,
+                "wait_seconds" => guest.wait = self.seconds(value, 0.0)?,
+                _ => return Err(self.found(key.span(), GUEST)),
+            }
+        }
+        Ok(guest)
+    }
+
+    fn prefixes(&self, value: &Value<'_>) -> Result<Vec<Prefix>> {
+        let allowed = "a list of at most 100 networks, as [\"10.9.0.0/24\"]";
+        let list = value.get_ref().as_array().filter(|list| list.len() <= 100);
+        let list = list.ok_or_else(|| self.found(value.span(), allowed))?;
+        let prefix = |value| {
+            let prefix = self.string(value, allowed)?.parse().ok();
+            prefix.ok_or_else(|| self.found(value.span(), "a network, as \"10.9.0.0/24\""))
+        };
+        list.iter().map(prefix).collect()
     }
 
     fn method(&self, value: &Value<'_>) -> Result<String> {
@@ -355,6 +385,12 @@ method = "POST"
 path = "/order?x=1"
 body = "{}"
 expect_status = 201
+
+[guest]
+via = "shm:http"
+allow = ["10.9.0.0/24", "fd00::1"]
+power_off = true
+wait_seconds = 0.5
 "#;
 
     #[test]
@@ -401,6 +437,12 @@ expect_status = 201
             connection,
             seed: 7,
             requests: requests.into(),
+            guest: GuestUse {
+                via: Some("shm:http".into()),
+                allow: ["10.9.0.0/24", "fd00::1/128"].map(|text| text.parse().unwrap()).into(),
+                power_off: true,
+                wait: Duration::from_millis(500),
+            },
         };
         assert_eq!(scenario, expected);
     }
@@ -454,6 +496,11 @@ expect_status = 201
         ("[[requests]]\nheaders = { a = 1 }", 3, "a text"),
         ("[[requests]]\ncall = 1", 2, "both or neither"),
         ("[[requests]]\ninterface = '12'\ncall = 1", 3, "the id of an interface"),
+        ("[guest]\nallow = '10.0.0.0/8'", 3, "a list of at most 100 networks"),
+        ("[guest]\nallow = ['10.0.0.0/8', 'x']", 3, "a network, as"),
+        ("[guest]\npower_off = 1", 3, "true or false"),
+        ("[guest]\nwait_seconds = -1", 3, "a number from 0"),
+        ("[guest]\nport = 1", 3, "via, allow, power_off, wait_seconds"),
         ("[[requests]]\nurl = '/'", 3, "name, weight, method, path"),
     ];
 

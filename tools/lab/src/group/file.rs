@@ -88,6 +88,7 @@ impl Reader<'_> {
             folder: None,
             memory_mib: MEMORY_MIB,
             services: None,
+            load: false,
             port: None,
             ports: Vec::new(),
             uplink: false,
@@ -99,6 +100,7 @@ impl Reader<'_> {
                 "folder" => member.folder = Some(self.folder(value)?),
                 "memory_mib" => member.memory_mib = self.memory_mib(value)?,
                 "services" => member.services = Some(self.services(value)?),
+                "load" => member.load = self.flag(value)?,
                 "port" => member.port = Some(self.port(value)?),
                 "ports" => member.ports = self.ports(value)?,
                 "uplink" => member.uplink = self.flag(value)?,
@@ -106,7 +108,7 @@ impl Reader<'_> {
                 "settings" => member.settings = self.settings(value)?,
                 _ => {
                     let allowed =
-                        "folder, memory_mib, services, port, ports, uplink, capabilities, settings";
+                        "folder, memory_mib, services, load, port, ports, uplink, capabilities, settings";
                     return Err(self.unknown(key, allowed));
                 }
             }
@@ -243,6 +245,10 @@ impl Reader<'_> {
                 let sentence = format!("there is no appliance `{}` in this file", bad.of);
                 return Err(self.refuse_line(bad.line, sentence));
             }
+            if member.load && member.services.is_some() {
+                let sentence = format!("{}: load = true is an image without services", member.name);
+                return Err(self.refuse_line(member.line, sentence));
+            }
             let own: Vec<_> = member.reached().collect();
             if let Some(other) = before.iter().find(|it| it.reached().any(|it| own.contains(&it))) {
                 let sentence = format!("{} and {} have the same port", other.name, member.name);
@@ -364,6 +370,11 @@ mod tests {
             ("[appliances.a]\nports = 1\n", "2: found `1`; allowed: a list of ports"),
             ("[appliances.a]\nports = [1, 0]\n", "2: found `0`; allowed: ports from 1"),
             ("[appliances.a]\nuplink = 1\n", "2: found `1`; allowed: true or false"),
+            ("[appliances.a]\nload = 1\n", "2: found `1`; allowed: true or false"),
+            (
+                "[appliances.a]\nload = true\nservices = [\"http\"]\n",
+                "1: a: load = true is an image without services",
+            ),
             ("[appliances.a]\nservices = \"http\"\n", "2: found `\"http\"`; allowed: names"),
             ("[appliances.a]\nservices = [\"htp\"]\n", "2: there is no service `htp`"),
             ("[appliances.a]\ncapabilities.b = \"a\"\n", "2: found `\"a\"`; allowed: an appliance"),

@@ -46,6 +46,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     programs::need(&[&programs::OPENSSL], options.install)?;
     let group = Group::read(&options.file)?;
     let kind = if options.linux { Kind::Processes } else { Kind::Guests };
+    if let Some(member) = group.members.iter().find(|member| member.load && options.linux) {
+        fail!("{}: load = true is an image; aqueduct-load is the program", member.name);
+    }
     for place in 0..group.members.len() {
         group.reached_at(kind, place).map_or(Ok(()), free_at)?;
     }
@@ -83,6 +86,10 @@ fn guests(group: &Group, options: &Options) -> Result<Start> {
     let mut images = Vec::new();
     for member in &group.members {
         let chosen = match &member.services {
+            _ if member.load => {
+                images.push(image::build(&image::Options::load(), options.install)?.shipped);
+                continue;
+            }
             Some(list) => image::Options::default().with_services(list)?,
             None => image::Options::default(),
         };

@@ -1,5 +1,9 @@
 //! The generator against our own server, over flows in memory, by a clock that moves to whatever is next.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
 use super::*;
 use ::flow::FlowExt;
 use ::flow::Target;
@@ -9,9 +13,9 @@ use ::flow::time::{Timers, earlier};
 use ::flow::{Flow, Listener};
 use endpoints::http::{Server, ServerConfig};
 use load::{Failure, Place, Rate, Recorder, Scenario, Schedule, Shape, Share, Spacing};
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
-use std::time::Duration;
+use core::cell::{Cell, RefCell};
+use alloc::collections::BTreeSet;
+use core::time::Duration;
 use web::{Handler, Request, Response, Status};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,6 +1,11 @@
 //! Cookies: what a visitor sends back of what the server set (RFC 6265), as far as it is of use to a load generator: by name, for
 //! all paths, until the server takes them back.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// Cookies of one visitor at most; further ones are not kept (RFC 6265 section 6.1 asks for 50).
 const COOKIES_MAX: usize = 50;
 /// Bytes of one cookie's name and value at most (RFC 6265 section 6.1).
@@ -8,12 +13,12 @@ const COOKIE_BYTES_MAX: usize = 4096;
 
 /// A visitor's cookies.
 #[derive(Debug, Default)]
-pub(super) struct Cookies(Vec<(String, String)>);
+pub(crate) struct Cookies(Vec<(String, String)>);
 
 impl Cookies {
     /// Takes in a field `Set-Cookie` (RFC 6265 section 5.2).
-    pub(super) fn set(&mut self, field: &[u8]) {
-        let Ok(text) = std::str::from_utf8(field) else { return };
+    pub(crate) fn set(&mut self, field: &[u8]) {
+        let Ok(text) = core::str::from_utf8(field) else { return };
         let mut parts = text.split(';');
         let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
             return;
@@ -34,7 +39,7 @@ impl Cookies {
     }
 
     /// The field `Cookie` (RFC 6265 section 5.4); none without cookies.
-    pub(super) fn field(&self) -> Option<String> {
+    pub(crate) fn field(&self) -> Option<String> {
         let pairs: Vec<_> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }

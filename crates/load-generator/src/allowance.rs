@@ -1,13 +1,13 @@
 //! Allowance: so many bytes a second, in ticks, for those who read or write slowly.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// How often there is some of it.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Bytes that may move.
 #[derive(Debug)]
-pub(super) struct Allowance {
+pub(crate) struct Allowance {
     /// 0: as many as there are.
     bytes_per_second: u32,
     left: usize,
@@ -16,7 +16,7 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    pub(super) fn new(bytes_per_second: u32) -> Self {
+    pub(crate) fn new(bytes_per_second: u32) -> Self {
         Self { bytes_per_second, left: Self::of_a_tick(bytes_per_second), refilled_at: None }
     }
 
@@ -27,7 +27,7 @@ impl Allowance {
     }
 
     /// Time has come.
-    pub(super) fn advance(&mut self, now: Duration) {
+    pub(crate) fn advance(&mut self, now: Duration) {
         if self.refilled_at.is_some_and(|at| at <= now) {
             self.left = Self::of_a_tick(self.bytes_per_second);
             self.refilled_at = None;
@@ -35,17 +35,17 @@ impl Allowance {
     }
 
     /// Whether something may move.
-    pub(super) fn has_some(&self) -> bool {
+    pub(crate) fn has_some(&self) -> bool {
         self.refilled_at.is_none()
     }
 
     /// Of so many bytes, those that may move now.
-    pub(super) fn part_of(&self, bytes: usize) -> usize {
+    pub(crate) fn part_of(&self, bytes: usize) -> usize {
         if self.bytes_per_second == 0 { bytes } else { bytes.min(self.left) }
     }
 
     /// So many moved.
-    pub(super) fn take(&mut self, now: Duration, bytes: usize) {
+    pub(crate) fn take(&mut self, now: Duration, bytes: usize) {
         if self.bytes_per_second == 0 {
             return;
         }
@@ -56,7 +56,7 @@ impl Allowance {
     }
 
     /// When there is some again.
-    pub(super) fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.refilled_at
     }
 }

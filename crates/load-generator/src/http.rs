@@ -1,5 +1,6 @@
 //! HTTP on one connection: makes what is due, and judges the answers.
 
+use alloc::vec::Vec;
 use super::allowance::Allowance;
 use super::cookies::Cookies;
 use super::shared::{Seat, Shared};
@@ -9,11 +10,11 @@ use endpoints::drive::{Core, Transport};
 use flow::FlowError;
 use flow::time::earlier;
 use load::{Failure, Job, Outcome};
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use core::cell::RefCell;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use core::task::{Context, Poll};
+use core::time::Duration;
 use web::ContentLength;
 
 /// Bytes of an answer's content in which something is looked for.
@@ -24,7 +25,7 @@ const ABANDON_DELAY: Duration = Duration::from_millis(1);
 const NEVER: Duration = Duration::from_secs(10 * 24 * 3600);
 
 /// What runs on one connection, as long as that is open.
-pub(super) struct HttpConnection {
+pub(crate) struct HttpConnection {
     shared: Rc<Shared>,
     seat: Rc<Seat>,
     cookies: Rc<RefCell<Cookies>>,
@@ -53,7 +54,7 @@ struct Open {
 }
 
 /// The answer may be of any length: it is not kept.
-pub(super) fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         body_bytes_max: u64::MAX,
         bytes_per_second_min: 0,
@@ -68,7 +69,7 @@ pub(super) fn limits() -> Limits {
 
 impl HttpConnection {
     /// On a connection that was just opened, for its first request if that is known.
-    pub(super) fn new(
+    pub(crate) fn new(
         shared: &Rc<Shared>,
         seat: &Rc<Seat>,
         cookies: &Rc<RefCell<Cookies>>,
@@ -96,12 +97,12 @@ impl HttpConnection {
     }
 
     /// Nothing is due any more, and nothing under way.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.is_done && self.open.is_empty()
     }
 
     /// Until when it makes none.
-    pub(super) fn thinks_until(&self) -> Option<Duration> {
+    pub(crate) fn thinks_until(&self) -> Option<Duration> {
         self.thinks_until
     }
 

@@ -3,15 +3,15 @@
 use super::shared::Shared;
 use endpoints::drive::{Core, Transport, drive};
 use flow::{Connector, FlowError};
-use std::rc::Rc;
-use std::task::Context;
-use std::time::Duration;
+use alloc::rc::Rc;
+use core::task::Context;
+use core::time::Duration;
 
 /// How long it waits until it opens the next one.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Goes on for as long as it is let.
-pub(super) async fn run<C: Connector>(shared: Rc<Shared>, connector: C) {
+pub(crate) async fn run<C: Connector>(shared: Rc<Shared>, connector: C) {
     loop {
         if let Ok(flow) = shared.open(&connector).await {
             shared.count(|counts| counts.half_open += 1);
@@ -34,7 +34,7 @@ impl Core for HalfOpen {
     }
 
     fn handle_end(&mut self, _: Duration, _: Result<(), FlowError>) -> bool {
-        !std::mem::replace(&mut self.has_ended, true)
+        !core::mem::replace(&mut self.has_ended, true)
     }
 
     fn wants_transmit(&mut self, _: &mut Context<'_>) -> bool {

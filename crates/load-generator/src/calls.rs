@@ -4,10 +4,10 @@ use super::shared::{Seat, Shared, failure};
 use ::flow::task::wait_fn;
 use ::flow::{Connector, Flow};
 use load::{Failure, Outcome, RequestKind};
-use std::rc::Rc;
+use alloc::rc::Rc;
 
 /// A protocol by which calls are made.
-pub(super) trait Protocol: Clone + 'static {
+pub(crate) trait Protocol: Clone + 'static {
     /// The other end of a connection.
     type Peer;
 
@@ -19,7 +19,7 @@ pub(super) trait Protocol: Clone + 'static {
 }
 
 /// Makes calls until none is left.
-pub(super) async fn run<C: Connector, P: Protocol>(shared: Rc<Shared>, connector: C, protocol: P) {
+pub(crate) async fn run<C: Connector, P: Protocol>(shared: Rc<Shared>, connector: C, protocol: P) {
     let seat = Rc::new(Seat::default());
     let requests_max = shared.scenario().connection.requests_max;
     let (mut peer, mut made) = (None, 0);
@@ -64,7 +64,7 @@ pub(super) async fn run<C: Connector, P: Protocol>(shared: Rc<Shared>, connector
 }
 
 /// Whether what is expected is in an answer.
-pub(super) fn judge(kind: &RequestKind, content: &[u8]) -> Result<(), Failure> {
+pub(crate) fn judge(kind: &RequestKind, content: &[u8]) -> Result<(), Failure> {
     match &kind.expect_body {
         Some(expected) if memchr::memmem::find(content, expected.as_bytes()).is_none() => {
             Err(Failure::Body)

@@ -6,10 +6,10 @@ use endpoints::drive::drive;
 use flow::Connector;
 use flow::task::wait_fn;
 use load::Outcome;
-use std::rc::Rc;
+use alloc::rc::Rc;
 
 /// Makes requests until none is left.
-pub(super) async fn run<C: Connector>(shared: Rc<Shared>, connector: C) {
+pub(crate) async fn run<C: Connector>(shared: Rc<Shared>, connector: C) {
     let seat = Rc::new(Seat::default());
     let cookies = Rc::default();
     let mut flow = match shared.open(&connector).await {

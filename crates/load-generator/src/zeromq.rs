@@ -1,5 +1,6 @@
 //! ZeroMQ: a REQ socket for each connection, whose messages have the request's body as their only part.
 
+use alloc::boxed::Box;
 use super::calls::{Protocol, judge};
 use ::flow::task::Spawner;
 use ::flow::time::Timers;
@@ -7,18 +8,18 @@ use ::flow::{ConnectError, Connector, Flow, Target};
 use bytes::Bytes;
 use endpoints::zmq::{Connect, Host, Options, SocketType, ZmqSocket};
 use load::{Failure, RequestKind};
-use std::cell::RefCell;
-use std::rc::Rc;
+use core::cell::RefCell;
+use alloc::rc::Rc;
 
 /// What the sockets of a thread need.
 #[derive(Clone)]
-pub(super) struct ZeroMq {
+pub(crate) struct ZeroMq {
     host: Host,
     target: Target,
 }
 
 impl ZeroMq {
-    pub(super) fn new(target: &Target, seed: u64, spawner: &Spawner, timers: &Timers) -> Self {
+    pub(crate) fn new(target: &Target, seed: u64, spawner: &Spawner, timers: &Timers) -> Self {
         // For the jitter of reconnections, and for no secret: the sockets have no keys.
         let random = RefCell::new(fastrand::Rng::with_seed(seed));
         let entropy = Rc::new(move |bytes: &mut [u8]| random.borrow_mut().fill(bytes));
@@ -47,7 +48,7 @@ impl Protocol for ZeroMq {
 }
 
 /// A socket, which is closed when nobody uses it any more.
-pub(super) struct Open(ZmqSocket);
+pub(crate) struct Open(ZmqSocket);
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -1,5 +1,7 @@
 //! Cap'n Proto RPC: calls without parameters, made to the bootstrap object or to the service that the target's path names.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use super::calls::Protocol;
 use ::capnp::any_pointer;
 use ::capnp::capability::Client;
@@ -11,14 +13,14 @@ use load::{Failure, RequestKind};
 
 /// The vat of one thread.
 #[derive(Clone)]
-pub(super) struct Capnp {
+pub(crate) struct Capnp {
     rpc: Rpc,
     /// Empty: the one that everybody gets.
     service: String,
 }
 
 impl Capnp {
-    pub(super) fn new(service: &str, spawner: &Spawner, timers: &Timers) -> Self {
+    pub(crate) fn new(service: &str, spawner: &Spawner, timers: &Timers) -> Self {
         let service = service.trim_start_matches('/').to_owned();
         Self { rpc: Rpc::new(Limits::default(), spawner, timers), service }
     }

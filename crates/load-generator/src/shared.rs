@@ -1,5 +1,8 @@
 //! What all connections of a thread share: the workload, and who waits for it.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use super::http::limits;
 use ::http::Limits;
 use ::http::client::Request;
@@ -9,11 +12,11 @@ use flow::{ConnectError, Connector, Target};
 use load::{
     Failure, Job, Next, Outcome, Progress, Recorder, RequestKind, Scenario, Share, Workload,
 };
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use core::cell::{Cell, RefCell};
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use web::Method;
 
 /// Connections that are being opened at once: fewer than a server holds before it accepts them, so that none has to try again
@@ -23,7 +26,7 @@ const OPENING_MAX: usize = 100;
 const REST: Duration = Duration::from_millis(100);
 
 /// What all connections of a thread share.
-pub(crate) struct Shared {
+pub struct Shared {
     scenario: Scenario,
     share: Share,
     target: Target,
@@ -38,20 +41,25 @@ pub(crate) struct Shared {
     /// Who waits for others to be opened.
     gate: RefCell<VecDeque<Waker>>,
     counts: Cell<Counts>,
+    /// Something that [`next_deadline`](Self::next_deadline) or the counts depend on is another than it was.
+    has_changed: Cell<bool>,
+    /// Who waits for that.
+    observer: RefCell<Option<Waker>>,
 }
 
 /// Connections, by what they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// They were opened before the begin, or were tried to be.
-    pub(crate) ready: u32,
-    /// Those of them that were not opened, and why the last one was not.
-    pub(crate) unopened: u32,
-    pub(crate) error: Option<ConnectError>,
+    pub ready: u32,
+    /// Those of them that were not opened.
+    pub unopened: u32,
+    /// Why the last one was not.
+    pub error: Option<ConnectError>,
     /// Nothing is left for them to do.
-    pub(crate) ended: u32,
+    pub ended: u32,
     /// Half-open ones that are open now.
-    pub(crate) half_open: u32,
+    pub half_open: u32,
 }
 
 /// A connection's place among those that wait.
@@ -68,7 +76,7 @@ impl Shared {
     ///
     /// # Errors
     /// A request cannot be put on the wire.
-    pub(crate) fn new(
+    pub fn new(
         scenario: &Scenario,
         share: Share,
         target: Target,
@@ -89,37 +97,41 @@ impl Shared {
             opening: Cell::default(),
             gate: RefCell::default(),
             counts: Cell::default(),
+            has_changed: Cell::default(),
+            observer: RefCell::default(),
         }))
     }
 
-    pub(crate) fn scenario(&self) -> &Scenario {
+    /// What is made.
+    pub fn scenario(&self) -> &Scenario {
         &self.scenario
     }
 
-    pub(super) fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 
     /// What the target's path names.
-    pub(super) fn service(&self) -> &str {
+    pub(crate) fn service(&self) -> &str {
         &self.scenario.path
     }
 
-    pub(super) fn http_limits(&self) -> Rc<Limits> {
+    pub(crate) fn http_limits(&self) -> Rc<Limits> {
         self.http_limits.clone()
     }
 
-    pub(crate) fn timers(&self) -> &Timers {
+    /// Its time.
+    pub fn timers(&self) -> &Timers {
         &self.timers
     }
 
     /// This thread's connections.
-    pub(crate) fn connections(&self) -> u32 {
+    pub fn connections(&self) -> u32 {
         self.share.part(self.scenario.connections)
     }
 
     /// This thread's half-open connections.
-    pub(crate) fn half_open(&self) -> u32 {
+    pub fn half_open(&self) -> u32 {
         self.share.part(self.scenario.connection.half_open)
     }
 
@@ -132,36 +144,38 @@ impl Shared {
         self.requests[job.kind()].clone()
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    /// What its connections do now.
+    pub fn counts(&self) -> Counts {
         self.counts.get()
     }
 
     /// A connection did not come to be before the begin.
-    pub(super) fn count_unopened(&self, error: ConnectError) {
+    pub(crate) fn count_unopened(&self, error: ConnectError) {
         self.count(|counts| {
             counts.unopened += 1;
             counts.error = Some(error);
         });
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
         let mut counts = self.counts.get();
         change(&mut counts);
         self.counts.set(counts);
+        self.note_change();
     }
 
     /// All connections were opened, as far as they can be.
-    pub(crate) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.counts().ready == self.connections()
     }
 
     /// Nothing is left to do.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.counts().ended == self.connections()
     }
 
     /// The run begins then.
-    pub(crate) fn begin(&self, begin: Duration) {
+    pub fn begin(&self, begin: Duration) {
         let mut workload = Workload::new(&self.scenario, self.share, begin);
         let opened = self.connections() - self.counts().unopened;
         (0..opened).for_each(|_| workload.recorder_mut().count_connection());
@@ -170,7 +184,7 @@ impl Shared {
     }
 
     /// Wakes who is to make what is due now: to be called in each turn of the loop, after tasks ran. Whether it woke somebody.
-    pub(crate) fn advance(&self, now: Duration) -> bool {
+    pub fn advance(&self, now: Duration) -> bool {
         let mut workload = self.workload.borrow_mut();
         let Some(workload) = &mut *workload else { return false };
         if now >= workload.end() + self.scenario.timeout {
@@ -186,7 +200,7 @@ impl Shared {
     }
 
     /// When [`advance`](Self::advance) is to be called next, whatever else happens.
-    pub(crate) fn next_deadline(&self, now: Duration) -> Option<Duration> {
+    pub fn next_deadline(&self, now: Duration) -> Option<Duration> {
         let mut workload = self.workload.borrow_mut();
         let workload = workload.as_mut()?;
         let end = Some(workload.end()).filter(|end| *end > now);
@@ -198,7 +212,7 @@ impl Shared {
     }
 
     /// Ends the run before its time: nothing is due any more.
-    pub(crate) fn stop(&self, now: Duration) {
+    pub fn stop(&self, now: Duration) {
         if let Some(workload) = &mut *self.workload.borrow_mut() {
             workload.stop(now);
         }
@@ -206,7 +220,7 @@ impl Shared {
     }
 
     /// The request that is due; none if none is left.
-    pub(super) fn poll_job(
+    pub(crate) fn poll_job(
         &self,
         cx: &Context<'_>,
         seat: &Rc<Seat>,
@@ -219,6 +233,7 @@ impl Shared {
                 seat.is_free.set(false);
                 let due = workload.as_mut().and_then(Workload::next_due);
                 drop(workload);
+                self.note_change();
                 if due.is_some_and(|due| due <= now) {
                     self.wake_next();
                 }
@@ -229,6 +244,7 @@ impl Shared {
                 seat.is_free.set(true);
                 if !seat.is_listed.replace(true) {
                     self.waiting.borrow_mut().push_back((seat.clone(), cx.waker().clone()));
+                    self.note_change();
                 }
                 Poll::Pending
             }
@@ -236,18 +252,18 @@ impl Shared {
     }
 
     /// How long a connection waits from its answer to its next request, but not beyond the end.
-    pub(super) fn think_until(&self, now: Duration) -> Option<Duration> {
+    pub(crate) fn think_until(&self, now: Duration) -> Option<Duration> {
         let workload = self.workload.borrow();
         let workload = workload.as_ref()?;
         let until = (now + workload.think()).min(workload.end());
         Some(until).filter(|until| *until > now)
     }
 
-    pub(super) fn finish(&self, now: Duration, job: Job, outcome: Outcome) {
+    pub(crate) fn finish(&self, now: Duration, job: Job, outcome: Outcome) {
         self.record(|workload| workload.finish(now, job, outcome));
     }
 
-    pub(super) fn count_bytes(&self, received: usize, sent: usize) {
+    pub(crate) fn count_bytes(&self, received: usize, sent: usize) {
         self.record(|workload| workload.recorder_mut().count_bytes(received, sent));
     }
 
@@ -258,18 +274,18 @@ impl Shared {
     }
 
     /// Counts so far.
-    pub(crate) fn progress(&self) -> Progress {
+    pub fn progress(&self) -> Progress {
         let workload = self.workload.borrow();
         workload.as_ref().map(|workload| workload.recorder().progress()).unwrap_or_default()
     }
 
     /// What was recorded.
-    pub(crate) fn take_recorder(&self) -> Option<Recorder> {
+    pub fn take_recorder(&self) -> Option<Recorder> {
         self.workload.take().map(Workload::into_recorder)
     }
 
     /// Opens a connection, when not too many others are being opened, within the timeout.
-    pub(super) async fn open<C: Connector>(&self, connector: &C) -> Result<C::Flow, ConnectError> {
+    pub(crate) async fn open<C: Connector>(&self, connector: &C) -> Result<C::Flow, ConnectError> {
         wait_fn(|cx| self.poll_gate(cx)).await;
         let opening = Opening(self);
         let deadline = self.timers.now() + self.scenario.timeout;
@@ -281,7 +297,7 @@ impl Shared {
     }
 
     /// Waits a little after a failure.
-    pub(super) async fn rest(&self) {
+    pub(crate) async fn rest(&self) {
         if self.is_closed() {
             self.timers.sleep(REST).await;
         }
@@ -298,6 +314,22 @@ impl Shared {
         }
         self.gate.borrow_mut().push_back(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Waits until something is another than when this was asked last: when to [`advance`](Self::advance), or a count.
+    pub(crate) fn poll_changed(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.has_changed.take() {
+            return Poll::Ready(());
+        }
+        self.observer.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn note_change(&self) {
+        self.has_changed.set(true);
+        if let Some(observer) = self.observer.take() {
+            observer.wake();
+        }
     }
 
     /// Wakes the connection that waits longest; whether there was one.
@@ -335,7 +367,7 @@ impl Drop for Opening<'_> {
 }
 
 /// Why a request failed for want of a connection.
-pub(super) fn failure(error: ConnectError) -> Failure {
+pub(crate) fn failure(error: ConnectError) -> Failure {
     match error {
         ConnectError::TimedOut => Failure::Timeout,
         _ => Failure::Connect,
