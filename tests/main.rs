@@ -47,6 +47,8 @@ fn all_cases() -> Vec<&'static Case> {
         interop::postgres::CASES,
         interop::load::CASES,
         interop::load_image::CASES,
+        interop::service_unit::CASES,
+        interop::oci_image::CASES,
         xen::CASES,
     ]
     .into_iter()

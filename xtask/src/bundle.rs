@@ -1,50 +1,56 @@
 //! `cargo xtask bundle DIR --out FILE`: configuration and content for one boot.
 
-use command::{
-    failure::{Result, fail},
-    files,
-};
+use command::{failure::Result, files};
 use image_builder::bundle::{self, Coding};
-use lexopt::ValueExt;
 use std::{path::PathBuf, process::ExitCode};
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+/// Makes a bundle, which is configuration and content for a boot, of a folder
+///
+/// What the appliance would refuse at its start is refused here, in the same words.
+#[derive(clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Words {
+    /// The folder: `site/` and, where something differs from the defaults, `appliance.toml`
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The bundle
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// As a disk's image, of whole blocks: docs/disk.md
+    #[arg(long)]
+    disk: bool,
+    /// Variants of what is text, for clients that take them: a list of gzip, brotli and zstd, or none
+    #[arg(long, value_name = "LIST", default_value = "gzip", value_parser = codings)]
+    compress: Codings,
+}
+
+/// Kinds of variants.
+#[derive(Clone)]
+struct Codings(Vec<Coding>);
+
+const NOTES: &str = "\
+Examples:
+  cargo xtask bundle my-site --out bundle.cpio
+  cargo xtask bundle my-site --disk --out bundle.img";
+
+pub(crate) fn main(words: &Words) -> Result<ExitCode> {
     /// What any disk counts in.
     const BLOCK_BYTES: usize = 4096;
-    let (mut folder, mut out, mut is_disk) = (None, None, false);
-    let mut codings = vec![Coding::Gzip];
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            lexopt::Arg::Long("out") => out = Some(PathBuf::from(arguments.value()?)),
-            lexopt::Arg::Long("disk") => is_disk = true,
-            lexopt::Arg::Long("compress") => {
-                codings = self::codings(&arguments.value()?.string()?)?
-            }
-            lexopt::Arg::Long("no-install") => {}
-            lexopt::Arg::Value(value) if folder.is_none() => folder = Some(PathBuf::from(value)),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let (Some(folder), Some(out)) = (folder, out) else {
-        fail!("say `cargo xtask bundle DIR --out FILE`");
-    };
-    let mut archive = bundle::pack_with(&folder, &codings)?;
-    if is_disk {
+    let mut archive = bundle::pack_with(&words.folder, &words.compress.0)?;
+    if words.disk {
         archive.resize(archive.len().next_multiple_of(BLOCK_BYTES), 0);
     }
-    files::write(&out, &archive)?;
-    eprintln!("xtask: {} bytes in {}", archive.len(), out.display());
+    files::write(&words.out, &archive)?;
+    eprintln!("xtask: {} bytes in {}", archive.len(), words.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a list of codings means, as `gzip,brotli`; `none` is none.
-fn codings(list: &str) -> Result<Vec<Coding>> {
+/// What a list of codings means.
+fn codings(list: &str) -> std::result::Result<Codings, &'static str> {
     if list == "none" {
-        return Ok(Vec::new());
+        return Ok(Codings(Vec::new()));
     }
     let known = |name: &str| Coding::ALL.iter().find(|(own, _)| *own == name).map(|(_, it)| *it);
-    match list.split(',').map(known).collect() {
-        Some(codings) => Ok(codings),
-        None => fail!("--compress takes gzip, brotli and zstd, or none, as --compress gzip,brotli"),
-    }
+    let codings: Option<_> = list.split(',').map(known).collect();
+    codings.map(Codings).ok_or("allowed: gzip, brotli and zstd, separated by commas, or none")
 }

@@ -7,6 +7,8 @@ mod elf;
 mod features;
 pub mod hermit;
 pub mod image;
+pub mod media;
+pub mod oci;
 mod pack;
 pub mod page;
 mod symbols;
