@@ -10,6 +10,7 @@ mod docs;
 mod fuzz;
 mod image;
 mod man;
+mod mutants;
 mod run;
 mod test;
 mod tidy;
@@ -89,6 +90,7 @@ enum Verb {
     Docs(docs::Words),
     Tidy(tidy::Words),
     Fuzz(fuzz::Words),
+    Mutants(mutants::Words),
     Completions(completions::Words),
     Man(man::Words),
 }
@@ -138,6 +140,7 @@ fn dispatch(verb: Verb, install: Install) -> Result<ExitCode> {
         Verb::Docs(words) => docs::main(&words),
         Verb::Tidy(words) => tidy::main(&words),
         Verb::Fuzz(words) => fuzz::main(&words, install),
+        Verb::Mutants(words) => mutants::main(words, install),
         Verb::Completions(words) => completions::main(&words),
         Verb::Man(words) => man::main(&words),
     }

@@ -2,7 +2,7 @@
 
 use crate::equivalents::Equivalents;
 use command::{
-    failure::{OrSay, Result, fail},
+    failure::{Result, fail},
     files,
 };
 use std::path::Path;

@@ -1,0 +1,30 @@
+//! `cargo xtask mutants`: lines broken one at a time, and whether the tests notice.
+
+use command::{failure::Result, programs::Install};
+use mutants::Options;
+use std::process::ExitCode;
+
+/// Breaks lines one at a time, and says which breaks no test notices
+///
+/// By `cargo-mutants`, which is built when it is not there. A crate takes from half an hour to some hours; its results are in
+/// target/xtask/mutants.
+#[derive(clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Words {
+    /// Whose lines [default: those of all crates that have a share to reach]
+    #[arg(value_name = "CRATE")]
+    packages: Vec<String>,
+    /// About so many mutants of each crate, evenly spread and the same each time [default: all]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    sample: Option<u32>,
+}
+
+const NOTES: &str = "\
+Examples:
+  cargo xtask mutants http --sample 40
+  cargo xtask mutants";
+
+pub(crate) fn main(words: Words, install: Install) -> Result<ExitCode> {
+    let Words { packages, sample } = words;
+    mutants::run(&Options { packages, sample: sample.map(|count| count as usize), install })
+}
