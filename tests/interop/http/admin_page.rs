@@ -35,6 +35,8 @@ const VIEWS: &[&str] = &[
     "services",
     "routes",
     "places",
+    "databases",
+    "database_servers",
     "sessions",
     "cards",
     "disks",

@@ -105,6 +105,10 @@ pub(crate) enum Verb {
     Routes(Rows),
     /// Places of services that requests are spread over: state, requests under way, latency
     Places(Rows),
+    /// Pools of connections to databases: used, idle, who waits, failures
+    Databases(Rows),
+    /// Servers of databases: connections, failures, the last error
+    DatabaseServers(Rows),
     /// Web sessions, and where each waits
     Sessions(Rows),
     /// Memory by purpose

@@ -18,7 +18,7 @@ const CELLS = {
   shared_memory_flows: { id: (row, text) => graphLink(ringId(row.id), text) },
   sessions: { values, commands },
 };
-const TABLES = ["tasks", "connections", "shared_memory_flows", "listeners", "services", "routes", "places", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
+const TABLES = ["tasks", "connections", "shared_memory_flows", "listeners", "services", "routes", "places", "databases", "database_servers", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
 const VIEWS = ["glance", ...TABLES, "packets", "profile", "trace", "log"];
 const PAUSE_MS = 2000;
 const LINES_MAX = 1000;
