@@ -4,15 +4,26 @@ mod clock;
 mod console;
 mod disks;
 mod faults;
+mod firmware;
 mod handlers;
 mod hogs;
+mod libvirt;
 mod machines;
 mod power;
 mod refusals;
 mod starts;
 
-use command::programs::{CURL, MKFS_EROFS};
-use lab::harness::Case;
+use command::programs::{CURL, MKFS_EROFS, Program};
+use image_builder::media::{GRUB, GRUB_BIOS, GRUB_UEFI, MTOOLS, XORRISO};
+use lab::{
+    firmware::OVMF,
+    harness::Case,
+    libvirt::{LIBVIRTD, QEMU_DRIVER, VIRSH},
+};
+
+/// What media are made by, and the firmware that QEMU has not itself.
+const MEDIA: &[&Program] = &[&GRUB, &GRUB_BIOS, &GRUB_UEFI, &XORRISO, &MTOOLS, &OVMF];
+const LIBVIRT: &[&Program] = &[&LIBVIRTD, &QEMU_DRIVER, &VIRSH];
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("boot/microvm_16_mib", &[], 60, machines::microvm_16_mib),
@@ -65,6 +76,12 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/addresses_are_told", &[], 60, console::addresses),
     Case::new("boot/a_stall_is_told", &[], 120, console::stall),
     Case::new("boot/syslog_by_udp", &[], 60, console::syslog_by_udp),
+    Case::new("boot/firmware_disk_bios", MEDIA, 180, firmware::disk_bios),
+    Case::new("boot/firmware_disk_uefi", MEDIA, 180, firmware::disk_uefi),
+    Case::new("boot/firmware_cd_bios", MEDIA, 180, firmware::cd_bios),
+    Case::new("boot/firmware_cd_uefi", MEDIA, 180, firmware::cd_uefi),
+    Case::new("boot/libvirt_start_save_restore_reboot_shutdown", LIBVIRT, 300, libvirt::life),
+    Case::new("boot/libvirt_crash", LIBVIRT, 180, libvirt::crash),
     Case::new("boot/no_test_routes", &[], 60, handlers::no_test_routes),
     Case::new("boot/no_test_routes_process", &[], 60, handlers::no_test_routes_process),
 ];

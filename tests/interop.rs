@@ -10,6 +10,7 @@ pub(crate) mod ivshmem;
 pub(crate) mod load;
 pub(crate) mod names;
 pub(crate) mod postgres;
+pub(crate) mod service_unit;
 pub(crate) mod services;
 pub(crate) mod shared_memory;
 pub(crate) mod tls;

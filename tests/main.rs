@@ -46,6 +46,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::names::CASES,
         interop::postgres::CASES,
         interop::load::CASES,
+        interop::service_unit::CASES,
         xen::CASES,
     ]
     .into_iter()

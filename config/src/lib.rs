@@ -35,6 +35,8 @@ mod keys;
 mod linux_ip;
 mod network;
 mod places;
+#[cfg(test)]
+mod reference_page;
 mod schema;
 mod texts;
 mod toml;

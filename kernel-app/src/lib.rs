@@ -58,4 +58,7 @@ pub mod turn_watch;
 #[cfg(feature = "rpc")]
 pub mod vat;
 
+/// The appliance's version: what it says of itself first, and where it is asked.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use platform::Platform;

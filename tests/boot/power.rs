@@ -53,7 +53,7 @@ pub(super) fn several_presses_under_load(harness: &mut Harness) -> Result {
     stopped
 }
 
-fn stopped(guest: &mut Guest, limit: Duration) -> Result {
+pub(super) fn stopped(guest: &mut Guest, limit: Duration) -> Result {
     match guest.wait_end(limit)? {
         0 => Ok(()),
         code => fail!("exit code {code} after the power button; the last lines:\n{}", guest.tail()),

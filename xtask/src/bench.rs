@@ -1,116 +1,172 @@
 //! `cargo xtask bench`: measurements beside peers.
 
-use bench::{LossOptions, Options, XenOptions};
-use command::{
-    failure::{Result, fail},
-    programs::Install,
-};
-use lexopt::prelude::*;
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use crate::values;
+use bench::{Control, LossOptions, Options, XenOptions};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use command::{failure::Result, programs::Install};
+use lab::qemu::Machine;
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
-pub(crate) fn main(words: &[OsString]) -> Result<ExitCode> {
-    let rest = words.get(1..).unwrap_or_default();
-    match words.first().and_then(|word| word.to_str()) {
-        Some("xen") => bench::xen(&xen_options(rest)?),
-        Some("loss") => bench::loss(&loss_options(rest)?, rest),
-        Some("native") => bench::native(install(rest)?),
-        Some("rpc") => bench::rpc(install(rest)?),
-        Some("pipe") => bench::pipe(install(rest)?),
-        Some("tls") => bench::tls(install(rest)?),
-        Some("hermit") => bench::hermit(install(rest)?),
-        Some("shared") => bench::shared(install(rest)?),
-        Some("load") => bench::load(install(rest)?),
-        Some("sessions") => bench::sessions(install(rest)?),
-        _ => bench::side_by_side(&options(words)?, words),
-    }
+/// Measures the appliance beside its peers in the same run
+///
+/// Without the name of another benchmark: the appliance and Linux with nginx, as guests of QEMU.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = NOTES)]
+pub(crate) struct Words {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    side_by_side: SideBySide,
 }
 
-/// What the measurements run in processes of their own, if the verb is one of theirs.
-pub(crate) fn worker(verb: &str, words: &[OsString]) -> Option<Result<ExitCode>> {
-    match verb {
-        bench::WORKER_VERB => {
-            Some(options(words).and_then(|options| bench::side_by_side_worker(&options)))
+const NOTES: &str = "\
+Examples:
+  cargo xtask bench
+  cargo xtask bench --ours-only --machine microvm
+  cargo xtask bench loss --stalls
+  cargo xtask bench tls";
+
+#[derive(Subcommand)]
+enum What {
+    /// The appliance and Linux with nginx as guests of one Xen
+    Xen(OfXen),
+    /// Bulk TCP without a VM: our stack over a TAP, the kernel's over veth
+    Native,
+    /// TCP with delay, loss and reordering: ours over a TAP, nginx over the kernel's
+    Loss(OfLoss),
+    /// Cap'n Proto: ours, the capnp-rpc crate, the C++ library; what a call costs the server
+    Rpc,
+    /// HTTPS: ours, nginx with OpenSSL, as processes and guests; what handshakes, requests and bytes cost the server
+    Tls,
+    /// A counter for each visitor: ours, axum with tower-sessions
+    Sessions,
+    /// Load generators: ours, wrk, h2load, ab; requests for their processor time, and a server that stops
+    Load,
+    /// Memory that two processes share beside TCP over loopback: bulk, round trips, RPC
+    Shared,
+    /// The same application on the bare machine and on the Hermit kernel
+    Hermit,
+    /// ZeroMQ: ours, libzmq, the zeromq crate, what a message costs the server; pipelines
+    Pipe,
+}
+
+#[derive(Args)]
+pub(crate) struct SideBySide {
+    /// What is measured [default: all]
+    #[arg(value_name = "ROW")]
+    rows: Vec<String>,
+    /// The type of both guests' machines
+    #[arg(long, value_parser = values::machine(), default_value = "q35")]
+    machine: Machine,
+    /// Ours is an image with these services only: `cargo xtask image --help`
+    #[arg(long, value_name = "LIST")]
+    services: Option<String>,
+    /// Without Linux, which does not start on microvm
+    #[arg(long)]
+    ours_only: bool,
+    #[command(flatten)]
+    repeat: Repeat,
+}
+
+/// How long, and how often.
+#[derive(Args)]
+struct Repeat {
+    /// Seconds of each load
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// How often each row is measured; the median counts
+    #[arg(long, default_value_t = 3, value_parser = rounds)]
+    rounds: usize,
+}
+
+#[derive(Args)]
+pub(crate) struct OfLoss {
+    /// What is measured [default: all]
+    #[arg(value_name = "ROW")]
+    rows: Vec<String>,
+    /// Ours is the image in QEMU, and not the process
+    #[arg(long)]
+    image: bool,
+    /// Congestion control of both
+    #[arg(long, value_parser = control(), default_value = "cubic")]
+    control: Control,
+    /// 100 downloads on each row, and how long nothing came
+    #[arg(long)]
+    stalls: bool,
+    #[command(flatten)]
+    repeat: Repeat,
+}
+
+#[derive(Args)]
+struct OfXen {
+    #[command(flatten)]
+    repeat: Repeat,
+}
+
+/// The hidden verbs' words.
+#[derive(Args)]
+pub(crate) struct NativeWorker {
+    pub(crate) process: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct LossWorker {
+    pub(crate) subject: PathBuf,
+    #[command(flatten)]
+    pub(crate) loss: OfLoss,
+}
+
+#[derive(Args)]
+pub(crate) struct Hold {
+    pub(crate) server: SocketAddr,
+    pub(crate) connections: usize,
+}
+
+pub(crate) fn main(words: Words, install: Install) -> Result<ExitCode> {
+    match words.what {
+        None => bench::side_by_side(
+            &words.side_by_side.options(install),
+            &values::words_behind(&["bench"]),
+        ),
+        Some(What::Xen(words)) => {
+            let Repeat { seconds, rounds } = words.repeat;
+            bench::xen(&XenOptions { seconds, rounds, install })
         }
-        bench::NATIVE_VERB => Some(native_worker(words)),
-        bench::LOSS_VERB => Some(loss_worker(words)),
-        bench::HOLD_VERB => Some(hold(words)),
-        _ => None,
-    }
-}
-
-fn native_worker(words: &[OsString]) -> Result<ExitCode> {
-    let process = PathBuf::from(lexopt::Parser::from_args(words).value()?);
-    bench::native_worker(&process)
-}
-
-fn loss_worker(words: &[OsString]) -> Result<ExitCode> {
-    let [subject, rest @ ..] = words else { fail!("a program or an image is missing") };
-    bench::loss_worker(Path::new(subject), &loss_options(rest)?)
-}
-
-fn hold(words: &[OsString]) -> Result<ExitCode> {
-    let mut arguments = lexopt::Parser::from_args(words);
-    bench::hold(arguments.value()?.parse()?, arguments.value()?.parse()?)
-}
-
-fn options(words: &[OsString]) -> Result<Options> {
-    let mut arguments = lexopt::Parser::from_args(words);
-    let mut options = Options::default();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("machine") => options.machine = arguments.value()?.string()?.parse()?,
-            Long("services") => options.services = Some(arguments.value()?.string()?),
-            Long("ours-only") => options.ours_only = true,
-            Long("seconds") => options.seconds = arguments.value()?.parse()?,
-            Long("rounds") => options.rounds = arguments.value()?.parse()?,
-            Long("no-install") => options.install = Install::OnlyTell,
-            Value(row) => options.rows.push(row.string()?),
-            other => return Err(other.unexpected().into()),
+        Some(What::Loss(words)) => {
+            bench::loss(&words.options(install), &values::words_behind(&["bench", "loss"]))
         }
+        Some(What::Native) => bench::native(install),
+        Some(What::Rpc) => bench::rpc(install),
+        Some(What::Pipe) => bench::pipe(install),
+        Some(What::Tls) => bench::tls(install),
+        Some(What::Hermit) => bench::hermit(install),
+        Some(What::Shared) => bench::shared(install),
+        Some(What::Load) => bench::load(install),
+        Some(What::Sessions) => bench::sessions(install),
     }
-    Ok(options)
 }
 
-fn loss_options(words: &[OsString]) -> Result<LossOptions> {
-    let mut arguments = lexopt::Parser::from_args(words);
-    let mut options = LossOptions::default();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("image") => options.image = true,
-            Long("control") => options.control = arguments.value()?.string()?.parse()?,
-            Long("stalls") => options.stalls = true,
-            Long("seconds") => options.seconds = arguments.value()?.parse()?,
-            Long("rounds") => options.rounds = arguments.value()?.parse()?,
-            Long("no-install") => options.install = Install::OnlyTell,
-            Value(row) => options.rows.push(row.string()?),
-            other => return Err(other.unexpected().into()),
-        }
+impl SideBySide {
+    pub(crate) fn options(self, install: Install) -> Options {
+        let Self { rows, machine, services, ours_only, repeat: Repeat { seconds, rounds } } = self;
+        Options { machine, services, ours_only, seconds, rounds, rows, install }
     }
-    Ok(options)
 }
 
-fn xen_options(words: &[OsString]) -> Result<XenOptions> {
-    let mut arguments = lexopt::Parser::from_args(words);
-    let mut options = XenOptions::default();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("seconds") => options.seconds = arguments.value()?.parse()?,
-            Long("rounds") => options.rounds = arguments.value()?.parse()?,
-            Long("no-install") => options.install = Install::OnlyTell,
-            other => return Err(other.unexpected().into()),
-        }
+impl OfLoss {
+    pub(crate) fn options(self, install: Install) -> LossOptions {
+        let Self { rows, image, control, stalls, repeat: Repeat { seconds, rounds } } = self;
+        LossOptions { image, control, seconds, rounds, stalls, rows, install }
     }
-    Ok(options)
 }
 
-fn install(words: &[OsString]) -> Result<Install> {
-    match words {
-        [] => Ok(Install::Yes),
-        [word] if word == "--no-install" => Ok(Install::OnlyTell),
-        _ => fail!("this benchmark takes no more than --no-install"),
-    }
+fn control() -> impl TypedValueParser<Value = Control> {
+    PossibleValuesParser::new(["cubic", "bbr"])
+        .try_map(|name| name.parse::<Control>().map_err(|failure| failure.0))
+}
+
+fn rounds(text: &str) -> std::result::Result<usize, &'static str> {
+    let rounds = text.parse().ok().filter(|rounds| (1..=100).contains(rounds));
+    rounds.ok_or("allowed: a whole number from 1 to 100")
 }

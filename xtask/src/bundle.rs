@@ -1,33 +1,39 @@
 //! `cargo xtask bundle DIR --out FILE`: configuration and content for one boot.
 
-use command::{
-    failure::{Result, fail},
-    files,
-};
+use command::{failure::Result, files};
 use image_builder::bundle;
 use std::{path::PathBuf, process::ExitCode};
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
+/// Makes a bundle, which is configuration and content for a boot, of a folder
+///
+/// What the appliance would refuse at its start is refused here, in the same words.
+#[derive(clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Words {
+    /// The folder: `site/` and, where something differs from the defaults, `appliance.toml`
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The bundle
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// As a disk's image, of whole blocks: docs/disk.md
+    #[arg(long)]
+    disk: bool,
+}
+
+const NOTES: &str = "\
+Examples:
+  cargo xtask bundle my-site --out bundle.cpio
+  cargo xtask bundle my-site --disk --out bundle.img";
+
+pub(crate) fn main(words: &Words) -> Result<ExitCode> {
     /// What any disk counts in.
     const BLOCK_BYTES: usize = 4096;
-    let (mut folder, mut out, mut is_disk) = (None, None, false);
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            lexopt::Arg::Long("out") => out = Some(PathBuf::from(arguments.value()?)),
-            lexopt::Arg::Long("disk") => is_disk = true,
-            lexopt::Arg::Long("no-install") => {}
-            lexopt::Arg::Value(value) if folder.is_none() => folder = Some(PathBuf::from(value)),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let (Some(folder), Some(out)) = (folder, out) else {
-        fail!("say `cargo xtask bundle DIR --out FILE`");
-    };
-    let mut archive = bundle::pack(&folder)?;
-    if is_disk {
+    let mut archive = bundle::pack(&words.folder)?;
+    if words.disk {
         archive.resize(archive.len().next_multiple_of(BLOCK_BYTES), 0);
     }
-    files::write(&out, &archive)?;
-    eprintln!("xtask: {} bytes in {}", archive.len(), out.display());
+    files::write(&words.out, &archive)?;
+    eprintln!("xtask: {} bytes in {}", archive.len(), words.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -1,35 +1,39 @@
 //! `cargo xtask capability --bundle DIR SERVICE HOST:PORT`, or the path of a Unix-domain socket in place of the latter: the reference of a service, which is a secret.
 
-use command::{
-    failure::{Result, fail},
-    files, programs,
-};
+use command::{failure::Result, files, programs};
 use lab::process;
 use std::{ffi::OsString, path::PathBuf, process::Command, process::ExitCode};
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let (mut bundle, mut out, mut words) = (None, None, Vec::<OsString>::new());
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            lexopt::Arg::Long("bundle") => bundle = Some(arguments.value()?),
-            lexopt::Arg::Long("out") => out = Some(PathBuf::from(arguments.value()?)),
-            lexopt::Arg::Long("no-install") => {}
-            lexopt::Arg::Value(word) => words.push(word),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let (Some(bundle), [service, address]) = (bundle, &words[..]) else {
-        fail!(
-            "say `cargo xtask capability --bundle DIR SERVICE HOST:PORT [--out FILE]`, or the path of a socket for HOST:PORT"
-        );
-    };
-    let mut asked = service.clone();
+/// Prints the reference of a service of an appliance with this bundle, by the bundle's key: docs/vats.md
+///
+/// Who has the reference may use the service: it is a secret.
+#[derive(clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Words {
+    /// The folder with the configuration and the key
+    #[arg(long, value_name = "DIR")]
+    bundle: PathBuf,
+    /// The service's name
+    service: OsString,
+    /// HOST:PORT of the appliance, or the path of its Unix-domain socket
+    address: OsString,
+    /// Writes it to a file that only its owner reads
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+const NOTES: &str = "\
+Example:
+  cargo xtask capability --bundle my-site calculator 10.9.0.2:7001 --out calculator.cap";
+
+pub(crate) fn main(words: Words) -> Result<ExitCode> {
+    let mut asked = words.service;
     asked.push("@");
-    asked.push(address);
+    asked.push(words.address);
     let mut process = Command::new(process::build()?);
-    process.arg("--bundle").arg(bundle).arg("--capability").arg(asked);
+    process.arg("--bundle").arg(words.bundle).arg("--capability").arg(asked);
     let reference = programs::output(&mut process)?;
-    match out {
+    match words.out {
         Some(file) => files::write_secret(&file, &reference)?,
         None => print!("{reference}"),
     }

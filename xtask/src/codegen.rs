@@ -9,14 +9,13 @@ use command::{
 use lab::peers;
 use std::process::ExitCode;
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let mut install = Install::Yes;
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
-            other => return Err(other.unexpected().into()),
-        }
-    }
+/// Remakes the code that is generated from Cap'n Proto's schemas and checked in
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask codegen")]
+pub(crate) struct Words {}
+
+pub(crate) fn main(words: &Words, install: Install) -> Result<ExitCode> {
+    let Words {} = words;
     programs::need(&[&peers::CAPNP], install)?;
     cargo::build(
         cargo::command().args(["run", "--package", "rpc", "--example", "codegen"]),

@@ -22,17 +22,25 @@ const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanit
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
      -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1";
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    use lexopt::prelude::*;
-    let (mut only, mut seconds, mut install) = (None, 60u32, Install::Yes);
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("seconds") => seconds = arguments.value()?.parse()?,
-            Long("no-install") => install = Install::OnlyTell,
-            Value(name) if only.is_none() => only = Some(name.string()?),
-            other => return Err(other.unexpected().into()),
-        }
-    }
+/// Runs fuzz targets under libFuzzer, and the long forms of the tests of `tests/sweep`
+#[derive(clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Words {
+    /// Which one [default: all, one after the other]
+    #[arg(value_name = "TARGET")]
+    target: Option<String>,
+    /// Seconds of each
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+}
+
+const NOTES: &str = "\
+Examples:
+  cargo xtask fuzz --seconds 600
+  cargo xtask fuzz tcp_connection";
+
+pub(crate) fn main(words: &Words, install: Install) -> Result<ExitCode> {
+    let Words { target: only, seconds } = words;
     let mut targets = targets()?;
     targets.push(SWEEP.into());
     let wanted: Vec<_> =
@@ -40,14 +48,14 @@ pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
     if wanted.is_empty() {
         fail!(
             "there is no fuzz target `{}`; there are {}",
-            only.unwrap_or_default(),
+            only.as_deref().unwrap_or_default(),
             targets.join(", ")
         );
     }
     programs::need(&[&programs::CC, &CXX], install)?;
     let mut crashed = Vec::new();
     for name in wanted {
-        let is_sound = if name == SWEEP { sweep(seconds)? } else { fuzz(name, seconds)? };
+        let is_sound = if name == SWEEP { sweep(*seconds)? } else { fuzz(name, *seconds)? };
         if !is_sound {
             crashed.push(name.as_str());
         }

@@ -3,13 +3,13 @@
 use command::failure::Result;
 use std::process::ExitCode;
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            lexopt::Arg::Long("no-install") => {}
-            other => return Err(other.unexpected().into()),
-        }
-    }
+/// Checks the shape of the tree: arrows between crates, lengths, unsafe code, formatting, clippy
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask tidy")]
+pub(crate) struct Words {}
+
+pub(crate) fn main(words: &Words) -> Result<ExitCode> {
+    let Words {} = words;
     let is_tidy = tidy::check()? && tidy::clippy_all()?;
     if is_tidy {
         eprintln!("xtask: tidy");

@@ -4,14 +4,15 @@ use command::{failure::Result, programs::Install};
 use image_builder::page;
 use std::process::ExitCode;
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    let mut install = Install::Yes;
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            lexopt::Arg::Long("no-install") => install = Install::OnlyTell,
-            other => return Err(other.unexpected().into()),
-        }
-    }
+/// Builds the example page of Cap'n Proto in a browser: docs/browser.md
+///
+/// The last line printed is the folder of a bundle that has it.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask run --bundle \"$(cargo xtask wasm | tail -n 1)\"")]
+pub(crate) struct Words {}
+
+pub(crate) fn main(words: &Words, install: Install) -> Result<ExitCode> {
+    let Words {} = words;
     let page = page::build(install)?;
     eprintln!(
         "xtask: {} bytes compressed; the module alone {} as it is",

@@ -1,32 +1,37 @@
 //! `cargo xtask xen ELF [WORDS]`: one guest on a fresh Xen host, until it stops, for whoever works on its lowest parts.
 
-use command::{
-    failure::{Failure, Result},
-    programs::Install,
-};
+use command::{failure::Result, programs::Install};
 use lab::{
     guest::Echo,
     xen::{self, Trial},
 };
 use std::{path::PathBuf, process::ExitCode};
 
-pub(crate) fn main(mut arguments: lexopt::Parser) -> Result<ExitCode> {
-    use lexopt::prelude::*;
-    let (mut elf, mut ramdisk, mut words, mut echo) = (None, None, Vec::new(), Echo::No);
-    let mut script = None;
-    let mut install = Install::Yes;
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Long("ramdisk") => ramdisk = Some(PathBuf::from(arguments.value()?)),
-            Long("script") => script = Some(PathBuf::from(arguments.value()?)),
-            Long("serial") => echo = Echo::ToTerminal,
-            Long("no-install") => install = Install::OnlyTell,
-            Value(value) if elf.is_none() => elf = Some(PathBuf::from(value)),
-            Value(value) => words.push(value.string()?),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let elf = elf.ok_or_else(|| Failure::new("say `cargo xtask xen ELF [WORDS]`"))?;
+/// Starts one guest on a fresh Xen host in QEMU, until it stops: for work on the image's lowest parts
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  cargo xtask xen target/xtask/image/aqueduct.elf log=debug --serial"
+)]
+pub(crate) struct Words {
+    /// The image
+    elf: PathBuf,
+    /// Words of its command line
+    #[arg(value_name = "WORD")]
+    words: Vec<String>,
+    /// Its boot module, as a bundle
+    #[arg(long, value_name = "FILE")]
+    ramdisk: Option<PathBuf>,
+    /// What dom0's shell does besides
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// Shows what Xen and dom0 say, too
+    #[arg(long)]
+    serial: bool,
+}
+
+pub(crate) fn main(words: Words, install: Install) -> Result<ExitCode> {
+    let Words { elf, words, ramdisk, script, serial } = words;
+    let echo = if serial { Echo::ToTerminal } else { Echo::No };
     xen::try_out(&Trial { elf, ramdisk, words, script, echo, install })?;
     Ok(ExitCode::SUCCESS)
 }

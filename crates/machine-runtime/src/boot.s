@@ -7,8 +7,90 @@
         .asciz "Xen"
         .long pvh_start
 
+# The other entry: a boot loader's, by Multiboot2 (its specification 2.0, section 3.1). Same state of the CPU, but for what
+# %eax and %ebx have.
+
+        .section .multiboot, "a"
+        .balign 8
+multiboot_header:
+        .long 0xe85250d6
+        .long 0                         # for i386, in protected mode
+        .long multiboot_header_end - multiboot_header
+        .long -(0xe85250d6 + multiboot_header_end - multiboot_header)
+        .word 3, 0                      # the entry's address
+        .long 12
+        .long multiboot_start
+        .balign 8
+        .word 6, 0                      # modules begin on pages
+        .long 8
+        .word 0, 0
+        .long 8
+multiboot_header_end:
+
         .section .text.boot, "ax"
         .code32
+
+        # What the boot loader says (section 3.6), as `hvm_start_info` has it. Its map of memory has the same entries, and
+        # stays where it is: until it is copied, nothing is written but the image, which the loader has kept free.
+multiboot_start:
+        cmpl $0x36d76289, %eax
+        jne 7f
+        cld
+        leal 8(%ebx), %esi
+        movl $multiboot_info, %ebx
+        movl $0x336ec578, (%ebx)
+        movl $1, 4(%ebx)                # the version that has a map
+1:      movl (%esi), %eax               # a tag: type, bytes, content
+        testl %eax, %eax
+        jz pvh_start
+        decl %eax
+        jz 2f                           # 1: the command line
+        subl $2, %eax
+        jz 3f                           # 3: a module
+        subl $3, %eax
+        jz 4f                           # 6: the map of memory
+        subl $8, %eax
+        jz 5f                           # 14: ACPI's root pointer
+        decl %eax
+        jz 5f                           # 15: that of version 2, which comes later
+        jmp 6f
+2:      leal 8(%esi), %eax
+        movl %eax, 24(%ebx)
+        jmp 6f
+3:      cmpl $0, 12(%ebx)               # the first is the one
+        jne 6f
+        movl 8(%esi), %eax
+        movl 12(%esi), %ecx
+        subl %eax, %ecx
+        movl %eax, multiboot_module
+        movl %ecx, multiboot_module + 8
+        movl $multiboot_module, 16(%ebx)
+        incl 12(%ebx)
+        jmp 6f
+4:      cmpl $24, 8(%esi)               # bytes of an entry
+        jne 6f
+        leal 16(%esi), %eax
+        movl %eax, 40(%ebx)
+        movl 4(%esi), %eax
+        subl $16, %eax
+        xorl %edx, %edx
+        divl 8(%esi)
+        movl %eax, 48(%ebx)
+        jmp 6f
+5:      movl %esi, %edx                 # a copy, which is moved to where nothing else will be
+        movl $36, %ecx
+        addl $8, %esi
+        movl $multiboot_rsdp, %edi
+        movl %edi, 32(%ebx)
+        rep movsb
+        movl %edx, %esi
+6:      movl 4(%esi), %eax
+        leal 7(%esi, %eax), %esi
+        andl $~7, %esi
+        jmp 1b
+7:      hlt
+        jmp 7b
+
         .globl pvh_start
 pvh_start:
         cld
@@ -157,7 +239,13 @@ gdt:    .quad 0
         .quad 0, 0                      # 24: task state segment, filled in by `machine`
 
         .section .bss.boot, "aw", @nobits
-        .balign 4
+        .balign 8
+multiboot_info:
+        .skip 56
+multiboot_module:
+        .skip 32
+multiboot_rsdp:
+        .skip 40
 start_info_address:
         .skip 4
         .balign 4096

@@ -34,6 +34,7 @@ const LOG: Outlet = Outlet { write: machine::console::write, now: machine::clock
 /// its configuration stops it at once, with a failure code.
 pub fn run(table: &impl Table) -> ! {
     log_ring::install(LOG, early_level(machine::start_info::command_line()));
+    log::info!("aqueduct {}", aqueduct::VERSION);
     match startup::run(table) {
         Ok(()) => machine::power::off(),
         Err(message) => fail(&message),

@@ -32,6 +32,7 @@ const LOG: Outlet = Outlet { write: system::write, now: system::now };
 /// configuration stops it at once, with a failure code.
 pub fn run(table: &impl Table, start: &Start) -> ! {
     log_ring::install(LOG, LevelFilter::Info);
+    log::info!("aqueduct {}", aqueduct::VERSION);
     match serve(table, start) {
         Ok(()) => start.power_button.off(),
         Err(message) => {

@@ -29,43 +29,71 @@ use disks::FileDisks;
 use flow::task::Executor;
 use flow::time::Timers;
 use log_writer::LogWriter;
-use options::Options;
+use options::{Asked, Options};
 use process::Process;
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
 use storage::Volume;
 use tap::TapProcess;
 
-/// Serves what the table says until SIGINT, SIGTERM or SIGHUP, as the words of the command line want it. What is
-/// wrong with these or with the configuration is said on standard error.
-pub fn run(table: &impl Table, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// It did not start, or asked for what cannot be.
+const NOT_STARTED: u8 = 1;
+/// What it ran on is gone.
+const GONE: u8 = 3;
+/// A second signal has ended it at once.
+const ENDED_AT_ONCE: u8 = 4;
+
+/// Serves what the table says until SIGINT, SIGTERM or SIGHUP, as the words of the command line, which follow the `name` of the
+/// process, want it. What is wrong with these or with the configuration is said on standard error; the exit codes are those of
+/// the option `--help`.
+pub fn run(
+    table: &impl Table,
+    name: &'static str,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> ExitCode {
+    let options = match options::parse(name, arguments) {
+        Ok(Asked::Serve(options)) => options,
+        Ok(Asked::Print(text)) => {
+            return match std::io::stdout().write_all(&text) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::from(NOT_STARTED),
+            };
+        }
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX));
+        }
+    };
     let _log_writer = match LogWriter::start() {
         Ok(log_writer) => log_writer,
         Err(error) => {
-            eprintln!("aqueduct: no thread to write the log: {error}");
-            return ExitCode::FAILURE;
+            eprintln!("{name}: no thread to write the log: {error}");
+            return ExitCode::from(NOT_STARTED);
         }
     };
-    match options::parse(arguments) {
-        Ok(None) => {
-            println!("{}", options::HELP);
-            ExitCode::SUCCESS
-        }
-        Ok(Some(options)) => match serve(table, &options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(message) => fail(&message),
-        },
-        Err(message) => fail(&message),
+    match serve(table, name, &options) {
+        Ok(End::Stopped) => ExitCode::SUCCESS,
+        Ok(End::Gone(message)) => fail(name, &message, GONE),
+        Err(message) => fail(name, &message, NOT_STARTED),
     }
 }
 
-fn fail(message: &str) -> ExitCode {
-    log_writer::write(&format!("aqueduct: {message}\n"));
-    ExitCode::FAILURE
+/// Why it serves no more.
+enum End {
+    /// As it was asked to.
+    Stopped,
+    /// What it ran on is not there any more.
+    Gone(String),
 }
 
-fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
+fn fail(name: &str, message: &str, code: u8) -> ExitCode {
+    log_writer::write(&format!("{name}: {message}\n"));
+    ExitCode::from(code)
+}
+
+fn serve(table: &impl Table, name: &str, options: &Options) -> Result<End, String> {
     let disks = FileDisks::open(&options.disks)?;
     let executor = Executor::new(process::catch_panic);
     let timers = Timers::new();
@@ -75,11 +103,13 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
     };
     let config = options.configuration(&bundle)?;
     if !options.capabilities.is_empty() {
-        return print_references(&config, &bundle, &options.capabilities);
+        print_references(&config, &bundle, &options.capabilities)?;
+        return Ok(End::Stopped);
     }
     let Log { level, format, syslog: _ } = config.log;
     log_ring::install(process::LOG, level);
     log_ring::set_format(format);
+    log::info!("{name} {}", aqueduct::VERSION);
     let registry = Rc::new(registry::of_bundle(&bundle)?);
     match &options.tap {
         Some(name) => {
@@ -89,10 +119,10 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
             let context = Context::new(platform, config, bundle, registry, &executor, &timers);
             let context = disk::with_site(context, &disks, volume, &executor)?;
             serve_on(tap, &context, table, executor)?;
-            match gone.get() {
-                Some(error) => Err(format!("TAP {name} is gone: {error}")),
-                None => Ok(()),
-            }
+            Ok(match gone.get() {
+                Some(error) => End::Gone(format!("TAP {name} is gone: {error}")),
+                None => End::Stopped,
+            })
         }
         None => {
             let settings = SocketSettings::new(&config.tcp);
@@ -105,7 +135,8 @@ fn serve(table: &impl Table, options: &Options) -> Result<(), String> {
             disks.end_waits_of(process.registry()).map_err(|error| error.to_string())?;
             let context = Context::new(platform, config, bundle, registry, &executor, &timers);
             let context = disk::with_site(context, &disks, volume, &executor)?;
-            serve_on(process, &context, table, executor)
+            serve_on(process, &context, table, executor)?;
+            Ok(End::Stopped)
         }
     }
 }

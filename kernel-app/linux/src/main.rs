@@ -5,5 +5,5 @@ use aqueduct::app::Appliance;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    aqueduct_linux::run(&Appliance, std::env::args_os().skip(1))
+    aqueduct_linux::run(&Appliance, "aqueduct", std::env::args_os().skip(1))
 }

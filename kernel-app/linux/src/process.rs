@@ -77,7 +77,11 @@ impl Signals {
         let (wakes, woken) = UnixStream::pair()?;
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
         for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
-            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                crate::ENDED_AT_ONCE.into(),
+                stop.clone(),
+            )?;
             signal_hook::flag::register(signal, stop.clone())?;
             // One that comes just before a wait must still end it.
             signal_hook::low_level::pipe::register(signal, wakes.try_clone()?)?;

@@ -22,7 +22,7 @@ mod xen;
 pub use generators::load;
 pub use hermit::hermit;
 pub use load::{HOLD_VERB, hold};
-pub use loss::{LOSS_VERB, LossOptions, Subject, loss, loss_ratios, loss_worker};
+pub use loss::{Control, LOSS_VERB, LossOptions, Subject, loss, loss_ratios, loss_worker};
 pub use native::{NATIVE_VERB, native, native_worker};
 pub use rpc::rpc;
 pub use services::pipe;

@@ -1,10 +1,14 @@
 //! Cargo, started by a tool that cargo started.
 
 use crate::{
-    failure::{OrSay, Result, fail},
+    child::Child,
+    failure::{Result, fail},
     paths,
 };
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 /// The cargo that started us, in the workspace.
 pub fn command() -> Command {
@@ -19,8 +23,15 @@ pub fn command() -> Command {
 ///
 /// Cargo cannot be started.
 pub fn succeeds(command: &mut Command) -> Result<bool> {
-    command.stdin(Stdio::null()).stdout(std::io::stderr());
-    Ok(command.status().or_say(|| "cannot start cargo".into())?.success())
+    let mut cargo = Child::start(command, |command| {
+        command.stdin(Stdio::null()).stdout(std::io::stderr());
+    })?;
+    // With its compilers it is a group that a signal ends (`interrupt`).
+    loop {
+        if let Some(status) = cargo.wait(Duration::from_secs(3600)) {
+            return Ok(status.success());
+        }
+    }
 }
 
 /// Builds something, or says that `what` does not build.

@@ -6,10 +6,30 @@ use crate::{
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
+    collections::BTreeSet,
     os::unix::process::CommandExt,
     process::{Child as StdChild, Command, ExitStatus},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+/// The process groups of all children that live.
+static LIVE: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn live() -> MutexGuard<'static, BTreeSet<u32>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills all children, with what they started.
+pub(crate) fn kill_all() {
+    live().iter().for_each(|id| signal_group(*id, Signal::KILL));
+}
+
+fn signal_group(id: u32, signal: Signal) {
+    if let Some(group) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, signal);
+    }
+}
 
 /// A process group of its own (Ctrl-C in the terminal is for us, not for it), killed when dropped, and killed by the
 /// kernel when we die without dropping.
@@ -41,7 +61,10 @@ impl Child {
             };
         }
         standard(&mut wrapped);
+        // One that has started is in the list, whoever kills them all meanwhile.
+        let mut live = live();
         let inner = wrapped.spawn().or_say(|| format!("cannot start {name}"))?;
+        live.insert(inner.id());
         Ok(Self { inner, status: None })
     }
 
@@ -58,7 +81,12 @@ impl Child {
     /// Its exit status, once it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
+            let mut live = live();
             self.status = self.inner.try_wait().ok().flatten();
+            if self.status.is_some() {
+                // The number may be another process's soon.
+                live.remove(&self.inner.id());
+            }
         }
         self.status
     }
@@ -74,9 +102,8 @@ impl Child {
 
     /// Signals it and all that it started; nothing once it has ended.
     pub fn signal(&self, signal: Signal) {
-        let group = i32::try_from(self.inner.id()).ok().and_then(Pid::from_raw);
-        if let (None, Some(group)) = (self.status, group) {
-            let _ = kill_process_group(group, signal);
+        if self.status.is_none() {
+            signal_group(self.inner.id(), signal);
         }
     }
 }
@@ -86,6 +113,7 @@ impl Drop for Child {
         self.signal(Signal::KILL);
         if self.status.is_none() {
             let _ = self.inner.wait();
+            live().remove(&self.inner.id());
         }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) struct Options {
         short,
         global = true,
         env = "AQUEDUCT_ADMIN",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:9001",
         value_name = "URL"
     )]
@@ -42,7 +43,8 @@ pub(crate) struct Options {
         global = true,
         value_name = "SHA-256",
         help_heading = "TLS",
-        env = "AQUEDUCT_FINGERPRINT"
+        env = "AQUEDUCT_FINGERPRINT",
+        hide_env_values = true
     )]
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The file with the certificate that is shown, in PEM, with those that lead to its authority
@@ -59,6 +61,8 @@ pub(crate) struct Options {
 }
 
 const EXAMPLES: &str = "\
+Exit status: 0 if it was done, 1 if the appliance was not reached or refused, 2 if the command line is not understood.
+
 Examples:
   aqueductctl ps
   aqueductctl --url http://10.9.0.2:9001 --token-file token ss state established
@@ -68,7 +72,8 @@ Examples:
   aqueductctl graph 0.17
   aqueductctl trace --seconds 2 > trace.json    # for https://ui.perfetto.dev
   aqueductctl profile | flamegraph.pl > flame.svg
-  aqueductctl logs --follow --level warn";
+  aqueductctl logs --follow --level warn
+  aqueductctl completions bash > ~/.local/share/bash-completion/completions/aqueductctl";
 
 const EXTCAP: &str = "\
 What Wireshark calls to capture from an appliance as from an interface. It finds it by a program of two lines in its folder of \
@@ -261,4 +266,13 @@ pub(crate) struct Logs {
 /// All that there is to say, for completions and the manual.
 pub(crate) fn command() -> clap::Command {
     Options::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_of_the_command_line_is_current() {
+        let page = reference::command_line(super::command());
+        reference::keep_current("aqueductctl.md", &page).unwrap();
+    }
 }

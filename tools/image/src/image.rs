@@ -55,6 +55,7 @@ pub fn build(options: &Options, install: Install) -> Result<Image> {
     if let Some(features) = &options.features {
         build.args(["--no-default-features", "--features", &features.join(",")]);
     }
+    eprintln!("xtask: building the image; the first time this takes some minutes");
     cargo::build(&mut build, "the image")?;
     let image = options.image()?;
     finish(&image)?;

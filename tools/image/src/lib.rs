@@ -7,6 +7,7 @@ mod elf;
 mod features;
 pub mod hermit;
 pub mod image;
+pub mod media;
 mod pack;
 pub mod page;
 mod symbols;

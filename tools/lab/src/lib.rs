@@ -5,12 +5,14 @@
 pub mod accel;
 mod debian;
 pub mod disk;
+pub mod firmware;
 pub mod group;
 pub mod guest;
 pub mod harness;
 pub mod hermit;
 pub mod http_client;
 mod initramfs;
+pub mod libvirt;
 pub mod link;
 pub mod load;
 pub mod lossy_wire;

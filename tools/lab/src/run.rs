@@ -1,5 +1,9 @@
 //! One run for a person: the appliance in QEMU, under Xen or as a Linux process, until Ctrl-C.
 
+mod services;
+
+pub(crate) use services::free_at;
+
 use crate::{
     accel::Accel,
     disk::{self, Disk},
@@ -13,25 +17,20 @@ use crate::{
 use command::{
     child::Child,
     failure::{Failure, OrSay, Result, fail},
+    files,
+    interrupt::Attended,
     paths,
     programs::{self, Install},
 };
-use config::Config;
+use config::{Bundle, Config};
 use image_builder::{bundle, hermit, image};
 use rustix::process::Signal;
-use signal_hook::{
-    consts::{SIGINT, SIGTERM},
-    iterator::Signals,
-};
+use services::Service;
 use std::{
     ffi::OsString,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Command, ExitCode, ExitStatus, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
     time::{Duration, Instant},
 };
 
@@ -48,7 +47,12 @@ pub const MEMORY_MIB_MIN: u32 = 3;
 const MEMORY_MIB: u32 = 256;
 /// What a stop may take on top of the configured drain.
 pub(crate) const STOP_SLACK: Duration = Duration::from_secs(5);
+/// Where HTTP is on this machine, unless somebody else is there.
+pub const PORT: u16 = 8080;
+/// Where a debugger is waited for, likewise.
 const GDB_PORT: u16 = 1234;
+/// As much of a disk is looked through for a bundle's configuration.
+const DISK_BUNDLE_BYTES_MAX: u64 = 64 << 20;
 
 /// What is run, and on what.
 #[derive(PartialEq, Eq)]
@@ -71,8 +75,10 @@ pub struct Options {
     pub accel: Option<Accel>,
     /// The guest's memory, other than 256 MiB.
     pub memory_mib: Option<u32>,
-    /// On this machine.
+    /// HTTP's on this machine.
     pub port: u16,
+    /// Whether it may be the next that is free.
+    pub is_port_free_to_choose: bool,
     /// A folder with content and configuration, other than `config/`.
     pub bundle: Option<PathBuf>,
     /// Disks; without a folder, the first is the bundle.
@@ -91,83 +97,32 @@ pub struct Options {
 ///
 /// It does not build or start, options do not go together, or it ended with a failure.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let is_on_disk = options.bundle.is_none() && !options.disks.is_empty();
-    let folder = options.bundle.clone().unwrap_or_else(|| paths::root().join("config"));
-    // What a disk says is the appliance's to read: we look for it where it is by default.
-    let config = if is_on_disk { Config::default() } else { bundle::configuration(&folder)? };
-    if (options.linux || options.xen) && (options.gdb || options.trace || options.pcap.is_some()) {
+    if options.linux && !options.tap && !options.append.is_empty() {
         fail!(
-            "--gdb, --trace and --pcap are for the guest; leave out --linux and --xen, or use gdb and tcpdump on the process"
+            "--append goes with --linux only where --tap does: a process takes these words for its own network"
         );
     }
-    if options.xen && (options.linux || options.tap) {
-        fail!("--xen goes with neither --linux nor --tap");
-    }
-    if options.hermit
-        && (options.linux || options.xen || options.tap || options.gdb || options.machine.is_some())
-    {
-        fail!(
-            "--hermit goes with none of --linux, --xen, --tap, --gdb and --machine: that kernel wants q35, and addresses by DHCP"
-        );
-    }
-    if options.linux
-        && (options.machine.is_some() || options.memory_mib.is_some() || options.accel.is_some())
-    {
-        eprintln!(
-            "xtask: --machine, --mem and --accel are for the guest; the process goes without"
-        );
-    }
-    let stop = Stop::on_signals(config.shutdown.drain + STOP_SLACK)?;
     let tap = if options.tap { Some(Tap::for_run(options.install)?) } else { None };
-    let server = match tap {
-        Some(_) => SocketAddr::from((link::GUEST_IPV4, config.http.port)),
-        None => {
-            free(options.port)?;
-            SocketAddr::from((Ipv4Addr::LOCALHOST, options.port))
-        }
-    };
+    if tap.is_none() && !options.is_port_free_to_choose {
+        // Rather now than after a build.
+        free_at((Ipv4Addr::LOCALHOST, options.port).into())?;
+    }
+    let is_on_disk = options.bundle.is_none() && !options.disks.is_empty();
     let bundle = if is_on_disk { None } else { Some(bundle::file(options.bundle.as_deref())?) };
-    let run = Run {
-        options,
-        bundle: bundle.as_deref(),
-        tap: tap.as_ref(),
-        server,
-        guest_port: config.http.port,
-        stop: &stop,
-    };
-    let result = if options.linux {
-        run.process()
-    } else if options.xen {
-        run.under_xen()
-    } else {
-        run.guest()
-    };
+    let run = Run { options, bundle: bundle.as_deref(), tap: tap.as_ref() };
+    let result = run.configuration().and_then(|config| {
+        if options.linux {
+            run.process(&config)
+        } else if options.xen {
+            run.under_xen(&config)
+        } else {
+            run.guest(&config)
+        }
+    });
     if let Some(bundle) = &bundle {
         let _ = std::fs::remove_file(bundle);
     }
     result
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            linux: false,
-            xen: false,
-            hermit: false,
-            tap: false,
-            gdb: false,
-            trace: false,
-            machine: None,
-            accel: None,
-            memory_mib: None,
-            port: 8080,
-            bundle: None,
-            disks: Vec::new(),
-            pcap: None,
-            append: String::new(),
-            install: Install::Yes,
-        }
-    }
 }
 
 struct Run<'a> {
@@ -175,14 +130,51 @@ struct Run<'a> {
     /// None if it is on a disk.
     bundle: Option<&'a Path>,
     tap: Option<&'a Tap>,
-    server: SocketAddr,
-    /// The port that the application listens on by its configuration.
-    guest_port: u16,
-    stop: &'a Stop,
 }
 
 impl Run<'_> {
-    fn guest(&self) -> Result<ExitCode> {
+    /// What the appliance will read, of a disk only if it begins with a bundle that is not large.
+    fn configuration(&self) -> Result<Config> {
+        let file = self.bundle.or_else(|| self.options.disks.first().map(PathBuf::as_path));
+        let is_small = |file: &&Path| {
+            std::fs::metadata(file).is_ok_and(|found| found.len() <= DISK_BUNDLE_BYTES_MAX)
+        };
+        let archive = file.filter(is_small).map_or(Ok(Vec::new()), files::read)?;
+        let bundle = match Bundle::parse(&archive) {
+            Ok(bundle) => bundle,
+            // The appliance says what is wrong with a disk.
+            Err(_) => Bundle::default(),
+        };
+        Config::load(&bundle, &self.words()).map_err(|error| Failure(error.to_string()))
+    }
+
+    /// Where its services are. Ports are looked for when all else is done: others may start runs, too.
+    fn services(&self, config: &Config) -> Result<Vec<Service>> {
+        let services = match self.tap {
+            Some(_) => services::at(link::GUEST_IPV4, config),
+            None => services::on_loopback(
+                config,
+                self.options.port,
+                self.options.is_port_free_to_choose,
+                services::check,
+            )?,
+        };
+        for service in &services {
+            let there = match (self.options.linux, service.port == service.at.port()) {
+                (false, false) => format!(", which is port {} of the guest", service.port),
+                (true, false) => format!(" in place of port {}", service.port),
+                (_, true) => String::new(),
+            };
+            eprintln!("xtask: {service}{there}");
+        }
+        Ok(services)
+    }
+
+    fn stop(config: &Config) -> Result<Stop> {
+        Stop::on_signals(config.shutdown.drain + STOP_SLACK)
+    }
+
+    fn guest(&self, config: &Config) -> Result<ExitCode> {
         let options = self.options;
         programs::need(&[&programs::QEMU], options.install)?;
         let (image, usual_machine) = if options.hermit {
@@ -198,6 +190,9 @@ impl Run<'_> {
             None if options.hermit => Accel::Tcg,
             None => Accel::best(&image.shipped, machine)?,
         };
+        let services = self.services(config)?;
+        let forwards = services.iter().map(|service| (service.at.port(), service.port)).collect();
+        let gdb_port = if options.gdb { Some(gdb_port()?) } else { None };
         let spec = Spec {
             machine,
             accel,
@@ -208,74 +203,68 @@ impl Run<'_> {
             append: self.words(),
             netdev: match self.tap {
                 Some(tap) => Netdev::Tap { name: tap.name().to_owned(), offloads: true },
-                None => Netdev::User { forwards: vec![(options.port, self.guest_port)] },
+                None => Netdev::User { forwards },
             },
             without: &[],
             entropy: true,
-            more: self.more(machine)?,
+            more: self.more(machine, gdb_port)?,
         };
         eprintln!(
             "xtask: starting {} with {memory_mib} MiB ({}); Ctrl-C stops it",
             machine.name(),
             accel.name()
         );
-        if options.gdb {
+        if let Some(port) = gdb_port {
             eprintln!(
-                "xtask: the guest waits: gdb {} -ex 'target remote :{GDB_PORT}'",
+                "xtask: the guest waits: gdb {} -ex 'target remote :{port}'",
                 image.symbols.display()
             );
         }
+        let stop = Self::stop(config)?;
         let mut guest = Guest::start(&spec, &Echo::ToTerminal)?;
         // One that waits for a debugger is silent for as long as that likes.
         let silence_max = (!options.gdb).then_some(SILENCE_MAX);
-        if let Some(status) = self.attend(|| unless_silent(&mut guest, silence_max))?.transpose()? {
+        if let Some(status) =
+            self.attend(&services, &stop, || unless_silent(&mut guest, silence_max))?.transpose()?
+        {
             let code = status.code().unwrap_or(1);
             if code != 0 {
                 fail!("the guest ended with exit code {code}; its last lines are above");
             }
             return Ok(ExitCode::SUCCESS);
         }
-        self.stop_guest(guest)
+        stop_guest(guest, &stop)
     }
 
     /// The image as a guest of Xen, which is a guest of QEMU.
-    fn under_xen(&self) -> Result<ExitCode> {
+    fn under_xen(&self, config: &Config) -> Result<ExitCode> {
         let options = self.options;
         programs::need(&[&programs::QEMU], options.install)?;
         let image = image::build(&image::Options::default(), options.install)?;
+        let (services, stop) = (self.services(config)?, Self::stop(config)?);
+        let forwards: Vec<_> =
+            services.iter().map(|service| (service.at.port(), service.port)).collect();
         let guest = xen::Running::start(&xen::Request {
             image: &image.shipped,
             bundle: self.bundle,
             disks: &options.disks,
             memory_mib: options.memory_mib.unwrap_or(MEMORY_MIB),
-            port: options.port,
-            guest_port: self.guest_port,
+            forwards: &forwards,
             words: &options.append,
             install: options.install,
-            given_up: &|| self.stop.asked() > 0,
+            given_up: &|| stop.asked() > 0,
         })?;
         eprintln!("xtask: the guest runs; Ctrl-C stops it");
-        if let Some(reason) = self.attend(|| guest.ended())? {
+        if let Some(reason) = self.attend(&services, &stop, || guest.ended())? {
             fail!("the guest ended by itself (Xen's reason {reason})");
         }
         eprintln!("\nxtask: stopping the guest; Ctrl-C again ends it at once");
-        guest.stop(self.stop.limit, || self.stop.asked() > 1)
+        guest.stop(stop.limit, || stop.asked() > 1)
     }
 
-    /// Presses the power button and waits; a second Ctrl-C or the deadline ends it at once.
-    fn stop_guest(&self, mut guest: Guest) -> Result<ExitCode> {
-        eprintln!("\nxtask: stopping the guest; Ctrl-C again ends it at once");
-        let mut qmp = guest.qmp()?;
-        qmp.power_button()?;
-        let stopped = self.stopped("guest", || guest.ended());
-        if stopped.is_err() {
-            let _ = qmp.quit();
-        }
-        stopped
-    }
-
-    fn process(&self) -> Result<ExitCode> {
+    fn process(&self, config: &Config) -> Result<ExitCode> {
         let binary = process::build()?;
+        let services = self.services(config)?;
         let mut command = Command::new(&binary);
         if let Some(bundle) = self.bundle {
             command.arg("--bundle").arg(bundle);
@@ -285,15 +274,13 @@ impl Run<'_> {
         }
         match self.tap {
             Some(tap) => command.arg("--tap").arg(tap.name()).args(self.words().split_whitespace()),
-            None => command
-                .arg("--http")
-                .arg(self.server.to_string())
-                .args(self.options.append.split_whitespace()),
+            None => command.args(options_of(&services)),
         };
+        let stop = Self::stop(config)?;
         let mut child = Child::start(&command, |command| {
             command.stdin(Stdio::null());
         })?;
-        if let Some(status) = self.attend(|| child.ended())? {
+        if let Some(status) = self.attend(&services, &stop, || child.ended())? {
             return if status.success() {
                 Ok(ExitCode::SUCCESS)
             } else {
@@ -302,53 +289,35 @@ impl Run<'_> {
         }
         eprintln!("\nxtask: stopping the process; Ctrl-C again ends it at once");
         child.signal(Signal::TERM);
-        self.stopped("process", || child.ended())
+        stop.stopped("process", || child.ended())
     }
 
-    /// Waits for the end that was asked for; a second Ctrl-C or the deadline is a failure.
-    fn stopped(
+    /// Says when HTTP answers; returns at its end (with its status) or at Ctrl-C (without).
+    fn attend<T>(
         &self,
-        what: &str,
-        mut ended: impl FnMut() -> Option<ExitStatus>,
-    ) -> Result<ExitCode> {
-        let deadline = Instant::now() + self.stop.limit;
-        while self.stop.asked() < 2 && Instant::now() < deadline {
-            match ended() {
-                Some(status) if status.success() => return Ok(ExitCode::SUCCESS),
-                Some(status) => fail!("the {what} stopped with a failure ({status})"),
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
-        fail!("the {what} did not stop by itself and was ended");
-    }
-
-    /// Says when the server answers; returns at its end (with its status) or at Ctrl-C (without).
-    fn attend<T>(&self, mut ended: impl FnMut() -> Option<T>) -> Result<Option<T>> {
+        services: &[Service],
+        stop: &Stop,
+        mut ended: impl FnMut() -> Option<T>,
+    ) -> Result<Option<T>> {
         let started = Instant::now();
-        let (mut answers, mut warned) = (false, self.options.gdb);
-        while self.stop.asked() == 0 {
+        let mut asked = services.iter().find(|service| service.name == "http");
+        let mut warned = self.options.gdb;
+        while stop.asked() == 0 {
             if let Some(status) = ended() {
                 return Ok(Some(status));
             }
-            if !answers && http_client::get(self.server, "/", ASK_LIMIT).is_some() {
-                answers = true;
-                eprintln!("xtask: http://{} answers", self.address());
+            if let Some(http) =
+                asked.take_if(|http| http_client::get(http.at, "/", ASK_LIMIT).is_some())
+            {
+                eprintln!("xtask: {http} answers");
             }
-            if !answers && !warned && started.elapsed() > PATIENCE {
+            if asked.is_some() && !warned && started.elapsed() > PATIENCE {
                 warned = true;
                 eprintln!("xtask: no answer yet after {} s; still waiting", PATIENCE.as_secs());
             }
             std::thread::sleep(ASK_EVERY);
         }
         Ok(None)
-    }
-
-    fn address(&self) -> String {
-        match (self.tap, self.server.port()) {
-            (None, port) => format!("localhost:{port}"),
-            (Some(_), 80) => self.server.ip().to_string(),
-            (Some(_), _) => self.server.to_string(),
-        }
     }
 
     /// The kernel command line: ours first, so that the operator's words win.
@@ -364,15 +333,14 @@ impl Run<'_> {
         words.join(" ").trim().to_owned()
     }
 
-    fn more(&self, machine: Machine) -> Result<Vec<OsString>> {
+    fn more(&self, machine: Machine, gdb_port: Option<u16>) -> Result<Vec<OsString>> {
         let disks: Vec<_> = self.options.disks.iter().map(|file| Disk::new(file)).collect();
         let mut more = disk::options(machine, &disks);
         if self.options.hermit {
             more.append(&mut hermit_guest::options());
         }
-        if self.options.gdb {
-            free(GDB_PORT)?;
-            more.extend(["-S".into(), "-gdb".into(), format!("tcp:127.0.0.1:{GDB_PORT}").into()]);
+        if let Some(port) = gdb_port {
+            more.extend(["-S".into(), "-gdb".into(), format!("tcp:127.0.0.1:{port}").into()]);
         }
         if let Some(file) = &self.options.pcap {
             std::fs::File::create(file).or_say(|| format!("cannot write {}", file.display()))?;
@@ -406,43 +374,65 @@ fn unless_silent(guest: &mut Guest, silence_max: Option<Duration>) -> Option<Res
     guest.ended().map(Ok)
 }
 
-fn free(port: u16) -> Result {
-    free_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+/// Presses the power button and waits; a second Ctrl-C or the deadline ends it at once.
+fn stop_guest(mut guest: Guest, stop: &Stop) -> Result<ExitCode> {
+    eprintln!("\nxtask: stopping the guest; Ctrl-C again ends it at once");
+    let mut qmp = guest.qmp()?;
+    qmp.power_button()?;
+    let stopped = stop.stopped("guest", || guest.ended());
+    if stopped.is_err() {
+        let _ = qmp.quit();
+    }
+    stopped
 }
 
-/// A failure that says what to do, if somebody listens at an address of this machine.
-pub(crate) fn free_at(address: SocketAddr) -> Result {
-    let port = address.port();
-    match TcpListener::bind(address) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure(format!(
-            "port {port} is not free ({error}); stop what listens there (`ss -ltnp` shows it) or say another port"
-        ))),
-    }
+/// Options of the process by which its services are there.
+fn options_of(services: &[Service]) -> Vec<String> {
+    let words = services.iter().map(|service| match service.name {
+        "http" => ["--http".into(), service.at.to_string()],
+        "admin" => ["--admin".into(), service.at.to_string()],
+        "vats" => ["--rpc-secure-port".into(), service.at.port().to_string()],
+        name => [format!("--{name}-port"), service.at.port().to_string()],
+    });
+    words.flatten().collect()
+}
+
+fn gdb_port() -> Result<u16> {
+    let mut ports = GDB_PORT..GDB_PORT + 100;
+    let port = ports.find(|port| services::check(*port).is_ok());
+    port.ok_or_else(|| Failure(format!("no port near {GDB_PORT} is free for a debugger")))
 }
 
 /// Ctrl-C and SIGTERM, counted.
 pub(crate) struct Stop {
-    asked: Arc<AtomicUsize>,
+    signals: Attended,
     /// How long a stop may take.
     pub(crate) limit: Duration,
 }
 
 impl Stop {
     pub(crate) fn on_signals(limit: Duration) -> Result<Self> {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let mut signals =
-            Signals::new([SIGINT, SIGTERM]).or_say(|| "cannot watch for Ctrl-C".into())?;
-        let counter = asked.clone();
-        std::thread::spawn(move || {
-            for _ in signals.forever() {
-                counter.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Ok(Self { asked, limit })
+        Ok(Self { signals: Attended::new()?, limit })
     }
 
     pub(crate) fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+        self.signals.count()
+    }
+
+    /// Waits for the end that was asked for; a second Ctrl-C or the deadline is a failure.
+    fn stopped(
+        &self,
+        what: &str,
+        mut ended: impl FnMut() -> Option<ExitStatus>,
+    ) -> Result<ExitCode> {
+        let deadline = Instant::now() + self.limit;
+        while self.asked() < 2 && Instant::now() < deadline {
+            match ended() {
+                Some(status) if status.success() => return Ok(ExitCode::SUCCESS),
+                Some(status) => fail!("the {what} stopped with a failure ({status})"),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        fail!("the {what} did not stop by itself and was ended");
     }
 }

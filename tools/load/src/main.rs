@@ -9,6 +9,7 @@ mod progress;
 mod run;
 
 use options::Options;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// The run was made, and some requests failed.
@@ -17,7 +18,12 @@ const SOME_FAILED: u8 = 1;
 const NO_RUN: u8 = 2;
 
 fn main() -> ExitCode {
-    let outcome = Options::from_command_line().and_then(|options| run::run(&options));
+    let options = Options::from_command_line();
+    if let Ok(Some(text)) = options.as_ref().map(Options::printed) {
+        let printed = std::io::stdout().write_all(&text);
+        return printed.map_or(ExitCode::from(NO_RUN), |()| ExitCode::SUCCESS);
+    }
+    let outcome = options.and_then(|options| run::run(&options));
     match outcome {
         Ok(report) if report.failed == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(SOME_FAILED),

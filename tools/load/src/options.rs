@@ -1,7 +1,8 @@
 //! The words of the command line.
 
 use crate::allowed::Prefix;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use load::{Place, Rate, Scenario, Schedule, Shape, Spacing};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,6 +102,12 @@ pub(crate) struct Options {
     /// Says nothing while it runs
     #[arg(long, short, help_heading = "Results")]
     pub(crate) quiet: bool,
+    /// Prints completions of a shell, and asks nobody
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    pub(crate) completions: Option<Shell>,
+    /// Prints the manual page, and asks nobody
+    #[arg(long, exclusive = true)]
+    pub(crate) man: bool,
 }
 
 const NOTES: &str = "\
@@ -120,6 +127,17 @@ impl Options {
     /// Those of this process. Ends it where help or the version was asked for, or something is wrong.
     pub(crate) fn from_command_line() -> Result<Self, String> {
         Ok(Self::parse())
+    }
+
+    /// What is printed in place of a run, if that is what is asked for.
+    pub(crate) fn printed(&self) -> Option<Vec<u8>> {
+        let (mut command, mut text) = (Self::command(), Vec::new());
+        if let Some(shell) = self.completions {
+            clap_complete::generate(shell, &mut command, "aqueduct-load", &mut text);
+        } else if self.man {
+            clap_mangen::Man::new(command).render(&mut text).expect("memory takes it");
+        }
+        Some(text).filter(|text| !text.is_empty())
     }
 
     /// The scenario: a file's, changed by what else is said.
@@ -239,6 +257,22 @@ fn fingerprint(text: &str) -> Result<[u8; 32], String> {
 mod tests {
     use super::*;
     use load::RequestKind;
+
+    #[test]
+    fn the_page_of_the_command_line_is_current() {
+        let page = reference::command_line(Options::command());
+        reference::keep_current("aqueduct-load.md", &page).unwrap();
+    }
+
+    #[test]
+    fn what_is_only_told_needs_no_url() {
+        for (words, part) in [(&["--completions", "bash"][..], "--scenario"), (&["--man"], ".SH")] {
+            let words = ["aqueduct-load"].iter().chain(words);
+            let text = Options::try_parse_from(words).unwrap().printed().unwrap();
+            assert!(String::from_utf8(text).unwrap().contains(part));
+        }
+        assert_eq!(Options::default().printed(), None);
+    }
 
     fn scenario(words: &[&str]) -> Result<Scenario, String> {
         let words = ["aqueduct-load"].iter().chain(words);

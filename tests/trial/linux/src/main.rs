@@ -8,7 +8,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Scripts of a time when the routes for tests had to be asked for still say it.
     let arguments = std::env::args_os().skip(1).filter(|word| word != "--debug-endpoints");
-    aqueduct_linux::run(&Trial, arguments)
+    aqueduct_linux::run(&Trial, "aqueduct-trial", arguments)
 }
 
 /// The trial appliance.

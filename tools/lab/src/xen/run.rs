@@ -32,10 +32,8 @@ pub struct Request<'a> {
     pub disks: &'a [PathBuf],
     /// The memory of the guest.
     pub memory_mib: u32,
-    /// On this machine, and what it leads to.
-    pub port: u16,
-    /// The port in the guest.
-    pub guest_port: u16,
+    /// (port on this machine, port in the guest).
+    pub forwards: &'a [(u16, u16)],
     /// More words for the kernel command line.
     pub words: &'a str,
     /// Whether missing programs may be installed.
@@ -60,7 +58,9 @@ impl Running {
         let options = Options {
             guests_mib: request.memory_mib + 32,
             disks_mib: mib_of(request.disks)?,
-            uplink: Uplink::Forwards(vec![(request.port, ADDRESS, request.guest_port)]),
+            uplink: Uplink::Forwards(
+                request.forwards.iter().map(|(here, there)| (*here, ADDRESS, *there)).collect(),
+            ),
             echo: Echo::No,
             given_up: request.given_up,
         };
