@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod ivshmem;
 pub(crate) mod load;
 pub(crate) mod names;
+pub(crate) mod oci_image;
 pub(crate) mod postgres;
 pub(crate) mod service_unit;
 pub(crate) mod services;

@@ -47,6 +47,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::postgres::CASES,
         interop::load::CASES,
         interop::service_unit::CASES,
+        interop::oci_image::CASES,
         xen::CASES,
     ]
     .into_iter()

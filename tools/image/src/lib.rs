@@ -8,6 +8,7 @@ mod features;
 pub mod hermit;
 pub mod image;
 pub mod media;
+pub mod oci;
 mod pack;
 pub mod page;
 mod symbols;

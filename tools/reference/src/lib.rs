@@ -7,6 +7,8 @@ use std::path::Path;
 /// Where this variable of the environment is set, pages are written; else they are compared.
 pub const WRITE: &str = "AQUEDUCT_WRITE_REFERENCE";
 
+/// Options that clap adds to each verb.
+const COMMON: [&str; 2] = ["help", "version"];
 /// Letters of a line, as help is wrapped.
 const WIDTH: usize = 110;
 
@@ -16,12 +18,20 @@ pub fn command_line(command: clap::Command) -> String {
     // Names of verbs, with the program's before them.
     command.build();
     let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
-    let mut page = format!("# {name}\n\nMade by `cargo xtask docs`: what `--help` says.\n");
+    let mut page = format!(
+        "# {name}\n\nMade by `cargo xtask docs`: what `--help` says. Options that all verbs have are told once.\n"
+    );
     let mut waiting = vec![command];
     while let Some(mut command) = waiting.pop() {
         let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
-        if !waiting.is_empty() || page.contains("```") {
+        let is_verb = page.contains("```");
+        if is_verb {
             page += &format!("\n## {name}\n");
+            // What every verb has is told once.
+            let is_told =
+                |arg: clap::Arg| arg.is_global_set() || COMMON.contains(&arg.get_id().as_str());
+            command =
+                command.mut_args(|arg| if is_told(arg.clone()) { arg.hide(true) } else { arg });
         }
         let help = command.render_long_help().to_string();
         let lines: Vec<_> = help.lines().map(str::trim_end).collect();
@@ -82,7 +92,7 @@ mod tests {
                 && at("--some-option") < at("## outer other")
         );
         assert!(!page.contains("secret") && !page.contains("outer help"), "{page}");
-        assert_eq!(page.matches("```").count(), 6);
+        assert_eq!((page.matches("```").count(), page.matches("--help").count()), (6, 2), "{page}");
     }
 
     #[test]
