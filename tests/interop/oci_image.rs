@@ -26,7 +26,7 @@ fn is_read_back(harness: &mut Harness) -> Result {
     };
     let source = format!("oci-archive:{}:0.1.0", archive.display());
     let told = run(&SKOPEO, &["--insecure-policy", "inspect", &source])?;
-    contains("what skopeo tells", &told, "\"com.urunc.unikernel.cmdline\": \"log=warn\"")?;
+    contains("what skopeo tells", &told, "\"com.urunc.unikernel.cmdline\": \"aqueduct log=warn\"")?;
     let copy = format!("oci:{}:0.1.0", layout.display());
     run(&SKOPEO, &["--insecure-policy", "copy", "--quiet", &source, &copy])?;
     let folder = harness.scratch.path("unpacked");

@@ -165,7 +165,8 @@ fn annotations(content: &Content<'_>) -> [(&'static str, String); 5] {
         ("com.urunc.unikernel.hypervisor", "qemu".into()),
         ("com.urunc.unikernel.binary", KERNEL.into()),
         ("com.urunc.unikernel.initrd", BUNDLE.into()),
-        ("com.urunc.unikernel.cmdline", content.words.into()),
+        // The first word is what Linux would run first: there is one, and words are those behind it.
+        ("com.urunc.unikernel.cmdline", format!("aqueduct {}", content.words).trim_end().into()),
     ]
 }
 
@@ -233,10 +234,10 @@ mod tests {
             (&b"elf"[..], &b"cpio"[..])
         );
         let words = text(&manifest, &["annotations", "com.urunc.unikernel.cmdline"]);
-        assert_eq!(words, CONTENT.words);
+        assert_eq!(words, "aqueduct log=\"x\"");
         let urunc = json(&inside["urunc.json"]);
         let words = text(&urunc, &["com.urunc.unikernel.cmdline"]).strip_prefix("b64:").unwrap();
-        assert_eq!(Base64::decode_vec(words).unwrap(), CONTENT.words.as_bytes());
+        assert_eq!(Base64::decode_vec(words).unwrap(), b"aqueduct log=\"x\"");
     }
 
     #[test]
