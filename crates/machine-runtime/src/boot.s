@@ -36,13 +36,14 @@ multiboot_start:
         cmpl $0x36d76289, %eax
         jne 7f
         cld
+        movl %ebx, %ebp
         leal 8(%ebx), %esi
         movl $multiboot_info, %ebx
         movl $0x336ec578, (%ebx)
         movl $1, 4(%ebx)                # the version that has a map
 1:      movl (%esi), %eax               # a tag: type, bytes, content
         testl %eax, %eax
-        jz pvh_start
+        jz 8f
         decl %eax
         jz 2f                           # 1: the command line
         subl $2, %eax
@@ -90,6 +91,31 @@ multiboot_start:
         jmp 1b
 7:      hlt
         jmp 7b
+        # A loader puts a small module below 1 MiB, even into page 0, which is not mapped later. It is moved behind what was
+        # loaded: less than 1 MiB, in a machine that has 8.
+8:      movl multiboot_module, %esi
+        movl multiboot_module + 8, %ecx
+        movl packed_end, %edi
+        testl %ecx, %ecx
+        jz pvh_start                    # there is none
+        testl %edi, %edi
+        jz pvh_start                    # nothing is packed: not for boot loaders
+        cmpl $0x100000, %esi
+        jae pvh_start
+        addl $4095, %edi
+        andl $~4095, %edi
+        leal (%edi, %ecx), %eax
+        movl (%ebp), %edx               # the loader's information, which is read later
+        addl %ebp, %edx
+        cmpl %edx, %edi
+        jae 9f
+        cmpl %ebp, %eax
+        jbe 9f
+        leal 4095(%edx), %edi
+        andl $~4095, %edi
+9:      movl %edi, multiboot_module
+        rep movsb
+        jmp pvh_start
 
         .globl pvh_start
 pvh_start:

@@ -26,12 +26,18 @@ pub const VIRSH: Program = Program { name: "virsh", package: "libvirt-clients" }
 /// The definition that operators take.
 const DEFINITION: &str = "deploy/libvirt.xml";
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// The first process of the daemon's: the daemon keeps all below these folders, which nobody else sees; guests end with it.
+/// The first process of the daemon's: the daemon keeps all below these folders, which nobody else sees, and finds the user that
+/// it was compiled for, whom another package would make; guests end with it.
 const INIT: &str = "\
 for folder in /run/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /etc/libvirt; do
     mkdir -p $folder && mount -t tmpfs tmpfs $folder || exit 1
 done
 cp \"$1/qemu.conf\" \"$1/libvirtd.conf\" /etc/libvirt/
+{ cat /etc/passwd && echo libvirt-qemu:x:64055:64055::/:/bin/false; } > \"$1/passwd\"
+{ cat /etc/group && echo libvirt-qemu:x:64055:; } > \"$1/group\"
+for list in passwd group; do
+    mount --bind \"$1/$list\" /etc/$list || exit 1
+done
 libvirtd --config /etc/libvirt/libvirtd.conf &
 while :; do wait; done";
 /// No user, policy or process of the system's own has a part in it.
