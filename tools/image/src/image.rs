@@ -173,6 +173,10 @@ fn pack_from(executable: &mut Executable, start: u64, record: u64) -> Result {
     block.resize(block.len().next_multiple_of(STEP), 0);
     let sums = sums(&block);
     let segment = Segment::read_only(block_start, block);
+    // What is unpacked goes between the two: a boot loader must put nothing there.
+    if let Some(data) = executable.segments.last_mut() {
+        data.memory_bytes = block_start - data.address;
+    }
     let words = [block_start, block_end, segment.end(), end].into_iter().chain(sums);
     executable.segments.push(segment);
     for (address, word) in (record..).step_by(8).zip(words) {
