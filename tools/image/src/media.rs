@@ -21,6 +21,9 @@ pub const GRUB_UEFI: Program =
 pub const XORRISO: Program = Program { name: "xorriso", package: "xorriso" };
 /// Writes FAT, which UEFI reads; GRUB calls it.
 pub const MTOOLS: Program = Program { name: "mformat", package: "mtools" };
+/// What the script needs, and the kinds of partitions that GRUB looks for first.
+const MODULES: &str = "multiboot2 normal serial terminal iso9660 part_gpt part_msdos part_apple part_acorn part_amiga part_bsd \
+     part_dfly part_dvh part_plan part_sun part_sunpc";
 /// Disks of clouds are whole MiB.
 const DISK_UNIT_BYTES: u64 = 1 << 20;
 /// Longest command line, in bytes: the image keeps no more.
@@ -64,8 +67,7 @@ pub fn write(media: &Media<'_>, form: Form, out: &Path, install: Install) -> Res
     command.arg("--output").arg(&made);
     // No themes and languages, and only the modules that are used.
     command.args(["--compress=xz", "--locales=", "--themes=", "--fonts="]);
-    command
-        .args(["--install-modules=multiboot2 normal serial terminal iso9660 part_gpt part_msdos"]);
+    command.arg(format!("--install-modules={MODULES}"));
     command.arg(format!("/boot={}", boot.display()));
     command.args(["--", "-volid", "AQUEDUCT"]);
     programs::output(&mut command)?;
