@@ -53,8 +53,8 @@ struct Common {
 const NOTES: &str = "\
 `cargo xtask VERB --help` says more of each verb.
 
-Exit status: 0 if what was asked for was done, 1 if it was not, which is said, 2 if the command line is not understood, 130
-and 143 after Ctrl-C and SIGTERM while something is built.
+Exit status: 0 if what was asked for was done, 1 if it was not, which is said, 2 if the command line is
+not understood, 130 and 143 after Ctrl-C and SIGTERM while something is built.
 
 Examples:
   cargo xtask run

@@ -79,11 +79,11 @@ struct Words {
 }
 
 const NOTES: &str = "\
-SIGTERM, SIGINT and SIGHUP stop it: what is under way is finished first, for as long as [shutdown] drain_seconds says. SIGUSR1
-writes the tasks to the log, which is standard error.
+SIGTERM, SIGINT and SIGHUP stop it: what is under way is finished first, for as long as [shutdown]
+drain_seconds says. SIGUSR1 writes the tasks to the log, which is standard error.
 
-Exit status: 0 if it was stopped so, 1 if it did not start, 2 if the command line is not understood, 3 if its TAP is gone,
-4 if a second signal ended it at once.
+Exit status: 0 if it was stopped so, 1 if it did not start, 2 if the command line is not understood,
+3 if its TAP is gone, 4 if a second signal ended it at once.
 
 Examples:
   aqueduct --bundle my-site --http 127.0.0.1:8080
