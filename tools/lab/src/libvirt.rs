@@ -94,8 +94,10 @@ impl Libvirt {
     /// The definition does not say what is changed, or libvirt refuses it.
     pub fn define(&self, kernel: &Path, bundle: &Path, words: &str, tap: &str) -> Result {
         let mut text = files::read_text(&paths::root().join(DEFINITION))?;
-        let serial =
-            format!("<serial type='file'><source path='{}'/></serial>", self.file("serial"));
+        let serial = format!(
+            "<serial type='file'><source path='{}' append='on'/></serial>",
+            self.file("serial")
+        );
         for (usual, own) in [
             ("/var/lib/aqueduct/aqueduct.elf", kernel.display().to_string()),
             ("/var/lib/aqueduct/bundle.cpio", bundle.display().to_string()),
