@@ -32,8 +32,10 @@ pub fn following(section: &str, name: &str) -> Following {
         }
         (
             "rpc",
-            "websocket_path" | "key" | "host" | "strangers" | "peers" | "epochs" | "log_references",
+            "websocket_path" | "websocket_origins" | "key" | "host" | "strangers" | "peers"
+            | "epochs" | "log_references",
         )
+        | ("zmq", "websocket_path" | "websocket_origins")
         | ("memory", "peers_bytes_max")
         | ("sessions", "carry_over")
         | ("affinity", "key") => Following::Own,

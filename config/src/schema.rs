@@ -326,6 +326,11 @@ impl Default for Tcp {
 pub struct Zmq {
     /// TCP port of the ZMTP service; none is off. Default 5555, which ZeroMQ's own examples use.
     pub port: Option<u16>,
+    /// The path of the web server at which the same is served over WebSockets, for programs in browsers. Empty, the
+    /// default, is off.
+    pub websocket_path: String,
+    /// Origins whose pages may connect there beside those of the host that is asked, as `https://app.example`. Default none.
+    pub websocket_origins: Vec<String>,
     /// Longest request, in bytes, also when it is decompressed. Default 16 MiB: a list of a million
     /// integers fits, and a small guest lives.
     pub message_bytes_max: usize,
@@ -371,6 +376,8 @@ impl Default for Zmq {
     fn default() -> Self {
         Self {
             port: Some(5555),
+            websocket_path: String::new(),
+            websocket_origins: Vec::new(),
             message_bytes_max: 16 << 20,
             unfinished_bytes_max: 32 << 20,
             parts_max: 1024,

@@ -17,6 +17,11 @@ pub(crate) fn is_http_address(text: &str) -> bool {
     port && is_host_text(host) && path.bytes().all(is_plain)
 }
 
+/// The origin of a page as a browser sends it (RFC 6454 section 6.2): a scheme, a host, and a port if it is not the scheme's own.
+pub(crate) fn is_origin(text: &str) -> bool {
+    text.len() <= 300 && !text.ends_with('/') && is_http_address(&alloc::format!("{text}/"))
+}
+
 /// RFC 1123 section 2.1: one label of a host name.
 pub(crate) fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';

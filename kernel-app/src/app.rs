@@ -51,7 +51,7 @@ impl Table for Appliance {
 
 /// Adds what all protocols that carry web requests serve to `routes`: last of all the site, which takes every path.
 pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
-    let routes = with_rpc(with_health(routes, context), context);
+    let routes = with_zmq(with_rpc(with_health(routes, context), context), context);
     let site = Site::new(context);
     let error_pages = site.error_pages();
     let routes = with_proxies(routes.get("/*path", site), context);
@@ -75,6 +75,19 @@ fn with_rpc<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
 fn with_rpc<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     if !context.config.rpc.websocket_path.is_empty() {
         log::warn!("[rpc] websocket_path is without effect: it is not in this build");
+    }
+    routes
+}
+
+#[cfg(feature = "zmq")]
+fn with_zmq<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    crate::services::zmq::with_route(routes, context)
+}
+
+#[cfg(not(feature = "zmq"))]
+fn with_zmq<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    if !context.config.zmq.websocket_path.is_empty() {
+        log::warn!("[zmq] websocket_path is without effect: it is not in this build");
     }
     routes
 }

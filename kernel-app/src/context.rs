@@ -76,6 +76,9 @@ pub struct Context<P: Platform> {
     /// Services of other vats.
     #[cfg(feature = "vats")]
     capabilities: Rc<Capabilities>,
+    /// Where WebSockets come in for the ZeroMQ service, once it is known whether they do.
+    #[cfg(feature = "zmq")]
+    pub(crate) zmq_websockets: Rc<OnceCell<Option<endpoints::zmq::WebSockets>>>,
     /// Databases that handlers ask.
     #[cfg(feature = "database")]
     pub(crate) databases: Rc<crate::databases::Databases>,
@@ -109,6 +112,8 @@ impl<P: Platform> Clone for Context<P> {
             vat: self.vat.clone(),
             #[cfg(feature = "vats")]
             capabilities: self.capabilities.clone(),
+            #[cfg(feature = "zmq")]
+            zmq_websockets: self.zmq_websockets.clone(),
             #[cfg(feature = "database")]
             databases: self.databases.clone(),
         }
@@ -159,6 +164,8 @@ impl<P: Platform> Context<P> {
             vat: Rc::default(),
             #[cfg(feature = "vats")]
             capabilities: Rc::new(Capabilities::new(&config.capabilities)),
+            #[cfg(feature = "zmq")]
+            zmq_websockets: Rc::default(),
             #[cfg(feature = "database")]
             databases: Rc::default(),
             sessions,
@@ -289,10 +296,7 @@ impl<P: Platform> Context<P> {
     }
 
     /// The same, with connections by TCP opened by `tcp`, which is asked for addresses and names.
-    pub fn connector_with(
-        &self,
-        tcp: impl flow::Connector,
-    ) -> ResolvingConnector<Dispatcher> {
+    pub fn connector_with(&self, tcp: impl flow::Connector) -> ResolvingConnector<Dispatcher> {
         self.connector_over(Dispatcher::new().with(Scheme::Tcp, tcp))
     }
 

@@ -304,6 +304,7 @@ static ROWS: &[Row] = &[
     }),
     row!("rpc", "secure_port", "7002", "true", |c: &Config| World::new(c).is_open(7002)),
     row!("rpc", "websocket_path", "\"/r\"", "\"426\"", |c: &Config| World::new(c).get("/r")),
+    row!("rpc", "websocket_origins", "[\"https://a.example\"]", "[\"https://a.example\"]", |c: &Config| vat(c).websocket_origins),
     row!("rpc", "key", "\"a/key.pem\"", "\"a/key.pem\"", |c: &Config| vat(c).key),
     row!("rpc", "host", "\"b.example\"", "Some(\"b.example\")", |c: &Config| vat(c).host),
     row!("rpc", "strangers", "[\"admin\"]", "[\"admin\"]", |c: &Config| vat(c).strangers),
@@ -344,6 +345,10 @@ static ROWS: &[Row] = &[
     row!("zmq", "port", "5556", "(false, true)", |c: &Config| {
         let world = World::new(c);
         (world.is_open(5555), world.is_open(5556))
+    }),
+    row!("zmq", "websocket_path", "\"/z\"", "\"426\"", |c: &Config| World::new(c).get("/z")),
+    row!("zmq", "websocket_origins", "[\"https://a.example\"]", "[\"https://a.example\"]", |c: &Config| {
+        ZmqSettings::new(&c.zmq).websocket_origins
     }),
     row!("zmq", "message_bytes_max", "2000", "2000", |c: &Config| zmq(c).message_bytes_max),
     row!("zmq", "unfinished_bytes_max", "20_000_000", "20000000", |c: &Config| zmq(c).unfinished_bytes_max),

@@ -74,8 +74,7 @@ fn over_a_network(harness: &mut Harness) -> Result {
     files::write(&folder("generator/load.toml"), text)?;
     files::write(&folder("group.toml"), GROUP)?;
     let group = Group::read(&folder("group.toml"))?;
-    let bundles =
-        Bundles::make(&group, Kind::Guests, &folder("state"), harness.process_path())?;
+    let bundles = Bundles::make(&group, Kind::Guests, &folder("state"), harness.process_path())?;
     let images = vec![harness.kernel().to_owned(), image()?];
     let start = Start::Guests(images, Accel::best(harness.kernel(), Machine::Microvm)?);
     let running = Running::start(&group, &bundles, &start)?;
@@ -132,10 +131,8 @@ fn by_shared_memory(harness: &mut Harness) -> Result {
         })
     };
     let (port, kernel) = (admin_port::PORT, harness.kernel().to_owned());
-    let mut server = Guest::start(
-        &spec(Machine::MicrovmPcie, kernel, bundle, vec![(port, port)])?,
-        &Echo::No,
-    )?;
+    let mut server =
+        Guest::start(&spec(Machine::MicrovmPcie, kernel, bundle, vec![(port, port)])?, &Echo::No)?;
     server.wait_for("http by shared memory at http", BOOT_LIMIT)?;
     let text = scenario("http://elsewhere.example/", "via = 'shm:http'\npower_off = true\n");
     let bundle = harness.pack(&[("load.toml", text.as_bytes())])?;
@@ -177,7 +174,11 @@ fn refusals(harness: &mut Harness) -> Result {
     ] {
         contains("a refusal", &said_of(&[("load.toml", text.as_bytes())])?, part)?;
     }
-    contains("a refusal", &said_of(&[("site/index.html", b"")])?, "load.toml of the bundle: there is none")?;
+    contains(
+        "a refusal",
+        &said_of(&[("site/index.html", b"")])?,
+        "load.toml of the bundle: there is none",
+    )?;
     // A name that leads elsewhere than is allowed.
     let text = scenario("http://x.example/", "via = 'service://http@x'\npower_off = true\n");
     let names = b"http x http 192.0.2.1:80\n";

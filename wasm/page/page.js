@@ -1,5 +1,6 @@
 // The example page: a sum that is worked out by objects of the server, and its counters while they change.
 import { connect } from "./aqueduct.js";
+import { Req } from "./zeromq.js";
 
 const element = (id) => document.getElementById(id);
 const OPERATORS = { "+": "add", "-": "subtract", "*": "multiply", "/": "divide" };
@@ -74,6 +75,32 @@ element("sum").addEventListener("submit", async (event) => {
     element("value").textContent = "";
     element("how").textContent = error.message;
   }
+});
+
+// The service takes and gives CBOR (RFC 8949), after a letter: {"upper": TEXT} is answered with a text.
+const req = new Req().connect("/zmq");
+const MAP_OF_ONE = 0xa1;
+const TEXT = 0x60;
+
+function cborText(text) {
+  const content = new TextEncoder().encode(text);
+  const { length } = content;
+  const head = length < 24 ? [TEXT + length] : length < 256 ? [TEXT + 24, length] : [TEXT + 25, length >> 8, length & 255];
+  return [...head, ...content];
+}
+
+function textOfCbor(item) {
+  const length = item[0] - TEXT;
+  if (!(length >= 0 && length < 26)) throw new Error("the reply is no text");
+  return new TextDecoder().decode(item.subarray(length < 24 ? 1 : length === 24 ? 2 : 3));
+}
+
+element("ask").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const text = element("question").value.slice(0, 1000);
+  const question = [MAP_OF_ONE, ...cborText("upper"), ...cborText(text)];
+  const [reply] = await req.request(new Uint8Array(["p".charCodeAt(0), ...question])).catch((error) => [error]);
+  element("reply").textContent = reply instanceof Error ? reply.message : textOfCbor(reply.subarray(1));
 });
 
 // The server tells this object what its counters are, and waits for it before it tells again.

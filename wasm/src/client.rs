@@ -5,7 +5,9 @@ use crate::encode::{Encoder, capabilities};
 use crate::schema::{Method, Problem, Schema, text};
 use crate::table::Table;
 use core::time::Duration;
-use rpc::{CallId, Cap, ConnId, Event, Exception, Kind, Limits, MessageBounds, ObjectId, Payload, Vat};
+use rpc::{
+    CallId, Cap, ConnId, Event, Exception, Kind, Limits, MessageBounds, ObjectId, Payload, Vat,
+};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 

@@ -5,7 +5,10 @@ use super::rule::{
     FINGERPRINTS_MAX, Key, Number, Rule, SERVICES_MAX, count, key, list, seconds, text,
 };
 use crate::schema::is_service;
-use crate::texts::{is_host_text, is_path, is_web_path};
+use crate::texts::{is_host_text, is_origin, is_path, is_web_path};
+
+/// Each is compared with that of a request, one after the other.
+const ORIGINS_MAX: usize = 100;
 
 pub(super) const MESSAGES: &[Key] = &[
     key("rpc", "port", Rule::PortOrOff(|c| &mut c.rpc.port)),
@@ -15,6 +18,14 @@ pub(super) const MESSAGES: &[Key] = &[
         "websocket_path",
         "a path such as \"/rpc\", without `:` and `*`, or \"\"",
         |c, text| (text.is_empty() || is_web_path(text)) && put(&mut c.rpc.websocket_path, text),
+    ),
+    list(
+        "rpc",
+        "websocket_origins",
+        "origins of pages, as \"https://app.example\"",
+        ORIGINS_MAX,
+        |c| c.rpc.websocket_origins.clear(),
+        |c, text| is_origin(text) && push(&mut c.rpc.websocket_origins, text),
     ),
     text("rpc", "key", "a file of the bundle, as \"rpc/key.pem\"", |c, text| {
         is_path(text) && put(&mut c.rpc.key, text)
@@ -137,6 +148,20 @@ pub(super) const MESSAGES: &[Key] = &[
     }),
     key("relay", "http_port", Rule::PortOrOff(|c| &mut c.relay.http_port)),
     key("zmq", "port", Rule::PortOrOff(|c| &mut c.zmq.port)),
+    text(
+        "zmq",
+        "websocket_path",
+        "a path such as \"/zmq\", without `:` and `*`, or \"\"",
+        |c, text| (text.is_empty() || is_web_path(text)) && put(&mut c.zmq.websocket_path, text),
+    ),
+    list(
+        "zmq",
+        "websocket_origins",
+        "origins of pages, as \"https://app.example\"",
+        ORIGINS_MAX,
+        |c| c.zmq.websocket_origins.clear(),
+        |c, text| is_origin(text) && push(&mut c.zmq.websocket_origins, text),
+    ),
     key(
         "zmq",
         "message_bytes_max",

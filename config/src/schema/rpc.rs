@@ -18,6 +18,8 @@ pub struct Rpc {
     /// The path of the web server at which the same is served as by `port`, over WebSockets, for programs in browsers. Empty,
     /// the default, is off.
     pub websocket_path: String,
+    /// Origins whose pages may connect there beside those of the host that is asked, as `https://app.example`. Default none.
+    pub websocket_origins: Vec<String>,
     /// The file of the bundle with the vat's key, in PEM. Default `rpc/key.pem`; without that file a key is made at each
     /// start.
     pub key: String,
@@ -81,6 +83,7 @@ impl Default for Rpc {
             port: None,
             secure_port: None,
             websocket_path: String::new(),
+            websocket_origins: Vec::new(),
             key: "rpc/key.pem".to_owned(),
             host: String::new(),
             strangers: Vec::new(),

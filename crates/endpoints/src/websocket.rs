@@ -41,7 +41,7 @@ pub use ::websocket::handshake::{Agreed, ClientOptions, Origins, Refused};
 pub use ::websocket::{CloseCode, Closure, Deflate, Limits, Message};
 pub use client::ConnectFailed;
 pub use socket::{Error, Reader, Socket, Writer};
-pub use stream::{Bounds, ByteStream};
+pub use stream::{ByteStream, Framing};
 
 use crate::drive::{Drive, drive};
 use ::websocket::handshake::{self, ServerOptions};

@@ -1,16 +1,18 @@
 //! ZeroMQ sockets over flows.
 //!
 //! A [`ZmqSocket`] may bind any number of listeners and connect to any number of targets; each
-//! connection is a task, and one that we opened is opened again when it is lost.
+//! connection is a task, and one that we opened is opened again when it is lost. [`WebSockets`] lets pages in.
 
 mod attach;
 mod driver;
 mod follow;
 mod stream;
+mod websocket;
 
 pub use attach::{Attach, Backoff, Bind, Connect};
 pub use follow::Follow;
 pub use stream::{Incoming, Outgoing};
+pub use websocket::{WebSocketConnector, WebSocketListener, WebSockets};
 pub use zmq::*;
 
 use alloc::collections::BTreeMap;

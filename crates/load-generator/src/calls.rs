@@ -3,8 +3,8 @@
 use super::shared::{Seat, Shared, failure};
 use ::flow::task::wait_fn;
 use ::flow::{Connector, Flow};
-use load::{Failure, Outcome, RequestKind};
 use alloc::rc::Rc;
+use load::{Failure, Outcome, RequestKind};
 
 /// A protocol by which calls are made.
 pub(crate) trait Protocol: Clone + 'static {

@@ -1,13 +1,13 @@
 //! Cap'n Proto RPC: calls without parameters, made to the bootstrap object or to the service that the target's path names.
 
-use alloc::borrow::ToOwned;
-use alloc::string::String;
 use super::calls::Protocol;
 use ::capnp::any_pointer;
 use ::capnp::capability::Client;
 use ::flow::Flow;
 use ::flow::task::Spawner;
 use ::flow::time::Timers;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use endpoints::rpc::{Limits, Rpc};
 use load::{Failure, RequestKind};
 

@@ -2,11 +2,11 @@
 
 use super::http::HttpConnection;
 use super::shared::{Seat, Shared, failure};
+use alloc::rc::Rc;
 use endpoints::drive::drive;
 use flow::Connector;
 use flow::task::wait_fn;
 use load::Outcome;
-use alloc::rc::Rc;
 
 /// Makes requests until none is left.
 pub(crate) async fn run<C: Connector>(shared: Rc<Shared>, connector: C) {

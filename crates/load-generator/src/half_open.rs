@@ -1,11 +1,11 @@
 //! A half-open connection: it sends the first line of a request, and never the end. One that the server closes is opened again.
 
 use super::shared::Shared;
-use endpoints::drive::{Core, Transport, drive};
-use flow::{Connector, FlowError};
 use alloc::rc::Rc;
 use core::task::Context;
 use core::time::Duration;
+use endpoints::drive::{Core, Transport, drive};
+use flow::{Connector, FlowError};
 
 /// How long it waits until it opens the next one.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -1,20 +1,20 @@
 //! HTTP on one connection: makes what is due, and judges the answers.
 
-use alloc::vec::Vec;
 use super::allowance::Allowance;
 use super::cookies::Cookies;
 use super::shared::{Seat, Shared};
 use ::http::client::{Connection, Event, Response};
 use ::http::{ConnectionState, Error, Limits};
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::task::{Context, Poll};
+use core::time::Duration;
 use endpoints::drive::{Core, Transport};
 use flow::FlowError;
 use flow::time::earlier;
 use load::{Failure, Job, Outcome};
-use core::cell::RefCell;
-use alloc::collections::VecDeque;
-use alloc::rc::Rc;
-use core::task::{Context, Poll};
-use core::time::Duration;
 use web::ContentLength;
 
 /// Bytes of an answer's content in which something is looked for.

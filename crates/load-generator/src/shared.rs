@@ -1,22 +1,22 @@
 //! What all connections of a thread share: the workload, and who waits for it.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
 use super::http::limits;
 use ::http::Limits;
 use ::http::client::Request;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use flow::task::wait_fn;
 use flow::time::{Timers, earlier};
 use flow::{ConnectError, Connector, Target};
 use load::{
     Failure, Job, Next, Outcome, Progress, Recorder, RequestKind, Scenario, Share, Workload,
 };
-use core::cell::{Cell, RefCell};
-use alloc::collections::VecDeque;
-use alloc::rc::Rc;
-use core::task::{Context, Poll, Waker};
-use core::time::Duration;
 use web::Method;
 
 /// Connections that are being opened at once: fewer than a server holds before it accepts them, so that none has to try again

@@ -1,9 +1,5 @@
 //! The generator against our own server, over flows in memory, by a clock that moves to whatever is next.
 
-use alloc::borrow::ToOwned;
-use alloc::format;
-use alloc::vec;
-use alloc::vec::Vec;
 use super::*;
 use ::flow::FlowExt;
 use ::flow::Target;
@@ -11,11 +7,15 @@ use ::flow::memory::{MemoryListener, MemoryNetwork};
 use ::flow::task::Executor;
 use ::flow::time::{Timers, earlier};
 use ::flow::{Flow, Listener};
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
 use endpoints::http::{Server, ServerConfig};
 use load::{Failure, Place, Rate, Recorder, Scenario, Schedule, Shape, Share, Spacing};
-use core::cell::{Cell, RefCell};
-use alloc::collections::BTreeSet;
-use core::time::Duration;
 use web::{Handler, Request, Response, Status};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,15 +1,15 @@
 //! ZeroMQ: a REQ socket for each connection, whose messages have the request's body as their only part.
 
-use alloc::boxed::Box;
 use super::calls::{Protocol, judge};
 use ::flow::task::Spawner;
 use ::flow::time::Timers;
 use ::flow::{ConnectError, Connector, Flow, Target};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
 use bytes::Bytes;
+use core::cell::RefCell;
 use endpoints::zmq::{Connect, Host, Options, SocketType, ZmqSocket};
 use load::{Failure, RequestKind};
-use core::cell::RefCell;
-use alloc::rc::Rc;
 
 /// What the sockets of a thread need.
 #[derive(Clone)]

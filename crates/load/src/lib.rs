@@ -59,7 +59,7 @@ pub use progress::ProgressLine;
 pub use recorder::{Failure, Progress, Recorder};
 pub use report::{Latency, Report, Run, Second};
 pub use scenario::{
-    CONNECTIONS_MAX, ConnectionUse, GuestUse, Place, Protocol, RequestKind, Scenario, ScenarioError,
-    Shape,
+    CONNECTIONS_MAX, ConnectionUse, GuestUse, Place, Protocol, RequestKind, Scenario,
+    ScenarioError, Shape,
 };
 pub use workload::{Job, Next, Outcome, Workload};

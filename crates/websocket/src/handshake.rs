@@ -46,7 +46,9 @@ pub enum Origins {
     /// Those of the host that is asked. The scheme is not compared, since TLS may end at a proxy.
     #[default]
     SameHost,
-    /// These, as `https://example.com`.
+    /// The same and these, as `https://example.com`.
+    SameHostAnd(&'static [&'static str]),
+    /// These alone.
     These(&'static [&'static str]),
     /// Anybody's. For what needs no cookie.
     Any,
@@ -221,12 +223,17 @@ impl Origins {
         }
         match self {
             Self::Any => true,
-            Self::These(these) => {
-                these.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(origin))
+            Self::These(these) => is_one_of(origin, these),
+            Self::SameHostAnd(these) => {
+                is_one_of(origin, these) || is_same_host(origin, request.authority())
             }
             Self::SameHost => is_same_host(origin, request.authority()),
         }
     }
+}
+
+fn is_one_of(origin: &[u8], these: &[&str]) -> bool {
+    these.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(origin))
 }
 
 /// Whether an origin (RFC 6454 section 7) is of this host and port; `null` is of none. A port that is left out on
@@ -272,7 +279,7 @@ fn choose<'a>(
 ) -> Result<Option<&'static str>, Malformed> {
     let mut chosen = None;
     for offered in elements(fields) {
-        if !is_token(offered) {
+        if !offered.split(|byte| *byte == b'/').all(is_token) {
             return Err(Malformed);
         }
         let same = protocols.iter().find(|own| own.as_bytes() == offered).copied();

@@ -7,6 +7,8 @@
 //! * [`Socket`] is a ZeroMQ socket of one [`SocketType`] over many connections (RFC 28/REQREP,
 //!   29/PUBSUB, 30/PIPELINE): fair queueing in, round robin out, high-water marks, lock-step.
 //!
+//! Both run over a stream of bytes; [`WebSocketFraming`] makes messages of WebSockets of it (RFC 45, ZWS 2.0).
+//!
 //! Time is an argument: a [`core::time::Duration`] since an epoch of the caller's choice.
 //! Every length that a peer states is compared with a field of [`Limits`] first.
 #![no_std]
@@ -31,6 +33,7 @@ mod metadata;
 mod outbox;
 mod socket;
 mod socket_type;
+mod websocket;
 
 pub use bytes::Bytes;
 pub use config::{Authority, Config, CurveClient, CurveServer, Security};
@@ -45,3 +48,4 @@ pub use socket::{
     Chunk, Options, PeerId, Received, RecvError, Refusal, Refused, Socket, SocketEvent,
 };
 pub use socket_type::SocketType;
+pub use websocket::{PLAIN_SUBPROTOCOL, WebSocketFraming, websocket_subprotocols};

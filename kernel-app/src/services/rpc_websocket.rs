@@ -3,13 +3,14 @@
 use crate::Platform;
 use crate::context::Context;
 use crate::service::{Offer, Service, StartError};
+use crate::services::websocket;
 use crate::settings::rpc::RpcSettings;
 use crate::vat::Vat;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::rpc::{self, Rpc};
-use endpoints::websocket::Host;
+use endpoints::websocket::{Host, Origins};
 use inspect::Inspector;
 use web::{Reply, Request, Routes};
 
@@ -32,10 +33,12 @@ pub(crate) fn open<P: Platform>(context: &Context<P>) -> Result<(), StartError> 
 
 /// Adds the route, if there is to be one.
 pub(crate) fn with_route<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
-    let Some(path) = RpcSettings::new(&context.config.rpc).websocket_path else { return routes };
+    let settings = RpcSettings::new(&context.config.rpc);
+    let Some(path) = settings.websocket_path else { return routes };
     // It was made when this opened, or nothing starts.
     let Ok(vat) = context.vat() else { return routes };
-    let sockets = Rc::new(Sockets { rpc: vat.rpc.apart(), host: host(context), vat });
+    let origins = websocket::origins(settings.websocket_origins);
+    let sockets = Rc::new(Sockets { rpc: vat.rpc.apart(), host: host(context), vat, origins });
     context.services.add(NAME, sockets.clone());
     sockets.inspect(NAME, &context.inspector);
     log::info!("{NAME} at {path}");
@@ -57,13 +60,16 @@ struct Sockets {
     rpc: Rpc,
     host: Host,
     vat: Rc<Vat>,
+    origins: Origins,
 }
 
 impl Sockets {
     /// Whoever comes shows no key: a stranger, whatever the page.
     fn accept(&self, request: &Request) -> Reply {
         let vat = self.vat.clone();
-        self.rpc.accept_websocket(&self.host, request, move |peer| Some(vat.directory(peer)))
+        self.rpc.accept_websocket(&self.host, request, self.origins, move |peer| {
+            Some(vat.directory(peer))
+        })
     }
 }
 

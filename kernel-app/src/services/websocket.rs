@@ -23,6 +23,14 @@ pub fn host<P: Platform>(context: &Context<P>) -> Host {
     host
 }
 
+/// Pages of the host that is asked, and of these origins. Routes are there for the whole run, and so are their origins.
+#[cfg(any(feature = "rpc-websocket", feature = "zmq"))]
+pub(crate) fn origins(more: Vec<alloc::string::String>) -> endpoints::websocket::Origins {
+    use endpoints::websocket::Origins;
+    let more: Vec<&'static str> = more.into_iter().map(|origin| &*origin.leak()).collect();
+    if more.is_empty() { Origins::SameHost } else { Origins::SameHostAnd(more.leak()) }
+}
+
 struct WebSockets(Host);
 
 impl Service for WebSockets {

@@ -1,4 +1,5 @@
-//! Transform service over ZeroMQ, on the port of `[zmq]` and where `[shared_memory]` and `[unix]` say: see [`transform`].
+//! Transform service over ZeroMQ, on the port of `[zmq]`, at its `websocket_path`, and where `[shared_memory]` and `[unix]` say: see
+//! [`transform`].
 
 use crate::Platform;
 use crate::context::Context;
@@ -10,15 +11,22 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use endpoints::pipe::{self, ServiceLimits, make_server_within};
-use endpoints::zmq::{Bind, Host};
+use endpoints::zmq::{Bind, Host, WebSockets};
 use inspect::Inspector;
+#[cfg(feature = "zmq")]
+use web::Routes;
+
+/// What carries WebSockets to it, in the log and in the ledger.
+#[cfg(feature = "zmq")]
+const WEBSOCKET: &str = "zmq-websocket";
 
 /// Serves [`transform`] to whoever connects.
 pub fn open<P: Platform>(context: &Context<P>) -> Opened {
-    let ZmqSettings { port, limits } = ZmqSettings::new(&context.config.zmq);
+    let ZmqSettings { port, limits, .. } = ZmqSettings::new(&context.config.zmq);
     let listener = port.map(|port| listen(context, "zmq", port)).transpose()?;
     let local = local_port::listen(context, "zmq")?;
-    if listener.is_none() && local.is_none() {
+    let websockets = websockets(context);
+    if listener.is_none() && local.is_none() && websockets.is_none() {
         return Ok(None);
     }
     let longest = context.service_ledger("zmq").message_bytes_max();
@@ -26,7 +34,48 @@ pub fn open<P: Platform>(context: &Context<P>) -> Opened {
         ServiceLimits { message_bytes_max: limits.message_bytes_max.min(longest), ..limits };
     let server = make_server_within(&host(context), transform, listener.map(Bind), limits);
     server.attach(local.map(Bind));
+    server.attach(websockets.map(|doors| Bind(doors.listener())));
     Ok(Some(Rc::new(Transform { server, port })))
+}
+
+/// Adds the route by which WebSockets come in, if there is to be one.
+#[cfg(feature = "zmq")]
+pub(crate) fn with_route<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    let path = ZmqSettings::new(&context.config.zmq).websocket_path;
+    let (Some(path), Some(doors)) = (path, websockets(context)) else { return routes };
+    log::info!("{WEBSOCKET} at {path}");
+    // Routes are there for the whole run.
+    routes.get(path.leak(), move |request| {
+        let reply = doors.accept(&request);
+        async move { reply }
+    })
+}
+
+/// Where they come in, if they do.
+#[cfg(feature = "zmq")]
+fn websockets<P: Platform>(context: &Context<P>) -> Option<WebSockets> {
+    use endpoints::{
+        websocket,
+        zmq::{Config, SocketType},
+    };
+    let make = || {
+        let ZmqSettings { websocket_path, websocket_origins, limits, .. } =
+            ZmqSettings::new(&context.config.zmq);
+        websocket_path?;
+        let platform = context.platform.clone();
+        let random = move |bytes: &mut [u8]| platform.fill_random(bytes);
+        let ledger = Some(context.service_ledger(WEBSOCKET));
+        let host = websocket::Host::new(&context.spawner, &context.timers, random, ledger);
+        let mut config = Config::new(SocketType::Router);
+        config.limits.message_bytes_max = limits.message_bytes_max;
+        Some(WebSockets::new(&host, &config, super::websocket::origins(websocket_origins)))
+    };
+    context.zmq_websockets.get_or_init(make).clone()
+}
+
+#[cfg(not(feature = "zmq"))]
+fn websockets<P: Platform>(_: &Context<P>) -> Option<WebSockets> {
+    None
 }
 
 /// What ZeroMQ sockets need of the appliance: tasks, time, entropy and memory.

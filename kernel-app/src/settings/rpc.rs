@@ -14,6 +14,8 @@ pub struct RpcSettings {
     pub secure_port: Option<u16>,
     /// The path of the web server for WebSockets; none is off.
     pub websocket_path: Option<String>,
+    /// Origins whose pages may connect there beside this host's.
+    pub websocket_origins: Vec<String>,
     /// The file of the bundle with the vat's key.
     pub key: String,
     /// What references name as the vat's host; none is its host name.
@@ -37,6 +39,7 @@ impl RpcSettings {
             port,
             secure_port,
             websocket_path,
+            websocket_origins,
             key,
             host,
             strangers,
@@ -88,6 +91,7 @@ impl RpcSettings {
             port,
             secure_port,
             websocket_path,
+            websocket_origins,
             key,
             host,
             strangers,

@@ -15,6 +15,7 @@ pub(super) fn of_process(harness: &mut Harness) -> Result {
     let mut server = Server::Process(Box::new(child));
     let result = Page::open(harness, PROCESS_ADDRESS, "process").and_then(|mut page| {
         page.works_sums_out()?;
+        page.asks_by_zeromq()?;
         page.follows_counters()?;
         page.fits_a_phone_in_the_dark()
     });
@@ -92,6 +93,22 @@ impl Page {
         self.browser.press("Enter")?;
         self.value_is("9.5")?;
         self.picture("desk")?;
+        self.browser.no_faults()
+    }
+
+    /// A REQ socket of the page's asks the service, again and again, also in letters that are longer in UTF-8.
+    fn asks_by_zeromq(&mut self) -> Result {
+        for (question, reply) in [
+            ("water flows".to_owned(), "WATER FLOWS".to_owned()),
+            ("grün".into(), "GRÜN".into()),
+            ("x".repeat(700), "X".repeat(700)),
+        ] {
+            let set = format!("document.querySelector('#question').value = '{question}'");
+            self.browser.value(&set)?;
+            self.browser.value("document.querySelector('#ask').requestSubmit()")?;
+            let is = format!("document.querySelector('#reply').textContent === '{reply}'");
+            self.browser.until(&is)?;
+        }
         self.browser.no_faults()
     }
 

@@ -17,7 +17,8 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const CORES: &[&str] =
     &["http", "rpc", "zmq", "pipe", "websocket", "web", "tcp", "gopher", "fastcgi"];
 /// Files of the page besides the module and the schema.
-const SITE: &[&str] = &["index.html", "page.js", "aqueduct.js", "aqueduct.d.ts"];
+const SITE: &[&str] =
+    &["index.html", "page.js", "aqueduct.js", "aqueduct.d.ts", "zeromq.js", "zeromq.d.ts"];
 /// What a browser loads of it, compressed.
 const COMPRESSED_BYTES_MAX: usize = 150_000;
 

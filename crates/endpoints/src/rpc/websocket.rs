@@ -7,14 +7,16 @@
 //! subprotocol is [`SUBPROTOCOL`]; a client that offers none is served, too. Messages are not compressed.
 //!
 //! ```ignore
-//! routes.get("/rpc", move |request| rpc.accept_websocket(&host, &request, |_| Some(service.clone())))
+//! routes.get("/rpc", move |request| rpc.accept_websocket(&host, &request, Origins::SameHost, |_| Some(service.clone())))
 //! ```
 
 use super::{Peer, Rpc};
-use crate::websocket::{Bounds, ByteStream, ClientOptions, ConnectFailed, Host, Limits, Options};
+use crate::websocket::{
+    ByteStream, ClientOptions, ConnectFailed, Framing, Host, Limits, Options, Origins,
+};
+use ::rpc::MessageBounds;
 use alloc::boxed::Box;
 use capnp::capability::FromClientHook;
-use ::rpc::MessageBounds;
 use flow::{Address, Connector, Flow, Target};
 use web::{Reply, Request, Response, Status};
 
@@ -24,20 +26,21 @@ pub const SUBPROTOCOL: &str = "capnp-rpc";
 const PROTOCOLS: &[&str] = &[SUBPROTOCOL];
 
 impl Rpc {
-    /// The reply to a request for a WebSocket, whose peer is offered what `service` gives for it. Pages of the host that is
-    /// asked may connect, and programs. Refused is what [`Host::negotiate`] refuses, and with 503 everybody once the vat
+    /// The reply to a request for a WebSocket, whose peer is offered what `service` gives for it. Pages of these
+    /// origins may connect, and programs. Refused is what [`Host::negotiate`] refuses, and with 503 everybody once the vat
     /// drains.
     pub fn accept_websocket<C: FromClientHook + 'static>(
         &self,
         host: &Host,
         request: &Request,
+        origins: Origins,
         service: impl FnOnce(&Peer) -> Option<C> + 'static,
     ) -> Reply {
         if self.shared.draining.get() {
             return Response::plain(Status::SERVICE_UNAVAILABLE).into();
         }
         let options =
-            Options { protocols: PROTOCOLS, limits: self.message_limits(), ..Options::default() };
+            Options { protocols: PROTOCOLS, origins, limits: self.message_limits(), deflate: None };
         let (response, agreed) = match host.negotiate(request, &options) {
             Ok(accepted) => accepted,
             Err(refusal) => return refusal.into(),
@@ -46,7 +49,7 @@ impl Rpc {
         Reply::upgrade(response, move |flow: Box<dyn Flow>| async move {
             let (peer, local) = (flow.peer(), flow.local());
             let (socket, carrying) = host.open(flow, agreed, options.limits);
-            let stream = ByteStream::new(socket, peer, local).cut_at(Messages::default());
+            let stream = ByteStream::new(socket, peer, local).framed(Messages::default());
             rpc.serve_flow(stream, &Peer::unknown(peer), service);
             carrying.await;
         })
@@ -67,7 +70,7 @@ impl Rpc {
         let socket = host.connect(client, target, path, options, self.message_limits()).await?;
         // Whatever the connection is below: the server's name is that of the HTTP client's target.
         let address = Address::Memory(0);
-        let stream = ByteStream::new(socket, address, address).cut_at(Messages::default());
+        let stream = ByteStream::new(socket, address, address).framed(Messages::default());
         Ok(self.connect_flow(stream))
     }
 
@@ -81,7 +84,7 @@ impl Rpc {
 #[derive(Default)]
 struct Messages(MessageBounds);
 
-impl Bounds for Messages {
+impl Framing for Messages {
     fn wanted_bytes(&self) -> usize {
         self.0.wanted_bytes()
     }

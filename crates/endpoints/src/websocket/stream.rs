@@ -3,8 +3,8 @@
 use super::socket::Link;
 use super::{Error, Socket};
 use ::websocket::{CloseCode, Message};
-use alloc::rc::Rc;
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
@@ -32,19 +32,34 @@ pub struct ByteStream {
     peer: Address,
     local: Address,
     has_finished: bool,
-    /// Where what is written is cut into messages; none where that is all the same.
-    bounds: Option<Box<dyn Bounds>>,
+    /// How the stream is in messages; none where that is all the same.
+    framing: Option<Box<dyn Framing>>,
     /// The message that is being written.
     unsent: Vec<u8>,
 }
 
-/// Knows the messages in what is written.
-pub trait Bounds {
-    /// How many bytes are sure to be of the message under way; at least one.
+/// How the bytes of a protocol are in messages of a WebSocket.
+pub trait Framing {
+    /// How many bytes that are written are sure to be of the message under way; at least one.
     fn wanted_bytes(&self) -> usize;
 
-    /// Takes note of bytes, at most so many; whether they end a message.
+    /// Takes note of bytes that are written, at most so many; whether they end a message.
     fn advance(&mut self, bytes: &[u8]) -> bool;
+
+    /// What is sent for the bytes of a message; none where they are not for the wire.
+    fn encode(&mut self, message: Vec<u8>) -> Option<Vec<u8>> {
+        Some(message)
+    }
+
+    /// What is read for a message that came; none if it is none of the protocol's.
+    fn decode(&mut self, message: Vec<u8>) -> Option<Vec<u8>> {
+        Some(message)
+    }
+
+    /// What is read before the first message.
+    fn preamble(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 impl ByteStream {
@@ -59,15 +74,16 @@ impl ByteStream {
             peer,
             local,
             has_finished: false,
-            bounds: None,
+            framing: None,
             unsent: Vec::new(),
         }
     }
 
     /// The same, with a message of the WebSocket for each message that is written, whatever its length.
     #[must_use]
-    pub fn cut_at(mut self, bounds: impl Bounds + 'static) -> Self {
-        self.bounds = Some(Box::new(bounds));
+    pub fn framed(mut self, mut framing: impl Framing + 'static) -> Self {
+        self.message = framing.preamble();
+        self.framing = Some(Box::new(framing));
         self
     }
 
@@ -79,7 +95,19 @@ impl ByteStream {
                 return Poll::Ready(Err(FlowError::Closed));
             }
             match ready!(self.link.poll_next(cx)) {
-                Ok(Some(Message::Binary(bytes))) => self.message = bytes.into(),
+                Ok(Some(Message::Binary(bytes))) => {
+                    let message = Vec::from(bytes);
+                    let read = match &mut self.framing {
+                        Some(framing) => framing.decode(message),
+                        None => Some(message),
+                    };
+                    let Some(read) = read else {
+                        self.link.close(CloseCode::PROTOCOL_ERROR, "no message of the subprotocol");
+                        self.socket = None;
+                        return Poll::Ready(Err(FlowError::Reset));
+                    };
+                    self.message = read;
+                }
                 Ok(Some(Message::Text(_))) => {
                     self.link.close(CloseCode::UNSUPPORTED, "bytes are expected");
                     self.socket = None;
@@ -105,8 +133,8 @@ impl ByteStream {
     /// Takes what was just put behind `unsent`, and sends it if that ends a message. Who calls has seen that there is room.
     fn poll_sent(&mut self, cx: &mut Context<'_>, written: usize) -> Poll<Result<(), FlowError>> {
         let start = self.unsent.len() - written;
-        let is_end = match &mut self.bounds {
-            Some(bounds) => written > 0 && bounds.advance(&self.unsent[start..]),
+        let is_end = match &mut self.framing {
+            Some(framing) => written > 0 && framing.advance(&self.unsent[start..]),
             None => written > 0,
         };
         if !is_end {
@@ -115,12 +143,16 @@ impl ByteStream {
         }
         let message = core::mem::take(&mut self.unsent);
         self.note_kept();
-        self.poll_send(cx, message.into())
+        let message = match &mut self.framing {
+            Some(framing) => framing.encode(message),
+            None => Some(message),
+        };
+        message.map_or(Poll::Ready(Ok(())), |message| self.poll_send(cx, message.into()))
     }
 
     /// How much is written at once, if so much is there.
     fn writable_bytes(&self, bytes_max: usize) -> usize {
-        self.bounds.as_ref().map_or(bytes_max, |bounds| bounds.wanted_bytes().min(bytes_max))
+        self.framing.as_ref().map_or(bytes_max, |framing| framing.wanted_bytes().min(bytes_max))
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, message: Bytes) -> Poll<Result<(), FlowError>> {
@@ -177,7 +209,7 @@ impl Flow for ByteStream {
         ready!(self.poll_room(cx))?;
         let part = bytes.split_to(bytes.len().min(self.writable_bytes(SHARED_BYTES)));
         let count = part.len();
-        if self.bounds.is_some() {
+        if self.framing.is_some() {
             self.unsent.extend_from_slice(&part);
             ready!(self.poll_sent(cx, count))?;
         } else {

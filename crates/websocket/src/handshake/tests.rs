@@ -129,6 +129,18 @@ fn rfc6455_10_2_pages_of_others_are_refused() {
     assert_eq!(code("https://A.example", &these), 101);
     assert_eq!(code("http://a.example", &these), 403);
     assert_eq!(code("https://server.example.com", &these), 403);
+    let more = ServerOptions {
+        origins: Origins::SameHostAnd(&["https://a.example"]),
+        ..ServerOptions::default()
+    };
+    for (origin, expected) in [
+        ("https://A.example", 101),
+        ("https://server.example.com", 101),
+        ("https://b.example", 403),
+        ("null", 403),
+    ] {
+        assert_eq!(code(origin, &more), expected, "{origin}");
+    }
     let any = ServerOptions { origins: Origins::Any, ..ServerOptions::default() };
     assert_eq!(code("null", &any), 101);
 }

@@ -107,8 +107,7 @@ impl Reader<'_> {
                 "capabilities" => member.capabilities = self.capabilities(value)?,
                 "settings" => member.settings = self.settings(value)?,
                 _ => {
-                    let allowed =
-                        "folder, memory_mib, services, load, port, ports, uplink, capabilities, settings";
+                    let allowed = "folder, memory_mib, services, load, port, ports, uplink, capabilities, settings";
                     return Err(self.unknown(key, allowed));
                 }
             }

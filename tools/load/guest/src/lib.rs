@@ -56,11 +56,7 @@ pub fn entries<P: Platform>(switch_off: fn(Verdict)) -> Vec<ServiceEntry<P>> {
 ///
 /// # Errors
 /// The bundle has no scenario, or one that is not allowed.
-fn open<P: Platform>(
-    context: &Context<P>,
-    state: Rc<RunState>,
-    switch_off: fn(Verdict),
-) -> Opened {
+fn open<P: Platform>(context: &Context<P>, state: Rc<RunState>, switch_off: fn(Verdict)) -> Opened {
     let refuse = |reason| StartError::Bundle { service: NAME, path: LOAD_FILE.into(), reason };
     let file = context.bundle.get(LOAD_FILE);
     let file = file.ok_or_else(|| refuse("there is none, and it says what is asked".into()))?;

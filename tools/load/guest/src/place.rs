@@ -16,7 +16,10 @@ pub(crate) const HOW: &str = "allow in [guest] of load.toml, as ";
 pub(crate) fn target(scenario: &Scenario) -> Result<Target, String> {
     let place = &scenario.place;
     if place.protocol == Protocol::Https {
-        return Err("an image puts load on http, capnp and zmq; https is for the program aqueduct-load".into());
+        return Err(
+            "an image puts load on http, capnp and zmq; https is for the program aqueduct-load"
+                .into(),
+        );
     }
     let target = match &scenario.guest.via {
         None => {

@@ -44,9 +44,8 @@ pub(crate) fn run<C: Connector>(
             Ok(()) => made(&environment, &state, &scenario, &shared, &connector).await,
             Err(error) => Err(error),
         };
-        let made = made.map_err(|error| {
-            format!("no connection to {} by {target}: {error}", scenario.place)
-        });
+        let made = made
+            .map_err(|error| format!("no connection to {} by {target}: {error}", scenario.place));
         let verdict = match &made {
             Ok(report) if report.failed == 0 => Verdict::Succeeded,
             _ => Verdict::Failed,

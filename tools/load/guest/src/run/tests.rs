@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::pages;
-use alloc::vec::Vec;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::Cell;
 use endpoints::http::{Server, ServerConfig};
 use flow::memory::MemoryNetwork;
@@ -115,7 +115,8 @@ fn without_a_server_there_is_no_run_and_a_failure() {
     lab.advance(Duration::from_secs(7));
     assert_eq!(FAILED.load(Ordering::Relaxed), 1);
     let (status, said) = lab.shown("/results.txt");
-    let expected = "no run: no connection to http://127.0.0.1:80 by 127.0.0.1:80: connection refused\n";
+    let expected =
+        "no run: no connection to http://127.0.0.1:80 by 127.0.0.1:80: connection refused\n";
     assert_eq!((status, said.as_str()), (503, expected));
 }
 
