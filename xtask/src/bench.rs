@@ -157,9 +157,7 @@ pub(crate) fn main(words: Words, install: Install) -> Result<ExitCode> {
         Some(What::Tls) => bench::tls(install),
         Some(What::Hermit) => bench::hermit(install),
         Some(What::Shared(words)) => match words.options(install) {
-            Some(options) => {
-                bench::guests(&options, &values::words_behind(&["bench", "shared"]))
-            }
+            Some(options) => bench::guests(&options, &values::words_behind(&["bench", "shared"])),
             None => bench::shared(install),
         },
         Some(What::Database) => bench::database(install),

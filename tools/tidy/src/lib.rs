@@ -27,6 +27,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "hermit-system",
     "aqueduct-bare",
     "trial-bare",
+    "load-bare",
     "aqueduct-hermit",
     "trial-hermit",
     "aqueduct-hermit-loader",
