@@ -177,7 +177,8 @@ pub fn check(archive: &[u8]) -> Result {
         })?;
     }
     if let Some(file) = bundle.get(LOAD_FILE) {
-        load::Scenario::of_bytes(LOAD_FILE, file.bytes).map_err(|error| Failure(error.to_string()))?;
+        load::Scenario::of_bytes(LOAD_FILE, file.bytes)
+            .map_err(|error| Failure(error.to_string()))?;
     }
     Ok(())
 }
@@ -345,7 +346,11 @@ mod tests {
                 "appliance.toml:4:1: found `gateways = [\"fd01::1\"]`; allowed: gateways within",
             ),
             (NAMES_FILE, "a b c d:1\nx\n", "names:2: found `x`; allowed: four words"),
-            (LOAD_FILE, "target = 'http://h/'\nseed = -1\n", "load.toml:2: found `-1`; allowed: a whole number"),
+            (
+                LOAD_FILE,
+                "target = 'http://h/'\nseed = -1\n",
+                "load.toml:2: found `-1`; allowed: a whole number",
+            ),
         ] {
             let bad = folder(&[("site/index.html", "hello"), (file, text)]);
             let said = pack(&bad.path("")).unwrap_err().to_string();
