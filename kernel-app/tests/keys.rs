@@ -176,7 +176,10 @@ static ROWS: &[Row] = &[
         World::new(c).status("GET /page HTTP/1.1\r\nHost: b.example\r\n\r\n")
     }),
     row!("http", "site_root", "\"other\"", "\"other page\"", |c: &Config| World::new(c).content("/page")),
-    row!("http", "index", "\"start\"", "\"200\"", |c: &Config| World::new(c).get("/folder/")),
+    row!("http", "index", "\"start\"", "\"200\"", |c: &Config| {
+        // A folder without its index would be listed.
+        World::new(&Config { site: config::Site::default(), ..c.clone() }).get("/folder/")
+    }),
     row!("http", "access_log", "true", "true", |c: &Config| World::new(c).logs_access()),
     row!("http", "access_log_format", "\"common\"", "Common", |c: &Config| HttpSettings::new(&c.http).access_log_format),
     row!("http", "request_line_bytes_max", "64", "\"414\"", |c: &Config| {

@@ -23,7 +23,6 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{Bound, Range};
 use encoding::ContentCoding;
@@ -512,6 +511,7 @@ mod tests {
     use super::*;
     use crate::Content;
     use crate::request::parsed;
+    use alloc::vec::Vec;
     use flow::task::block_on;
 
     const NOW: u64 = 1_700_000_000;
