@@ -140,11 +140,8 @@ impl Run<'_> {
             std::fs::metadata(file).is_ok_and(|found| found.len() <= DISK_BUNDLE_BYTES_MAX)
         };
         let archive = file.filter(is_small).map_or(Ok(Vec::new()), files::read)?;
-        let bundle = match Bundle::parse(&archive) {
-            Ok(bundle) => bundle,
-            // The appliance says what is wrong with a disk.
-            Err(_) => Bundle::default(),
-        };
+        // The appliance says what is wrong with a disk.
+        let bundle = Bundle::parse(&archive).unwrap_or_default();
         Config::load(&bundle, &self.words()).map_err(|error| Failure(error.to_string()))
     }
 
