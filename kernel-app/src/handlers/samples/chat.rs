@@ -150,14 +150,17 @@ impl Visitor {
         }
         let text = text.chars().take(LINE_CHARS_MAX).collect();
         let line = Rc::new(Line { who: self.who.clone(), text });
+        self.remember(line.clone());
+        self.room.publish(line.clone());
+        self.transcript.add(&line, LINES_MAX).await;
+    }
+
+    fn remember(&self, line: Rc<Line>) {
         let mut history = self.history.borrow_mut();
-        history.push_back(line.clone());
+        history.push_back(line);
         if history.len() > LINES_MAX {
             history.pop_front();
         }
-        drop(history);
-        self.room.publish(line.clone());
-        self.transcript.add(&line, LINES_MAX).await;
     }
 
     /// Tells the pages that are still there.
