@@ -166,7 +166,6 @@ fn in_bundle(bundle: &Bundle<'static>, root: &str, options: Options) -> files::S
 }
 
 /// A folder's files by their paths inside of it.
-#[cfg(feature = "admin")]
 pub(crate) fn below<'a>(
     bundle: &'a Bundle<'a>,
     root: &'a str,
