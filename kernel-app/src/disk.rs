@@ -258,6 +258,7 @@ impl DiskSite {
     }
 
     /// The pages of it that are in memory.
+    #[cfg(feature = "inspection")]
     pub(crate) fn cache(&self) -> &PageCache {
         self.volume.cache()
     }

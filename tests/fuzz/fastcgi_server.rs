@@ -59,7 +59,7 @@ fn serve(input: &[u8], piece: usize, room: usize) -> (Vec<String>, ConnectionSta
 
 fn name(
     connection: &mut Connection,
-    event: web::server::Event<fastcgi::Error>,
+    event: Event<fastcgi::Error>,
     input: &[u8],
 ) -> String {
     match event {

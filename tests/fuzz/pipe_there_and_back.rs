@@ -14,7 +14,7 @@ pub(crate) fn target(data: &[u8]) {
     let there = branch(
         move |piece: Piece| {
             if !inside {
-                left = piece.bytes.len() % 2 == 0;
+                left = piece.bytes.len().is_multiple_of(2);
             }
             inside = !piece.last;
             if left { Either::Left(piece) } else { Either::Right(piece) }

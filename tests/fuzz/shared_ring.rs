@@ -52,7 +52,7 @@ impl World {
         match act[0] % 8 {
             0..=1 => self.read(side, count),
             2..=3 => self.write(side, count),
-            4 if act[2] % 2 == 0 => self.rings.notify(),
+            4 if act[2].is_multiple_of(2) => self.rings.notify(),
             4 => drop(self.rings.look() || self.rings.may_sleep()),
             5 => drop(self.sides[side].poll_drained(&mut cx)),
             6 if act[2] == 0 => self.sides[side].finish(),

@@ -24,7 +24,7 @@ pub(crate) fn target(data: &[u8]) {
         device_acts(&side, act);
         disk.poll();
         disk.prepare_to_wait();
-        reads.retain_mut(|read| is_pending(read));
+        reads.retain_mut(is_pending);
     }
     if disk.fault().is_some() {
         assert!(reads.is_empty(), "a disk that is given up leaves nobody waiting");

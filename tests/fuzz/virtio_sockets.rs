@@ -93,7 +93,7 @@ fn device_acts(side: &DeviceSide, act: &[u8]) {
                 side.put(2, chain.id.into(), 4);
             }
         }
-        6 if act[2] % 4 == 0 => drop(side.put(queue, word % 12, u32::from(act[5]) * 8)),
+        6 if act[2].is_multiple_of(4) => drop(side.put(queue, word % 12, u32::from(act[5]) * 8)),
         6 => drop(side.set_put(queue, word as u16 % 16)),
         _ if act[2] == 0 => side.configure(usize::from(act[3] % 8), act[4]),
         _ => side.scribble(queue, u64::from(act[2] % 36) * 2, &act[3..5]),

@@ -326,7 +326,7 @@ mod tests {
             (std::format!("ann:$6$salt${short}"), false),
             (std::format!("ann:$1$salt${short}"), false),
             (std::format!(":$6$salt${long}"), false),
-            (std::format!("ann:$6$$") + &long, false),
+            (String::from("ann:$6$$") + &long, false),
             (std::format!("ann:$6$salt${long}$"), false),
             (std::format!("ann:$6$sa:t${long}"), false),
             ("ann:secret".to_string(), false),

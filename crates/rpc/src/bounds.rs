@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn messages_end_where_they_do_however_they_are_cut() {
-        let messages = [&[1][..], &[3, 2], &[2, 0, 5], &[0, 0, 0, 1], &[300]].map(|it| message(it));
+        let messages = [&[1][..], &[3, 2], &[2, 0, 5], &[0, 0, 0, 1], &[300]].map(message);
         let stream = messages.concat();
         for step in 1..=stream.len() {
             let mut bounds = MessageBounds::default();

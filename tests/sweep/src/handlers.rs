@@ -133,7 +133,7 @@ impl directory::Server for Slow {
 
 /// The transform service, behind waits.
 pub(crate) fn open_zmq<P: Platform>(context: &Context<P>) -> Opened {
-    let ZmqSettings { port, limits } = ZmqSettings::new(&context.config.zmq);
+    let ZmqSettings { port, limits, .. } = ZmqSettings::new(&context.config.zmq);
     let Some(port) = port else { return Ok(None) };
     let listener = Bind(listen(context, "zmq", port)?);
     let handler = async |request| {

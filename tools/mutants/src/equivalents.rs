@@ -31,7 +31,7 @@ impl Equivalents {
             }
             match line.rsplit_once(" = ") {
                 Some((name, reason)) if name.contains(".rs: ") && !reason.trim().is_empty() => {
-                    names.push(name.into())
+                    names.push(name.into());
                 }
                 _ => return Err(index + 1),
             }

@@ -38,8 +38,7 @@ pub(crate) fn target(scenario: &Scenario) -> Result<Target, String> {
             Err(refusal(address.ip(), HOW))
         }
         Target::Name(..) | Target::Tls(..) => Err(format!(
-            "via in [guest]: {} is a host's name; allowed: an address, service://NAME, shm:PATH, vchan:DOMAIN/NAME or vsock://CID:PORT",
-            target.to_string()
+            "via in [guest]: {target} is a host's name; allowed: an address, service://NAME, shm:PATH, vchan:DOMAIN/NAME or vsock://CID:PORT"
         )),
         _ => Ok(target),
     }
