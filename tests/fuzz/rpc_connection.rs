@@ -1,7 +1,7 @@
 //! Any bytes, in any pieces, to an RPC connection whose objects answer in every way: no panic, the
 //! pieces make no difference, and in the end nothing is left.
 
-use rpc::{Encoding, Event, Exception, Limits, ObjectId, Payload, Vat};
+use rpc::{CallId, Cap, Encoding, Event, Exception, Limits, ObjectId, Payload, Vat};
 use std::time::Duration;
 
 const NOW: Duration = Duration::ZERO;
@@ -53,25 +53,7 @@ fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<u8>, bool) {
         match event {
             Event::Call { call, params, .. } => {
                 vat.release_payload(params);
-                match (choice as usize + calls.len()) % 5 {
-                    0 => vat.reply(call, Payload::results(0)),
-                    1 => vat.fail(call, Exception::failed("as chosen")),
-                    2 => {
-                        let cap = vat.object(ObjectId(2));
-                        let mut results = Payload::results(1);
-                        let built = results.build(&[Some(cap)], |mut root| {
-                            root.set_as_capability(rpc::slot::Slot(0).hook());
-                        });
-                        built.expect("one capability");
-                        vat.reply(call, results);
-                    }
-                    3 => {
-                        let to = vat.retain(part);
-                        vat.tail_call(call, to, 1, 1, Payload::params(0));
-                        vat.release(to);
-                    }
-                    _ => {}
-                }
+                answer(&mut vat, call, choice as usize + calls.len(), part);
                 calls.push(call);
             }
             Event::Restore { call, .. } => vat.fail(call, Exception::failed("no services")),
@@ -100,6 +82,29 @@ fn outcome(choice: u8, input: &[u8], step: usize) -> (Vec<u8>, bool) {
     }
     assert_eq!(vat.live(), (0, 0));
     (sent, ended)
+}
+
+/// Answers a call in one of the ways, or not yet.
+fn answer(vat: &mut Vat, call: CallId, way: usize, part: Cap) {
+    match way % 5 {
+        0 => vat.reply(call, Payload::results(0)),
+        1 => vat.fail(call, Exception::failed("as chosen")),
+        2 => {
+            let cap = vat.object(ObjectId(2));
+            let mut results = Payload::results(1);
+            let built = results.build(&[Some(cap)], |mut root| {
+                root.set_as_capability(rpc::slot::Slot(0).hook());
+            });
+            built.expect("one capability");
+            vat.reply(call, results);
+        }
+        3 => {
+            let to = vat.retain(part);
+            vat.tail_call(call, to, 1, 1, Payload::params(0));
+            vat.release(to);
+        }
+        _ => {}
+    }
 }
 
 fn drain(vat: &mut Vat, conn: rpc::ConnId, sent: &mut Vec<u8>) {

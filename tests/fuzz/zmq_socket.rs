@@ -19,23 +19,7 @@ const TYPES: [(SocketType, &str); 10] = [
 pub(crate) fn target(data: &[u8]) {
     let [kind, flags, operations @ ..] = data else { return };
     let (socket_type, theirs) = TYPES[usize::from(*kind) % TYPES.len()];
-    let mut options = Options::new(socket_type);
-    options.config.limits = Limits {
-        frame_bytes_max: 300,
-        message_bytes_max: 300,
-        parts_max: 4,
-        subscriptions_max: 3,
-        ..Limits::default()
-    };
-    (options.send_messages_max, options.receive_messages_max) = (3, 3);
-    options.peers_max = 4;
-    options.request_relaxed = flags & 1 != 0;
-    options.request_correlate = flags & 2 != 0;
-    options.router_mandatory = flags & 4 != 0;
-    options.router_handover = flags & 8 != 0;
-    options.router_holds = flags & 16 != 0;
-    options.stream_over_bytes = (flags & 32 != 0).then_some(40);
-    let mut socket = Socket::new(options);
+    let mut socket = Socket::new(options(socket_type, *flags));
     let mut peers: Vec<(PeerId, bool)> = Vec::new();
     let mut rest = operations;
     while let [operation, which, after @ ..] = rest {
@@ -90,6 +74,27 @@ pub(crate) fn target(data: &[u8]) {
         received += 1;
         assert!(received < 10_000, "a few peers held that much");
     }
+}
+
+/// With small limits, and the ways that the flags say.
+fn options(socket_type: SocketType, flags: u8) -> Options {
+    let mut options = Options::new(socket_type);
+    options.config.limits = Limits {
+        frame_bytes_max: 300,
+        message_bytes_max: 300,
+        parts_max: 4,
+        subscriptions_max: 3,
+        ..Limits::default()
+    };
+    (options.send_messages_max, options.receive_messages_max) = (3, 3);
+    options.peers_max = 4;
+    options.request_relaxed = flags & 1 != 0;
+    options.request_correlate = flags & 2 != 0;
+    options.router_mandatory = flags & 4 != 0;
+    options.router_handover = flags & 8 != 0;
+    options.router_holds = flags & 16 != 0;
+    options.stream_over_bytes = (flags & 32 != 0).then_some(40);
+    options
 }
 
 fn add(socket: &mut Socket, peers: &mut Vec<(PeerId, bool)>, theirs: &str, which: u8) {
