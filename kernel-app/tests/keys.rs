@@ -243,7 +243,7 @@ static ROWS: &[Row] = &[
     row!("site", "errors", "\"a\"", "\"a\"", |c: &Config| site(c).errors),
     row!("site", "cache_control", "\"max-age=7\"", "Some(\"max-age=7\")", |c: &Config| site(c).cache_control),
     row!("site", "media_types", "[\"a b/c\"]", "[(\"a\", \"b/c\")]", |c: &Config| site(c).media_types),
-    row!("site_host", "names", "[\"*.example\"]", "[\"*.example\"]", |c: &Config| site_host(c).names),
+    row!("site_host", "names", "[\"*.other\"]", "[\"*.other\"]", |c: &Config| site_host(c).names),
     row!("site_host", "root", "\"a\"", "\"a\"", |c: &Config| site_host(c).root),
     row!("site_host", "index", "\"a.html\"", "\"a.html\"", |c: &Config| site_host(c).options.index),
     row!("site_host", "clean_urls", "\"answer\"", "Answer", |c: &Config| site_host(c).options.clean_urls),
