@@ -42,7 +42,8 @@ pub(crate) fn unpack(packages: &[Package], folder: &Path) -> Result {
     let debs = new.join("debs");
     files::make_folder(&debs)?;
     let mut download = Command::new("apt-get");
-    programs::output(download.current_dir(&debs).args(["download", "-q"]).args(&names))?;
+    let versions = names.iter().map(|name| newest_to_be_had(name));
+    programs::output(download.current_dir(&debs).args(["download", "-q"]).args(versions))?;
     for (package, name) in packages.iter().zip(names) {
         unpack_one(package, name, &debs, &new)?;
     }
@@ -67,6 +68,21 @@ fn unpack_one(package: &Package, name: &str, debs: &Path, to: &Path) -> Result {
     let mut shell_command = Command::new("sh");
     shell_command.args(["-c", shell]).arg(&file).arg(to).args(package.files);
     programs::output(&mut shell_command).map(drop)
+}
+
+/// A package with its newest version that a repository has, as `apt-get download` takes it. Without one apt would take the
+/// installed version, if that is newer, which may be nowhere to be had.
+fn newest_to_be_had(name: &str) -> String {
+    let versions = programs::output(Command::new("apt-cache").args(["madison", name]));
+    match versions.ok().and_then(|text| first_version(&text).map(String::from)) {
+        Some(version) => format!("{name}={version}"),
+        None => name.into(),
+    }
+}
+
+/// Of lines as `NAME | VERSION | REPOSITORY`, the newest first.
+fn first_version(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| Some(line.split('|').nth(1)?.trim())).filter(|it| !it.is_empty())
 }
 
 fn known_name(package: &Package) -> Result<&str> {
@@ -121,6 +137,14 @@ fn show(package: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_version_is_the_first_that_is_listed() {
+        let listed = "libpcre2-8-0 |    10.42-1 | http://deb.example bookworm/main amd64 Packages\n\
+                      libpcre2-8-0 |    10.40-1 | http://deb.example bullseye/main amd64 Packages\n";
+        assert_eq!(first_version(listed), Some("10.42-1"));
+        assert_eq!(first_version("N: Unable to locate package x\n"), None);
+    }
 
     #[test]
     fn releases_sort_by_number() {
