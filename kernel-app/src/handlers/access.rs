@@ -1,6 +1,7 @@
 //! Access by path: who may ask, by name and password, and from where, as `[[site_rule]]` says.
 
-use crate::live_site::{LiveSite, host, is_named};
+use crate::live_site::LiveSite;
+use crate::settings::site::is_for_section;
 use crate::{Platform, context::Context};
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -80,13 +81,12 @@ impl AccessRules {
     /// What is in force for a request, if any rule is for it.
     fn ruling(&self, request: &Request) -> Option<Ruling<'_>> {
         let asked = normal_path(request.path()).unwrap_or_default();
-        let site = self.live.of_host(request.authority()).served();
-        let file = site.name_of_answer(request, "").map(|name| format!("/{name}"));
-        let host = host(request.authority());
+        let (names, site) = self.live.section_of_host(request.authority());
+        let file = site.served().name_of_answer(request, "").map(|name| format!("/{name}"));
         let is_for = |rule: &&Rule| {
             let is_path = rule.pattern.fits(&asked)
                 || file.as_ref().is_some_and(|file| rule.pattern.fits(file));
-            is_path && (rule.hosts.is_empty() || rule.hosts.iter().any(|name| is_named(host, name)))
+            is_path && is_for_section(&rule.hosts, names)
         };
         let mut ruling = None;
         for rule in self.rules.iter().filter(is_for) {
@@ -220,12 +220,15 @@ mod tests {
     fn access(text: &str) -> AccessRules {
         let config = Config::parse("a", text).unwrap();
         let timers = Timers::new();
-        let names = ["private/a.txt", "about.html", "index.html", "open/a.txt"];
-        let files = names.map(|name| (String::from(name), Variant::new(name), None));
-        let options = Options { clean_urls: CleanUrls::Answer, ..Options::default() };
-        let site = Site::new(files, options.clone());
+        let folder = || {
+            let names = ["private/a.txt", "about.html", "index.html", "open/a.txt"];
+            let files = names.map(|name| (String::from(name), Variant::new(name), None));
+            let options = Options { clean_urls: CleanUrls::Answer, ..Options::default() };
+            LiveSite::of(Site::new(files, options.clone()), options)
+        };
+        let hosts = config.site_hosts.iter().map(|host| (host.names.clone(), folder()));
         AccessRules {
-            live: Rc::new(LiveSite::of(site, options)),
+            live: Rc::new(folder().with_hosts(hosts.collect())),
             rules: rules(&config),
             tries: RateLimit::new(&timers, TRIES, PERIOD),
             tries_of_all: RateLimit::new(&timers, TRIES_OF_ALL, PERIOD),
@@ -270,6 +273,36 @@ mod tests {
             assert_eq!(seen, expected, "{rule}");
             let open = ask(&handler, "/open/a.txt", "11.0.0.1", None);
             assert!(open.is_repeatable(), "no rule is for it");
+        }
+    }
+
+    /// Whichever of a section's names a rule says, it is for all by which the section is asked for, and for no other.
+    #[test]
+    fn a_rule_is_for_all_names_of_its_sections() {
+        let sections = "[[site_host]]\nnames = [\"shop.example\", \"*.shop.example\", \"shop2.example\"]\nroot = \"shop\"\n\
+            [[site_host]]\nnames = [\"*.blog.example\", \"blog.example\"]\nroot = \"blog\"\n";
+        let shop = ["shop.example", "SHOP.example.:80", "a.shop.example", "shop2.example"];
+        let blog = ["blog.example", "a.blog.example", "blog.example:8080"];
+        let own = ["", "other.example", "10.0.0.1"];
+        for (hosts, kept) in [
+            ("[\"shop.example\"]", &shop[..]),
+            ("[\"*.shop.example\"]", &shop),
+            ("[\"Shop2.example\"]", &shop),
+            ("[\"blog.example\"]", &blog),
+            ("[\"*.blog.example\"]", &blog),
+        ] {
+            for refusing in ["deny = [\"0.0.0.0/0\"]".into(), format!("users = [\"{ANN}\"]")] {
+                let text = format!(
+                    "{sections}[[site_rule]]\npath = \"/private/*\"\nhosts = {hosts}\n{refusing}\n"
+                );
+                let handler = Page.layer(access(&text));
+                for host in shop.iter().chain(&blog).chain(&own) {
+                    let request = testing::get("/private/a.txt").header("Host", host);
+                    let address: SocketAddr = "10.0.0.1:1".parse().unwrap();
+                    let status = request.from(Address::Ip(address)).ask(&handler).status();
+                    assert_eq!(status != Status::OK, kept.contains(host), "{hosts} {host}");
+                }
+            }
         }
     }
 
