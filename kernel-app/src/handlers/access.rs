@@ -80,7 +80,7 @@ impl AccessRules {
 
     /// What is in force for a request, if any rule is for it.
     fn ruling(&self, request: &Request) -> Option<Ruling<'_>> {
-        let asked = normal_path(request.path()).unwrap_or_default();
+        let asked = normal_path(request.path());
         let (names, site) = self.live.section_of_host(request.authority());
         let file = site.served().name_of_answer(request, "").map(|name| format!("/{name}"));
         let is_for = |rule: &&Rule| {
@@ -152,6 +152,11 @@ impl AccessRules {
 }
 
 impl Ruling<'_> {
+    /// Whether what is for this request may be kept from another.
+    fn is_for_some(&self) -> bool {
+        self.users.is_some() || !self.allow.is_empty() || !self.deny.is_empty()
+    }
+
     /// Whether a request comes from where one may ask.
     fn is_from(&self, request: &Request) -> bool {
         if self.allow.is_empty() && self.deny.is_empty() {
@@ -172,17 +177,35 @@ impl Layer for AccessRules {
         if let Some(refusal) = self.refusal(&request, &ruling) {
             return Answer::Now(refusal.into());
         }
-        let is_by_name = ruling.users.is_some();
+        let is_checked = ruling.is_for_some();
         inner.answer(request).map(move |mut reply| {
             // Whoever sends the same head may be somebody else, or elsewhere.
             reply.response.forbid_repeating();
-            // RFC 9111 section 3.5: what is for one user is no shared cache's.
-            if is_by_name && reply.response.header("cache-control").is_none() {
-                reply.response = reply.response.with_header("Cache-Control", "private");
+            if is_checked {
+                reply.response = not_shared(reply.response);
             }
             reply
         })
     }
+}
+
+/// An answer that no shared cache keeps, whatever was said of it: a cache asks nobody who may have it (RFC 9111 sections 3.5
+/// and 5.2.2.7).
+fn not_shared(response: Response) -> Response {
+    let said: Vec<_> = response.headers_named("cache-control").map(<[u8]>::to_vec).collect();
+    let said = String::from_utf8_lossy(&said.join(&b", "[..])).into_owned();
+    let name =
+        |directive: &str| directive.split('=').next().unwrap_or("").trim().to_ascii_lowercase();
+    // `private="Set-Cookie"` would be of that field alone.
+    let is_sharing =
+        |it: &&str| matches!(&*name(it), "public" | "s-maxage" | "proxy-revalidate" | "private");
+    let directives = said.split(',').map(str::trim).filter(|it| !it.is_empty());
+    let kept: Vec<_> = directives.filter(|it| !is_sharing(it)).collect();
+    if kept.iter().any(|it| name(it) == "no-store") {
+        return response;
+    }
+    let all: Vec<_> = core::iter::once("private").chain(kept).collect();
+    response.without_header("cache-control").with_header("Cache-Control", all.join(", "))
 }
 
 /// RFC 9110 section 15.5.2.
@@ -316,9 +339,57 @@ mod tests {
             ("/%61bout", 403),
             ("//about", 403),
             ("/", 403),
+            // What is no file's may be a service's.
+            ("/.x/about.html", 403),
+            ("/x/../about.html", 403),
+            ("/a%2fabout.html", 403),
             ("/open/a.txt", 200),
         ] {
             assert_eq!(ask(&handler, path, "10.0.0.1", None).status().code(), status, "{path}");
+        }
+    }
+
+    /// Answers with what the path's query says of caches.
+    struct Said;
+
+    impl Handler for Said {
+        fn answer(&self, request: Request) -> Answer {
+            let value = web::percent::decode(request.query().unwrap_or_default()).unwrap();
+            let response = Response::ok("text/plain", "said");
+            Answer::Now(match &*value {
+                b"" => response.into(),
+                value => response.with_header("Cache-Control", value).into(),
+            })
+        }
+    }
+
+    #[test]
+    fn no_shared_cache_keeps_what_is_for_some() {
+        for (rule, is_checked) in [
+            ("allow = [\"10.0.0.0/8\"]", true),
+            ("deny = [\"11.0.0.0/8\"]", true),
+            ("users = [\"*\"]", false),
+        ] {
+            let rule = format!("[[site_rule]]\npath = \"/private/*\"\n{rule}\n");
+            let handler = Said.layer(access(&rule));
+            for (said, expected) in [
+                ("", "private"),
+                ("no-cache", "private, no-cache"),
+                ("Public,max-age=9,%20immutable", "private, max-age=9, immutable"),
+                ("max-age=1,S-MaxAge=9", "private, max-age=1"),
+                ("private", "private"),
+                ("private=%22a%22,max-age=1", "private, max-age=1"),
+                ("no-store", "no-store"),
+            ] {
+                let seen = ask(&handler, &format!("/private/a.txt?{said}"), "10.0.0.1", None);
+                let value = seen.header("cache-control").unwrap_or_default();
+                if is_checked {
+                    assert_eq!(core::str::from_utf8(value), Ok(expected), "{rule} {said}");
+                } else {
+                    let said = web::percent::decode(said.as_bytes()).unwrap();
+                    assert_eq!(value, said);
+                }
+            }
         }
     }
 
