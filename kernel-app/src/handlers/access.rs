@@ -32,13 +32,16 @@ const KNOWN_MAX: usize = 256;
 /// Refuses those who may not ask for a path. A path is looked at as it was asked for and as that of the file that answers.
 pub(crate) struct AccessRules {
     live: Rc<LiveSite>,
-    rules: Vec<Rule>,
+    rules: Rules,
     tries: RateLimit,
     tries_of_all: RateLimit,
     /// Of passwords that were right, hashes that nobody can make who has not this key.
     key: [u8; 16],
     known: RefCell<VecDeque<u128>>,
 }
+
+/// The rules that say who may ask.
+pub(crate) struct Rules(Vec<Rule>);
 
 struct Rule {
     pattern: Pattern,
@@ -60,8 +63,8 @@ struct Ruling<'a> {
 impl AccessRules {
     /// Those of the configuration; none if it has none.
     pub(crate) fn new<P: Platform>(context: &Context<P>) -> Option<Self> {
-        let rules = rules(&context.config);
-        if rules.is_empty() {
+        let rules = Rules::new(&context.config);
+        if rules.0.is_empty() {
             return None;
         }
         let mut key = [0; 16];
@@ -83,26 +86,7 @@ impl AccessRules {
         let asked = normal_path(request.path());
         let (names, site) = self.live.section_of_host(request.authority());
         let file = site.served().name_of_answer(request, "").map(|name| format!("/{name}"));
-        let is_for = |rule: &&Rule| {
-            let is_path = rule.pattern.fits(&asked)
-                || file.as_ref().is_some_and(|file| rule.pattern.fits(file));
-            is_path && is_for_section(&rule.hosts, names)
-        };
-        let mut ruling = None;
-        for rule in self.rules.iter().filter(is_for) {
-            let ruling: &mut Ruling<'_> = ruling.get_or_insert_default();
-            if let Some(users) = &rule.users {
-                let is_open = users.is_empty();
-                ruling.users = (!is_open).then_some((users.as_slice(), rule.challenge.as_str()));
-            }
-            if let Some(allow) = &rule.allow {
-                ruling.allow = allow;
-            }
-            if let Some(deny) = &rule.deny {
-                ruling.deny = deny;
-            }
-        }
-        ruling
+        self.rules.ruling(names, &[&asked, file.as_ref().unwrap_or(&asked)])
     }
 
     /// What a request is refused with.
@@ -148,6 +132,42 @@ impl AccessRules {
             hasher.write(part.as_bytes());
         }
         hasher.finish128().as_u128()
+    }
+}
+
+impl Rules {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(rules(config))
+    }
+
+    /// Whether who asks may have a file of the site's own folder without a password, so that its name may be shown.
+    #[cfg_attr(not(feature = "gopher"), allow(dead_code, reason = "nothing shows names"))]
+    pub(crate) fn may_have(&self, request: &Request, path: &str) -> bool {
+        let ruling = self.ruling(&[], &[path]);
+        ruling.is_none_or(|ruling| ruling.users.is_none() && ruling.is_from(request))
+    }
+
+    /// What is in force for these paths of a section.
+    fn ruling(&self, names: &[String], paths: &[&str]) -> Option<Ruling<'_>> {
+        let is_for = |rule: &&Rule| {
+            let is_path = paths.iter().any(|path| rule.pattern.fits(path));
+            is_path && is_for_section(&rule.hosts, names)
+        };
+        let mut ruling = None;
+        for rule in self.0.iter().filter(is_for) {
+            let ruling: &mut Ruling<'_> = ruling.get_or_insert_default();
+            if let Some(users) = &rule.users {
+                let is_open = users.is_empty();
+                ruling.users = (!is_open).then_some((users.as_slice(), rule.challenge.as_str()));
+            }
+            if let Some(allow) = &rule.allow {
+                ruling.allow = allow;
+            }
+            if let Some(deny) = &rule.deny {
+                ruling.deny = deny;
+            }
+        }
+        ruling
     }
 }
 
@@ -252,7 +272,7 @@ mod tests {
         let hosts = config.site_hosts.iter().map(|host| (host.names.clone(), folder()));
         AccessRules {
             live: Rc::new(folder().with_hosts(hosts.collect())),
-            rules: rules(&config),
+            rules: Rules::new(&config),
             tries: RateLimit::new(&timers, TRIES, PERIOD),
             tries_of_all: RateLimit::new(&timers, TRIES_OF_ALL, PERIOD),
             key: [7; 16],
