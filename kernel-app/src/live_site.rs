@@ -57,13 +57,24 @@ impl LiveSite {
 
     /// What is served to a host, as a request names it.
     pub(crate) fn of_host(&self, authority: &[u8]) -> &Self {
+        self.section_of_host(authority).1
+    }
+
+    /// The same, with all names of the `[[site_host]]` that it is of; none of the site's own folder.
+    pub(crate) fn section_of_host(&self, authority: &[u8]) -> (&[String], &Self) {
         if self.hosts.is_empty() {
-            return self;
+            return (&[], self);
         }
         let host = host(authority);
         let is_own =
             |(names, _): &&(Vec<String>, Self)| names.iter().any(|name| is_named(host, name));
-        self.hosts.iter().find(is_own).map_or(self, |(_, site)| site)
+        self.hosts.iter().find(is_own).map_or((&[], self), |(names, site)| (names, site))
+    }
+
+    /// The same, and these to other hosts.
+    #[cfg(test)]
+    pub(crate) fn with_hosts(self, hosts: Vec<(Vec<String>, Self)>) -> Self {
+        Self { hosts, ..self }
     }
 
     /// These files, and none by path.
@@ -151,7 +162,7 @@ impl LiveSite {
 }
 
 /// The host of an authority, without its port (RFC 3986 section 3.2) and without the dot at the end of a full name.
-pub(crate) fn host(authority: &[u8]) -> &[u8] {
+fn host(authority: &[u8]) -> &[u8] {
     let end = match authority.iter().rposition(|&byte| byte == b':') {
         // Of an address of IPv6 the colons are inside of brackets.
         Some(colon) if !authority.ends_with(b"]") => colon,
@@ -162,7 +173,7 @@ pub(crate) fn host(authority: &[u8]) -> &[u8] {
 }
 
 /// Whether a host has this name, or one that ends as `*.NAME` says.
-pub(crate) fn is_named(host: &[u8], name: &str) -> bool {
+fn is_named(host: &[u8], name: &str) -> bool {
     match name.strip_prefix('*') {
         None => host.eq_ignore_ascii_case(name.as_bytes()),
         Some(end) => {

@@ -23,6 +23,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{Bound, Range};
 use encoding::ContentCoding;
@@ -37,9 +38,24 @@ use stored::{Part, StoredContent};
 pub use accept::wants_page;
 pub use stored::{Reading, Stored, Unreadable};
 
-/// The path of a request as patterns of [rules] see it: decoded, in normal form; `None` if it is malformed or hidden, and no file's.
-pub fn normal_path(path: &[u8]) -> Option<String> {
-    normalise(path).ok().map(|name| format!("/{name}"))
+/// The path of a request as patterns of [rules] see it: decoded, in normal form. One that is no file's, as malformed and
+/// hidden ones are, has a normal form, too: others may answer it, and errors are for paths as well.
+pub fn normal_path(path: &[u8]) -> String {
+    if let Ok(name) = normalise(path) {
+        return format!("/{name}");
+    }
+    let decoded = percent::decode_leniently(path);
+    let text = String::from_utf8_lossy(&decoded);
+    let mut segments = Vec::new();
+    for segment in text.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => _ = segments.pop(),
+            _ => segments.push(segment),
+        }
+    }
+    let is_directory = text.ends_with('/') && !segments.is_empty();
+    format!("/{}{}", segments.join("/"), if is_directory { "/" } else { "" })
 }
 
 /// A file to be served.
@@ -337,17 +353,18 @@ impl Site {
     }
 
     fn select(&self, request: &RequestHead, prefix: &str, now_unix_seconds: u64) -> Selected {
+        let refused = |refusal: Response| self.ruled(request.path(), prefix, refusal.into());
         if !matches!(request.method(), Method::Get | Method::Head) {
             let refusal = Response::plain(Status::METHOD_NOT_ALLOWED);
-            return refusal.with_header("Allow", "GET, HEAD").into();
+            return refused(refusal.with_header("Allow", "GET, HEAD"));
         }
         let Some(path) = request.path().strip_prefix(prefix.as_bytes()) else {
-            return Response::plain(Status::NOT_FOUND).into();
+            return refused(Response::plain(Status::NOT_FOUND));
         };
         let name = match normalise(path) {
             Ok(name) => name,
-            Err(PathError::Malformed) => return Response::plain(Status::BAD_REQUEST).into(),
-            Err(PathError::Hidden) => return Response::plain(Status::NOT_FOUND).into(),
+            Err(PathError::Malformed) => return refused(Response::plain(Status::BAD_REQUEST)),
+            Err(PathError::Hidden) => return refused(Response::plain(Status::NOT_FOUND)),
         };
         let forced = self
             .options
@@ -363,7 +380,13 @@ impl Site {
                     let moved = redirect(prefix, clean, request.query()).repeatable().into();
                     self.ruled(request.path(), prefix, moved)
                 }
-                None => file.answer(request, now_unix_seconds, &self.options),
+                None => {
+                    let selected = file.answer(request, now_unix_seconds, &self.options);
+                    match rules::is_kept(selected.response.status()) {
+                        true => selected,
+                        false => self.ruled(request.path(), prefix, selected),
+                    }
+                }
             },
             None => {
                 let selected = self.absent(request, prefix, &name, now_unix_seconds);
@@ -486,9 +509,27 @@ impl Site {
         if self.options.rules.is_empty() {
             return selected;
         }
-        let name = path.strip_prefix(prefix.as_bytes()).and_then(|path| normalise(path).ok());
-        let path = format!("/{}", name.as_deref().unwrap_or(""));
-        selected.map(|response| rules::applied(&self.options.rules, &path, response))
+        let path = path.strip_prefix(prefix.as_bytes()).unwrap_or(path);
+        selected.map(|response| self.with_rules(path, response))
+    }
+
+    /// A response that no file gives as the rules for its path leave it, as an error of somebody before the files. What is
+    /// done already may be done again.
+    #[must_use]
+    pub fn with_rules(&self, path: &[u8], response: Response) -> Response {
+        if self.options.rules.is_empty() {
+            return response;
+        }
+        let path = normal_path(path);
+        // Rules for a file are for its errors, whichever path leads to it.
+        let file = path.strip_prefix('/').and_then(|name| self.entries.get(name));
+        let file = file.map_or_else(|| path.clone(), |file| format!("/{}", file.name));
+        rules::applied(&self.options.rules, &[&path, &file], response)
+    }
+
+    /// Whether any [rules](Options::rules) are in force.
+    pub fn has_rules(&self) -> bool {
+        !self.options.rules.is_empty()
     }
 }
 
@@ -511,7 +552,6 @@ mod tests {
     use super::*;
     use crate::Content;
     use crate::request::parsed;
-    use alloc::vec::Vec;
     use flow::task::block_on;
 
     const NOW: u64 = 1_700_000_000;
@@ -743,6 +783,65 @@ mod tests {
     }
 
     #[test]
+    fn rules_are_for_every_refusal() {
+        let rule = |pattern: &str, name: &str, value: &str| FieldRule {
+            pattern: rules::Pattern::new(pattern).unwrap(),
+            set: [(String::from(name), String::from(value))].into(),
+            removed: Vec::new(),
+        };
+        let long = "public, max-age=31536000, immutable";
+        let rules = [
+            rule("/*", "X-All", "1"),
+            rule("/*", "Vary", "Origin"),
+            rule("/*", "Cache-Control", long),
+            rule("*.js", "X-Js", "1"),
+        ];
+        let options = Options { rules: rules.into(), ..Options::default() };
+        let names = ["app.js", "app.js.gz"];
+        let files = names.map(|name| (String::from(name), Variant::new(name), None));
+        let site = Site::new(files, options);
+        for (method, target, field, status, is_js) in [
+            ("GET", "/none", ("X", ""), 404, false),
+            ("GET", "/.git/config", ("X", ""), 404, false),
+            ("GET", "/../x", ("X", ""), 400, false),
+            ("GET", "/a%2fb", ("X", ""), 400, false),
+            ("POST", "/app.js", ("X", ""), 405, true),
+            ("GET", "/app.js", ("Accept-Encoding", "identity;q=0, *;q=0"), 406, true),
+            ("GET", "/app.js", ("If-Match", "\"x\""), 412, true),
+            ("GET", "/app.js", ("Range", "bytes=99-"), 416, true),
+            ("GET", "/app.js", ("X", ""), 200, true),
+            ("HEAD", "/app.js", ("X", ""), 200, true),
+        ] {
+            let response = answered(site.answer(&parsed(method, target, &[field]), "", NOW));
+            let what = format!("{method} {target} {status}");
+            assert_eq!(response.status().code(), status, "{what}");
+            assert_eq!(header(&response, "x-all"), "1", "{what}");
+            assert_eq!(header(&response, "x-js"), if is_js { "1" } else { "" }, "{what}");
+            let kept = if status == 200 { long } else { "" };
+            assert_eq!(header(&response, "cache-control"), kept, "{what}");
+            let again = site.with_rules(target.as_bytes(), response.clone());
+            assert_eq!(again.headers().count(), response.headers().count(), "{what}");
+        }
+    }
+
+    #[test]
+    fn patterns_see_a_normal_form_of_every_path() {
+        for (path, form) in [
+            ("/", "/"),
+            ("//a/%62", "/a/b"),
+            ("/a/.git/x", "/a/.git/x"),
+            ("//a//.git/", "/a/.git/"),
+            ("/b/../a/x", "/a/x"),
+            ("/..", "/"),
+            ("/a%2fb", "/a/b"),
+            ("/a/%zz", "/a/%zz"),
+            ("*", "/*"),
+        ] {
+            assert_eq!(normal_path(path.as_bytes()), form, "{path}");
+        }
+    }
+
+    #[test]
     fn directories_are_listed_if_wanted() {
         let listed = Options { listing: true, ..Options::default() };
         let names = ["index.html", "d/b.txt", "d/b.txt.gz", "d/.x", "d/e/f", "g/.hidden"];
@@ -795,7 +894,7 @@ mod tests {
             ("/in", 200, "", "", "immutable"),
             ("/old", 301, "", "", ""),
             ("/none.html", 404, "1", "", ""),
-            ("/assets/none", 404, "", "", "immutable"),
+            ("/assets/none", 404, "", "", ""),
         ] {
             let response = asked(&options, &names, target);
             let shown =

@@ -1,6 +1,7 @@
 //! Access by path: who may ask, by name and password, and from where, as `[[site_rule]]` says.
 
-use crate::live_site::{LiveSite, host, is_named};
+use crate::live_site::LiveSite;
+use crate::settings::site::is_for_section;
 use crate::{Platform, context::Context};
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -25,19 +26,27 @@ const TRIES: u32 = 10;
 /// The same of all clients together.
 const TRIES_OF_ALL: u32 = 300;
 const PERIOD: Duration = Duration::from_secs(60);
+/// Rounds of hashes in one second, of all clients together: some 0.5 microseconds each, so a tenth of the time.
+const ROUNDS_A_SECOND: u32 = 200_000;
+/// Those of a hash that does not say (crypt(5)).
+const ROUNDS: u32 = 5000;
 /// Passwords that were right and are remembered, so that a page's twenty files do not cost a hash each.
 const KNOWN_MAX: usize = 256;
 
 /// Refuses those who may not ask for a path. A path is looked at as it was asked for and as that of the file that answers.
 pub(crate) struct AccessRules {
     live: Rc<LiveSite>,
-    rules: Vec<Rule>,
+    rules: Rules,
     tries: RateLimit,
     tries_of_all: RateLimit,
+    tries_a_second: RateLimit,
     /// Of passwords that were right, hashes that nobody can make who has not this key.
     key: [u8; 16],
     known: RefCell<VecDeque<u128>>,
 }
+
+/// The rules that say who may ask.
+pub(crate) struct Rules(Vec<Rule>);
 
 struct Rule {
     pattern: Pattern,
@@ -59,50 +68,36 @@ struct Ruling<'a> {
 impl AccessRules {
     /// Those of the configuration; none if it has none.
     pub(crate) fn new<P: Platform>(context: &Context<P>) -> Option<Self> {
-        let rules = rules(&context.config);
-        if rules.is_empty() {
+        let rules = Rules::new(&context.config);
+        if rules.0.is_empty() {
             return None;
         }
         let mut key = [0; 16];
         context.platform.fill_random(&mut key);
-        let timers = &context.timers;
-        Some(Self {
-            live: context.live_site(),
+        Some(Self::with(context.live_site(), rules, &context.timers, key))
+    }
+
+    fn with(live: Rc<LiveSite>, rules: Rules, timers: &Timers, key: [u8; 16]) -> Self {
+        let of_all =
+            |tries, period| RateLimit::new(timers, tries, period).by(|_| Some(Vec::from(*b"all")));
+        let tries_a_second = (ROUNDS_A_SECOND / rules.rounds_max()).max(1);
+        Self {
+            live,
             rules,
             tries: RateLimit::new(timers, TRIES, PERIOD),
-            tries_of_all: RateLimit::new(timers, TRIES_OF_ALL, PERIOD)
-                .by(|_| Some(Vec::from(*b"all"))),
+            tries_of_all: of_all(TRIES_OF_ALL, PERIOD),
+            tries_a_second: of_all(tries_a_second, Duration::from_secs(1)),
             key,
             known: RefCell::default(),
-        })
+        }
     }
 
     /// What is in force for a request, if any rule is for it.
     fn ruling(&self, request: &Request) -> Option<Ruling<'_>> {
-        let asked = normal_path(request.path()).unwrap_or_default();
-        let site = self.live.of_host(request.authority()).served();
-        let file = site.name_of_answer(request, "").map(|name| format!("/{name}"));
-        let host = host(request.authority());
-        let is_for = |rule: &&Rule| {
-            let is_path = rule.pattern.fits(&asked)
-                || file.as_ref().is_some_and(|file| rule.pattern.fits(file));
-            is_path && (rule.hosts.is_empty() || rule.hosts.iter().any(|name| is_named(host, name)))
-        };
-        let mut ruling = None;
-        for rule in self.rules.iter().filter(is_for) {
-            let ruling: &mut Ruling<'_> = ruling.get_or_insert_default();
-            if let Some(users) = &rule.users {
-                let is_open = users.is_empty();
-                ruling.users = (!is_open).then_some((users.as_slice(), rule.challenge.as_str()));
-            }
-            if let Some(allow) = &rule.allow {
-                ruling.allow = allow;
-            }
-            if let Some(deny) = &rule.deny {
-                ruling.deny = deny;
-            }
-        }
-        ruling
+        let asked = normal_path(request.path());
+        let (names, site) = self.live.section_of_host(request.authority());
+        let file = site.served().name_of_answer(request, "").map(|name| format!("/{name}"));
+        self.rules.ruling(names, &[&asked, file.as_ref().unwrap_or(&asked)])
     }
 
     /// What a request is refused with.
@@ -117,9 +112,10 @@ impl AccessRules {
         if digest.is_some_and(|digest| self.known.borrow().contains(&digest)) {
             return None;
         }
-        let admitted = self.tries.admit(request).and_then(|()| self.tries_of_all.admit(request));
-        if let Err(refusal) = admitted {
-            return Some(refusal);
+        for limit in [&self.tries, &self.tries_a_second, &self.tries_of_all] {
+            if let Err(refusal) = limit.admit(request) {
+                return Some(refusal);
+            }
         }
         // Who is not known costs as much, so that the time does not tell who is.
         let hash = user.or(users.first()).map_or("", |user| user.hash.as_str());
@@ -151,7 +147,54 @@ impl AccessRules {
     }
 }
 
+impl Rules {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(rules(config))
+    }
+
+    /// Of the hash that takes longest.
+    fn rounds_max(&self) -> u32 {
+        let users = self.0.iter().flat_map(|rule| rule.users.iter().flatten());
+        users.map(|user| rounds(&user.hash)).max().unwrap_or(ROUNDS)
+    }
+
+    /// Whether who asks may have a file of the site's own folder without a password, so that its name may be shown.
+    #[cfg_attr(not(feature = "gopher"), allow(dead_code, reason = "nothing shows names"))]
+    pub(crate) fn may_have(&self, request: &Request, path: &str) -> bool {
+        let ruling = self.ruling(&[], &[path]);
+        ruling.is_none_or(|ruling| ruling.users.is_none() && ruling.is_from(request))
+    }
+
+    /// What is in force for these paths of a section.
+    fn ruling(&self, names: &[String], paths: &[&str]) -> Option<Ruling<'_>> {
+        let is_for = |rule: &&Rule| {
+            let is_path = paths.iter().any(|path| rule.pattern.fits(path));
+            is_path && is_for_section(&rule.hosts, names)
+        };
+        let mut ruling = None;
+        for rule in self.0.iter().filter(is_for) {
+            let ruling: &mut Ruling<'_> = ruling.get_or_insert_default();
+            if let Some(users) = &rule.users {
+                let is_open = users.is_empty();
+                ruling.users = (!is_open).then_some((users.as_slice(), rule.challenge.as_str()));
+            }
+            if let Some(allow) = &rule.allow {
+                ruling.allow = allow;
+            }
+            if let Some(deny) = &rule.deny {
+                ruling.deny = deny;
+            }
+        }
+        ruling
+    }
+}
+
 impl Ruling<'_> {
+    /// Whether what is for this request may be kept from another.
+    fn is_for_some(&self) -> bool {
+        self.users.is_some() || !self.allow.is_empty() || !self.deny.is_empty()
+    }
+
     /// Whether a request comes from where one may ask.
     fn is_from(&self, request: &Request) -> bool {
         if self.allow.is_empty() && self.deny.is_empty() {
@@ -172,17 +215,41 @@ impl Layer for AccessRules {
         if let Some(refusal) = self.refusal(&request, &ruling) {
             return Answer::Now(refusal.into());
         }
-        let is_by_name = ruling.users.is_some();
+        let is_checked = ruling.is_for_some();
         inner.answer(request).map(move |mut reply| {
             // Whoever sends the same head may be somebody else, or elsewhere.
             reply.response.forbid_repeating();
-            // RFC 9111 section 3.5: what is for one user is no shared cache's.
-            if is_by_name && reply.response.header("cache-control").is_none() {
-                reply.response = reply.response.with_header("Cache-Control", "private");
+            if is_checked {
+                reply.response = not_shared(reply.response);
             }
             reply
         })
     }
+}
+
+/// Rounds of a hash, written `$6$rounds=N$...` where they are not the usual ones.
+fn rounds(hash: &str) -> u32 {
+    let said = hash.split('$').nth(2).and_then(|part| part.strip_prefix("rounds="));
+    said.and_then(|rounds| rounds.parse().ok()).filter(|rounds| *rounds > 0).unwrap_or(ROUNDS)
+}
+
+/// An answer that no shared cache keeps, whatever was said of it: a cache asks nobody who may have it (RFC 9111 sections 3.5
+/// and 5.2.2.7).
+fn not_shared(response: Response) -> Response {
+    let said: Vec<_> = response.headers_named("cache-control").map(<[u8]>::to_vec).collect();
+    let said = String::from_utf8_lossy(&said.join(&b", "[..])).into_owned();
+    let name =
+        |directive: &str| directive.split('=').next().unwrap_or("").trim().to_ascii_lowercase();
+    // `private="Set-Cookie"` would be of that field alone.
+    let is_sharing =
+        |it: &&str| matches!(&*name(it), "public" | "s-maxage" | "proxy-revalidate" | "private");
+    let directives = said.split(',').map(str::trim).filter(|it| !it.is_empty());
+    let kept: Vec<_> = directives.filter(|it| !is_sharing(it)).collect();
+    if kept.iter().any(|it| name(it) == "no-store") {
+        return response;
+    }
+    let all: Vec<_> = core::iter::once("private").chain(kept).collect();
+    response.without_header("cache-control").with_header("Cache-Control", all.join(", "))
 }
 
 /// RFC 9110 section 15.5.2.
@@ -219,19 +286,15 @@ mod tests {
 
     fn access(text: &str) -> AccessRules {
         let config = Config::parse("a", text).unwrap();
-        let timers = Timers::new();
-        let names = ["private/a.txt", "about.html", "index.html", "open/a.txt"];
-        let files = names.map(|name| (String::from(name), Variant::new(name), None));
-        let options = Options { clean_urls: CleanUrls::Answer, ..Options::default() };
-        let site = Site::new(files, options.clone());
-        AccessRules {
-            live: Rc::new(LiveSite::of(site, options)),
-            rules: rules(&config),
-            tries: RateLimit::new(&timers, TRIES, PERIOD),
-            tries_of_all: RateLimit::new(&timers, TRIES_OF_ALL, PERIOD),
-            key: [7; 16],
-            known: RefCell::default(),
-        }
+        let folder = || {
+            let names = ["private/a.txt", "about.html", "index.html", "open/a.txt"];
+            let files = names.map(|name| (String::from(name), Variant::new(name), None));
+            let options = Options { clean_urls: CleanUrls::Answer, ..Options::default() };
+            LiveSite::of(Site::new(files, options.clone()), options)
+        };
+        let hosts = config.site_hosts.iter().map(|host| (host.names.clone(), folder()));
+        let live = Rc::new(folder().with_hosts(hosts.collect()));
+        AccessRules::with(live, Rules::new(&config), &Timers::new(), [7; 16])
     }
 
     struct Page;
@@ -273,6 +336,36 @@ mod tests {
         }
     }
 
+    /// Whichever of a section's names a rule says, it is for all by which the section is asked for, and for no other.
+    #[test]
+    fn a_rule_is_for_all_names_of_its_sections() {
+        let sections = "[[site_host]]\nnames = [\"shop.example\", \"*.shop.example\", \"shop2.example\"]\nroot = \"shop\"\n\
+            [[site_host]]\nnames = [\"*.blog.example\", \"blog.example\"]\nroot = \"blog\"\n";
+        let shop = ["shop.example", "SHOP.example.:80", "a.shop.example", "shop2.example"];
+        let blog = ["blog.example", "a.blog.example", "blog.example:8080"];
+        let own = ["", "other.example", "10.0.0.1"];
+        for (hosts, kept) in [
+            ("[\"shop.example\"]", &shop[..]),
+            ("[\"*.shop.example\"]", &shop),
+            ("[\"Shop2.example\"]", &shop),
+            ("[\"blog.example\"]", &blog),
+            ("[\"*.blog.example\"]", &blog),
+        ] {
+            for refusing in ["deny = [\"0.0.0.0/0\"]".into(), format!("users = [\"{ANN}\"]")] {
+                let text = format!(
+                    "{sections}[[site_rule]]\npath = \"/private/*\"\nhosts = {hosts}\n{refusing}\n"
+                );
+                let handler = Page.layer(access(&text));
+                for host in shop.iter().chain(&blog).chain(&own) {
+                    let request = testing::get("/private/a.txt").header("Host", host);
+                    let address: SocketAddr = "10.0.0.1:1".parse().unwrap();
+                    let status = request.from(Address::Ip(address)).ask(&handler).status();
+                    assert_eq!(status != Status::OK, kept.contains(host), "{hosts} {host}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_file_is_kept_whatever_path_leads_to_it() {
         let handler =
@@ -283,9 +376,77 @@ mod tests {
             ("/%61bout", 403),
             ("//about", 403),
             ("/", 403),
+            // What is no file's may be a service's.
+            ("/.x/about.html", 403),
+            ("/x/../about.html", 403),
+            ("/a%2fabout.html", 403),
             ("/open/a.txt", 200),
         ] {
             assert_eq!(ask(&handler, path, "10.0.0.1", None).status().code(), status, "{path}");
+        }
+    }
+
+    /// However many ask at once, and from wherever: what hashes cost in a second is bounded by their rounds.
+    #[test]
+    fn a_burst_of_wrong_passwords_is_few_hashes() {
+        for (user, tries) in [
+            (ANN.replace("rounds=1000", "rounds=20000"), 10),
+            (ANN.replace("rounds=1000", "rounds=100000"), 2),
+        ] {
+            let text = format!("[[site_rule]]\npath = \"/private/*\"\nusers = [\"{user}\"]\n");
+            let handler = Page.layer(access(&text));
+            let statuses = (1..=250).map(|host| {
+                ask(&handler, "/private/a.txt", &format!("10.0.0.{host}"), Some("ann:no")).status()
+            });
+            let statuses: Vec<_> = statuses.collect();
+            let tried = statuses.iter().filter(|it| **it == Status::UNAUTHORIZED).count();
+            assert_eq!(tried, tries, "{user}");
+            assert!(statuses.iter().skip(tries).all(|it| *it == Status::TOO_MANY_REQUESTS));
+        }
+        assert_eq!((rounds("$6$salt$a"), rounds("$5$rounds=1000$salt$a")), (5000, 1000));
+    }
+
+    /// Answers with what the path's query says of caches.
+    struct Said;
+
+    impl Handler for Said {
+        fn answer(&self, request: Request) -> Answer {
+            let value = web::percent::decode(request.query().unwrap_or_default()).unwrap();
+            let response = Response::ok("text/plain", "said");
+            Answer::Now(match &*value {
+                b"" => response.into(),
+                value => response.with_header("Cache-Control", value).into(),
+            })
+        }
+    }
+
+    #[test]
+    fn no_shared_cache_keeps_what_is_for_some() {
+        for (rule, is_checked) in [
+            ("allow = [\"10.0.0.0/8\"]", true),
+            ("deny = [\"11.0.0.0/8\"]", true),
+            ("users = [\"*\"]", false),
+        ] {
+            let rule = format!("[[site_rule]]\npath = \"/private/*\"\n{rule}\n");
+            let handler = Said.layer(access(&rule));
+            for (said, expected) in [
+                ("", "private"),
+                ("no-cache", "private, no-cache"),
+                ("Public,max-age=9,%20immutable", "private, max-age=9, immutable"),
+                ("max-age=1,S-MaxAge=9", "private, max-age=1"),
+                ("private", "private"),
+                ("private=%22a%22,max-age=1", "private, max-age=1"),
+                ("no-store", "no-store"),
+            ] {
+                let seen = ask(&handler, &format!("/private/a.txt?{said}"), "10.0.0.1", None);
+                let value = seen.header("cache-control").unwrap_or_default();
+                if is_checked {
+                    assert_eq!(core::str::from_utf8(value), Ok(expected), "{rule} {said}");
+                } else {
+                    let said = web::percent::decode(said.as_bytes()).unwrap();
+                    assert_eq!(value, said);
+                }
+            }
         }
     }
 

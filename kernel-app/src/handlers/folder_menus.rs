@@ -1,5 +1,6 @@
 //! Menus of the site's folders, for Gopher.
 
+use crate::handlers::access::Rules;
 use crate::live_site::LiveSite;
 use crate::{Platform, context::Context};
 use alloc::borrow::ToOwned;
@@ -7,26 +8,31 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use web::files::redirects::REDIRECTS_FILE;
 use web::menu::{self, ItemType, Menu};
 use web::{Answer, Handler, Reply, Request, Response, media_type, percent};
 
 /// Asks another handler, and gives a menu of the folder where that has a page for it: the site's index, or that there is
-/// none. A menu of its own is the other's to give, as is what it has to wait for.
+/// none. A menu of its own is the other's to give, as is what it has to wait for, and a refusal. What nobody gets by its path is
+/// in no menu: names that begin with a dot, and what rules keep from who asks.
 pub struct FolderMenus {
     next: Rc<dyn Handler>,
     files: SiteFiles,
+    access: Rules,
 }
 
 impl FolderMenus {
     /// Menus of the folders under the configured root; `next` is asked first.
     pub fn new<P: Platform>(context: &Context<P>, next: Rc<dyn Handler>) -> Self {
-        Self { next, files: SiteFiles::new(context) }
+        Self { next, files: SiteFiles::new(context), access: Rules::new(&context.config) }
     }
 }
 
 impl Handler for FolderMenus {
     fn answer(&self, request: Request) -> Answer {
-        let menu = folder_of(request.path()).and_then(|folder| self.files.menu(&folder));
+        let is_shown =
+            |path: &str| is_served(path) && self.access.may_have(&request, &format!("/{path}"));
+        let menu = folder_of(request.path()).and_then(|folder| self.files.menu(&folder, is_shown));
         let answer = self.next.answer(request);
         let is_final = matches!(answer, Answer::Now(_)) || self.files.is_waited_for();
         match menu {
@@ -36,12 +42,18 @@ impl Handler for FolderMenus {
     }
 }
 
-/// The menu in place of a page.
+/// The menu in place of a page, or of that there is none.
 fn of_folder(reply: Reply, menu: Menu) -> Reply {
-    match reply.response.content_type() {
-        Some(menu::MEDIA_TYPE) => reply,
-        _ => Response::from(menu).into(),
+    let is_menu = reply.response.content_type() == Some(menu::MEDIA_TYPE);
+    match reply.response.status().code() {
+        200..=399 | 404 if !is_menu => Response::from(menu).into(),
+        _ => reply,
     }
+}
+
+/// Whether a file is one that the site gives, and its listings show.
+fn is_served(path: &str) -> bool {
+    path != REDIRECTS_FILE && !path.split('/').any(|segment| segment.starts_with('.'))
 }
 
 /// What files the site has.
@@ -65,11 +77,11 @@ impl SiteFiles {
         !matches!(self, Self::Live(_))
     }
 
-    fn menu(&self, folder: &str) -> Option<Menu> {
+    fn menu(&self, folder: &str, is_shown: impl Fn(&str) -> bool) -> Option<Menu> {
         match self {
-            Self::Live(site) => menu_of(site.files().keys().map(String::as_str), folder),
+            Self::Live(site) => menu_of(site.files().keys().map(String::as_str), folder, is_shown),
             #[cfg(feature = "disk")]
-            Self::Disk(site) => menu_of(site.paths(), folder),
+            Self::Disk(site) => menu_of(site.paths(), folder, is_shown),
         }
     }
 }
@@ -85,11 +97,17 @@ fn folder_of(path: &[u8]) -> Option<String> {
     Some(path.trim_matches('/').to_owned())
 }
 
-/// The menu of a folder of the site, if there is one: folders first, each in alphabetical order.
-fn menu_of<'a>(files: impl Iterator<Item = &'a str>, folder: &str) -> Option<Menu> {
+/// The menu of a folder of the site, if there is one: folders first, each in alphabetical order. Folders that have nothing to
+/// show are none.
+fn menu_of<'a>(
+    files: impl Iterator<Item = &'a str>,
+    folder: &str,
+    is_shown: impl Fn(&str) -> bool,
+) -> Option<Menu> {
     let (mut folders, mut texts) = (BTreeSet::new(), BTreeSet::new());
     for path in files {
         let inside = if folder.is_empty() { Some(path) } else { inside(path, folder) };
+        let inside = inside.filter(|_| is_shown(path));
         match inside.map(|inside| inside.split_once('/').ok_or(inside)) {
             Some(Ok((name, _))) => _ = folders.insert(name),
             Some(Err(name)) => _ = texts.insert(name),
@@ -131,6 +149,7 @@ mod tests {
         let mut response = Response::from(menu_of(
             FILES.into_iter().filter_map(|path| inside(path, "site")),
             folder,
+            is_served,
         )?);
         let Content::Full(lines) = response.take_content() else { return None };
         String::from_utf8(lines.as_bytes().to_vec()).ok()
@@ -145,6 +164,64 @@ mod tests {
         for nothing in ["di", "dir/x.png", "nothing", "dir/su", ".."] {
             assert_eq!(menu(nothing), None, "{nothing}");
         }
+    }
+
+    /// What a client of HTTP would be refused is in no menu, and its folder has none.
+    #[test]
+    fn menus_show_nothing_that_is_refused() {
+        use core::net::SocketAddr;
+        use flow::Address;
+        use web::{Status, testing};
+        const USER: &str = "ann:$6$rounds=1000$saltstring$2BkAo106CG84raQcWpAlhyy6TSSkAsL1nfvBCoezLYyerUzY2l8axTvq6NynEt7SQAx3/cdop9ds0po8uaeHq0";
+        const PATHS: [&str; 8] = [
+            "_redirects",
+            "a.txt",
+            ".git/config",
+            "sub/.env",
+            "users/u.txt",
+            "allow/b.txt",
+            "deny/c.txt",
+            "deny/open.txt",
+        ];
+        struct Always(Status);
+        impl Handler for Always {
+            fn answer(&self, _: Request) -> Answer {
+                Answer::Now(Response::plain(self.0).into())
+            }
+        }
+        let text = format!(
+            "[[site_rule]]\npath = \"/users/*\"\nusers = [\"{USER}\"]\n\
+             [[site_rule]]\npath = \"/allow/*\"\nallow = [\"10.0.0.0/8\"]\n\
+             [[site_rule]]\npath = \"/deny/*\"\ndeny = [\"0.0.0.0/0\"]\n\
+             [[site_rule]]\npath = \"/deny/open.txt\"\nallow = [\"0.0.0.0/0\"]\n\
+             [[site_host]]\nnames = [\"b.example\"]\nroot = \"b\"\n\
+             [[site_rule]]\npath = \"/a.txt\"\nhosts = [\"b.example\"]\nallow = [\"9.9.9.9\"]\n"
+        );
+        let menu = |status: Status, path: &str, from: &str| {
+            let files = PATHS.map(|path| (path.to_owned(), bytes::Bytes::new()));
+            let options = web::files::Options::default();
+            let live = LiveSite::of(web::files::Site::default(), options);
+            live.replace(files.into_iter().collect());
+            let menus = FolderMenus {
+                next: Rc::new(Always(status)),
+                files: SiteFiles::Live(Rc::new(live)),
+                access: Rules::new(&config::Config::parse("a", &text).unwrap()),
+            };
+            let address: SocketAddr = format!("{from}:1").parse().unwrap();
+            let seen = testing::get(path).from(Address::Ip(address)).ask(&menus);
+            String::from(seen.text())
+        };
+        let root = "1allow/\t/allow/\r\n1deny/\t/deny/\r\n0a.txt\t/a.txt\r\n";
+        assert_eq!(menu(Status::OK, "/", "10.0.0.1"), root);
+        let root = "1deny/\t/deny/\r\n0a.txt\t/a.txt\r\n";
+        assert_eq!(menu(Status::NOT_FOUND, "/", "11.0.0.1"), root);
+        let open = "0open.txt\t/deny/open.txt\r\n";
+        assert_eq!(menu(Status::NOT_FOUND, "/deny/", "11.0.0.1"), open);
+        for folder in ["/.git/", "/.git", "/%2egit/", "/sub/", "/users/", "/allow/"] {
+            assert_eq!(menu(Status::NOT_FOUND, folder, "11.0.0.1"), "Not Found", "{folder}");
+        }
+        // A folder may be refused itself.
+        assert_eq!(menu(Status::UNAUTHORIZED, "/deny/", "11.0.0.1"), "Unauthorized");
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl Handler for Site {
     }
 }
 
-/// Puts the site's own pages in place of errors that say no more than their status, where the client takes pages.
+/// Puts the site's own pages in place of errors that say no more than their status, where the client takes pages; those that
+/// stay texts get the fields that rules say.
 pub struct ErrorPages {
     live: Rc<LiveSite>,
 }
@@ -61,7 +62,7 @@ pub struct ErrorPages {
 impl Layer for ErrorPages {
     fn pass(&self, request: Request, inner: &Inner) -> Answer {
         let site = self.live.of_host(request.authority()).served();
-        if !site.has_error_pages() {
+        if !site.has_error_pages() && !site.has_rules() {
             return inner.answer(request);
         }
         let (path, is_head) = (request.path().to_owned(), request.method() == Method::Head);
@@ -72,11 +73,12 @@ impl Layer for ErrorPages {
                 return reply;
             }
             let Some(Answer::Now(page)) = site.error_page(status, &path, is_head) else {
+                reply.response = site.with_rules(&path, reply.response);
                 return reply;
             };
             // RFC 9110 section 12.5.5: a cache must not give the one to who wants the other.
             if !wants_page {
-                reply.response = reply.response.varying_by("Accept");
+                reply.response = site.with_rules(&path, reply.response).varying_by("Accept");
                 return reply;
             }
             let mut response = page.response;
@@ -226,6 +228,35 @@ fn made(
 mod tests {
     use super::*;
     use web::{Status, testing};
+
+    /// Rules are for refusals of whoever is asked before the site, with a page and without.
+    #[test]
+    fn rules_are_for_errors_of_all() {
+        use web::files::rules::{FieldRule, Pattern};
+        struct Refused;
+        impl Handler for Refused {
+            fn answer(&self, _: Request) -> Answer {
+                Answer::Now(Response::plain(Status::UNAUTHORIZED).into())
+            }
+        }
+        let rule = |name: &str, value: &str| FieldRule {
+            pattern: Pattern::new("/*").unwrap(),
+            set: [(name.to_owned(), value.to_owned())].into(),
+            removed: Vec::new(),
+        };
+        for page in [None, Some("errors/401.html"), Some("404.html")] {
+            for accept in ["text/html", "image/png"] {
+                let rules = Rc::new([rule("X-A", "1"), rule("Cache-Control", "public, max-age=9")]);
+                let options = Options { rules, ..Options::default() };
+                let files = page.map(|name| (name.to_owned(), Variant::new("page"), None));
+                let live = LiveSite::of(files::Site::new(files, options.clone()), options);
+                let handler = Refused.layer(ErrorPages { live: Rc::new(live) });
+                let seen = testing::get("/a").header("Accept", accept).ask(&handler);
+                assert_eq!(seen.status(), Status::UNAUTHORIZED);
+                assert_eq!((seen.header("x-a"), seen.header("cache-control")), (Some("1"), None));
+            }
+        }
+    }
 
     /// A site with that page and no other.
     fn site(page: Option<&'static str>) -> impl Handler {

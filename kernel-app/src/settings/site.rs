@@ -68,10 +68,16 @@ impl FolderSettings {
     }
 }
 
+/// Whether a rule with these [`hosts`](SiteRule::hosts) is for the folder of the section with these names. The names of a
+/// section are one: who names any of them means all requests that it answers.
+pub(crate) fn is_for_section(hosts: &[String], names: &[String]) -> bool {
+    let is_own = |host: &String| names.iter().any(|name| name.eq_ignore_ascii_case(host));
+    hosts.is_empty() || hosts.iter().any(is_own)
+}
+
 /// The rules that are for the folder of these hosts.
 fn rules(rules: &[SiteRule], names: &[String]) -> Rc<[FieldRule]> {
-    let is_own = |host: &String| names.iter().any(|name| name.eq_ignore_ascii_case(host));
-    let own = rules.iter().filter(|rule| rule.hosts.is_empty() || rule.hosts.iter().any(is_own));
+    let own = rules.iter().filter(|rule| is_for_section(&rule.hosts, names));
     let rule = |rule: &SiteRule| {
         // Who may ask, `handlers::access` reads.
         let SiteRule {

@@ -74,10 +74,10 @@ impl File {
         } else {
             Selected::of(variant, self.media_type, Ranges::Whole).repeatable()
         };
-        match selected.response.status() {
-            Status::PRECONDITION_FAILED => selected,
-            _ => selected.map(|response| response.with_shared_fields(variant.fields.clone())),
+        if rules::is_kept(selected.response.status()) {
+            return selected.map(|response| response.with_shared_fields(variant.fields.clone()));
         }
+        selected
     }
 
     /// Answers a conditional request, or one for ranges.

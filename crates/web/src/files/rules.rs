@@ -1,7 +1,8 @@
 //! Rules by path: fields that answers get or lose.
 
-use crate::Response;
 use crate::fields::FieldLines;
+use crate::syntax::trim;
+use crate::{Response, Status};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -84,15 +85,22 @@ pub(super) fn lines(
     lines
 }
 
-/// A response for a path as the rules leave it.
-pub(super) fn applied(rules: &[FieldRule], path: &str, mut response: Response) -> Response {
-    for rule in rules.iter().filter(|rule| rule.fits(&[path])) {
+/// A response for these paths as the rules leave it, which may be done again. What is no success says nothing of how long it
+/// may be kept: a file that is missing now may be there tomorrow.
+pub(super) fn applied(rules: &[FieldRule], paths: &[&str], mut response: Response) -> Response {
+    let is_kept = is_kept(response.status());
+    for rule in rules.iter().filter(|rule| rule.fits(paths)) {
         for name in &rule.removed {
             response = response.without_header(name);
         }
         for (name, value) in &rule.set {
+            if !is_kept && is_freshness(name, value) {
+                continue;
+            }
             if !name.eq_ignore_ascii_case("vary") {
                 response = response.without_header(name);
+            } else if response.headers_named(name).any(|own| own == value.as_bytes()) {
+                continue;
             }
             response = response.with_header(name, value);
         }
@@ -100,10 +108,27 @@ pub(super) fn applied(rules: &[FieldRule], path: &str, mut response: Response) -
     response
 }
 
+/// Whether answers of this status may be kept as the rules for their path say: those with the file, and those that say that
+/// it is the same.
+pub(super) fn is_kept(status: Status) -> bool {
+    matches!(status.code(), 200..=299 | 304)
+}
+
+/// Whether a field lets caches keep an answer for a time (RFC 9111 sections 5.2.2 and 5.3): what only forbids it does not.
+fn is_freshness(name: &str, value: &str) -> bool {
+    const FORBIDDING: [&str; 6] =
+        ["no-store", "no-cache", "private", "no-transform", "must-revalidate", "max-age=0"];
+    let forbids = |directive: &[u8]| {
+        FORBIDDING.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(trim(directive)))
+    };
+    let is_it = |own: &str| own.eq_ignore_ascii_case(name);
+    is_it("expires")
+        || is_it("cache-control") && !value.as_bytes().split(|&it| it == b',').all(forbids)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Status;
 
     #[test]
     fn patterns_are_exact_or_have_asterisks() {
@@ -154,7 +179,39 @@ mod tests {
             b"ETag: \"1\"\r\nVary: Accept-Encoding\r\nX-A: 1\r\nX-B: 1\r\nVary: Origin\r\n";
         assert_eq!(plain.as_bytes(), expected);
         let response = Response::plain(Status::NOT_FOUND).with_header("ETag", "\"1\"");
-        let response = applied(&rules, "/a.html", response);
+        let response = applied(&rules, &["/a.html"], response);
         assert_eq!(response.lines(), b"Vary: Origin\r\nx-a: 2\r\nX-C: 3\r\n");
+        let again = applied(&rules, &["/a.html"], response);
+        assert_eq!(again.lines(), b"Vary: Origin\r\nx-a: 2\r\nX-C: 3\r\n");
+    }
+
+    #[test]
+    fn only_successes_are_kept_for_a_time() {
+        let long = "public, max-age=31536000, immutable";
+        for (name, value, is_for_errors) in [
+            ("Cache-Control", long, false),
+            ("cache-control", "max-age=1", false),
+            ("Cache-Control", "no-cache, stale-if-error=60", false),
+            ("Expires", "Thu, 01 Jan 2099 00:00:00 GMT", false),
+            ("Cache-Control", "no-store", true),
+            ("Cache-Control", "Private, NO-CACHE", true),
+            ("X-A", long, true),
+        ] {
+            let rules = [rule("/*", &[(name, value)], &[])];
+            for (code, is_success) in [
+                (Status::OK, true),
+                (Status::PARTIAL_CONTENT, true),
+                (Status::NOT_MODIFIED, true),
+                (Status::MOVED_PERMANENTLY, false),
+                (Status::UNAUTHORIZED, false),
+                (Status::NOT_FOUND, false),
+                (Status::RANGE_NOT_SATISFIABLE, false),
+                (Status::INTERNAL_SERVER_ERROR, false),
+            ] {
+                let response = applied(&rules, &["/a"], Response::plain(code));
+                let is_said = response.header(name).is_some();
+                assert_eq!(is_said, is_success || is_for_errors, "{value} {code:?}");
+            }
+        }
     }
 }
