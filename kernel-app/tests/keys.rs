@@ -442,6 +442,7 @@ static ROWS: &[Row] = &[
     row!("database", "waiting_max", "7", "7", |c: &Config| database(c).pool.waiting_max),
     row!("database", "wait_timeout_seconds", "7", "7s", |c: &Config| database(c).pool.wait_timeout),
     row!("database", "connect_timeout_seconds", "7", "7s", |c: &Config| database(c).options.connect_timeout),
+    row!("database", "query_timeout_seconds", "7", "7s", |c: &Config| database(c).options.query_timeout),
     row!("database", "idle_timeout_seconds", "7", "7s", |c: &Config| database(c).pool.idle_timeout),
     row!("database", "connection_age_max_seconds", "7", "7s", |c: &Config| database(c).pool.lifetime_max),
     row!("database", "check_after_seconds", "7", "7s", |c: &Config| database(c).pool.check_after),

@@ -71,6 +71,7 @@ pub(super) const DATABASE: &[Key] = &[
     key("database", "waiting_max", count(0, 65_536, |c| Number::Usize(&mut own(c).waiting_max))),
     key("database", "wait_timeout_seconds", seconds(1, 3600, |c| &mut own(c).wait_timeout)),
     key("database", "connect_timeout_seconds", seconds(1, 300, |c| &mut own(c).connect_timeout)),
+    key("database", "query_timeout_seconds", seconds(0, 86_400, |c| &mut own(c).query_timeout)),
     key("database", "idle_timeout_seconds", seconds(1, 86_400, |c| &mut own(c).idle_timeout)),
     key(
         "database",

@@ -36,6 +36,9 @@ pub struct Database {
     pub wait_timeout: Duration,
     /// From the wish for a connection to the connection, its TLS included. Default 10 s.
     pub connect_timeout: Duration,
+    /// How long a server may leave an answer where it is, before the query fails and the connection ends; 0 is no limit. Default
+    /// 30 s.
+    pub query_timeout: Duration,
     /// How long a connection is kept that nobody uses. Default 10 min.
     pub idle_timeout: Duration,
     /// How old a connection becomes. Default 1 h, so that all servers behind one name have their share again.
@@ -66,6 +69,7 @@ impl Default for Database {
             waiting_max: 1000,
             wait_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(10),
+            query_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(600),
             connection_age_max: Duration::from_secs(3600),
             check_after: Duration::from_secs(30),

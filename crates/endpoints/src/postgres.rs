@@ -83,6 +83,11 @@ pub struct Options {
     pub limits: Limits,
     /// From the wish for a connection to the connection, its TLS included. Default 10 s.
     pub connect_timeout: Duration,
+    /// How long a server may leave its answer where it is: no row, no end of a statement, nothing more of a long row. What it says
+    /// beside, notices and notifications, does not count; what we do not take, or have yet to send of a COPY, is not its fault.
+    /// Then the query fails with [`ClientError::QueryTimeout`], is cancelled, and the connection ends, with all that is behind
+    /// it. Zero is no limit. Default 30 s.
+    pub query_timeout: Duration,
     /// Prepared statements that are kept. Default 100; at least 1.
     pub statements_max: usize,
     /// Bytes of rows that [`Client::query`] collects; what is longer is for [`Client::query_stream`]. Default 16 MiB.
@@ -100,6 +105,7 @@ impl Default for Options {
         Self {
             limits: Limits::default(),
             connect_timeout: Duration::from_secs(10),
+            query_timeout: Duration::from_secs(30),
             statements_max: 100,
             result_bytes_max: 16 << 20,
             pipeline_max: 256,

@@ -9,6 +9,7 @@
 //! Wakers are `Send + Sync` because the language asks it; interrupts set flags that the platform's
 //! loop reads, and never wake a task themselves.
 
+mod late;
 mod meter;
 mod place;
 mod queue;

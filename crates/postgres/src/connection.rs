@@ -10,6 +10,7 @@ pub use events::{Completion, Event, Notification, TransactionStatus};
 
 use crate::authentication::Authentication;
 use crate::frontend::Output;
+use crate::message::kind;
 use crate::{CancelKey, Error, Limits, Oid, SendError, Settings, ToSql};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -80,6 +81,16 @@ impl Connection {
             read_deadline: None,
             write_deadline: None,
         }
+    }
+
+    /// Whether the server waits for COPY data.
+    pub fn is_copying_in(&self) -> bool {
+        self.steps.is_copying_in()
+    }
+
+    /// Whether a row, or a piece of COPY data, has come in part.
+    pub fn is_in_row(&self) -> bool {
+        matches!(self.partial.first(), Some(&(kind::DATA_ROW | kind::COPY_DATA)))
     }
 
     /// Whether steps are taken.
@@ -279,7 +290,7 @@ impl Connection {
         start.authentication.is_computing()
     }
 
-    /// Computes what the server asks of who knows the password, some 0.1 ms of it. Called again and again, with turns
+    /// Computes what the server asks of who knows the password, some 0.5 ms of it. Called again and again, with turns
     /// for others between, while [`is_computing`](Self::is_computing).
     pub fn compute(&mut self) {
         if let Phase::Starting(start) = &mut self.phase {

@@ -15,7 +15,7 @@ pub struct Limits {
     /// a full flow's buffer has.
     pub events_bytes_max: usize,
     /// Iterations that a server may ask of SCRAM (RFC 5802 section 5.1). Default 1,000,000, which are some
-    /// 0.5 s of a CPU; PostgreSQL's own default is 4,096.
+    /// 0.5 s of a CPU, in slices between which others have their turns; PostgreSQL's own default is 4,096.
     pub scram_iterations_max: u32,
     /// From the first call to the end of authentication. Default 10 s.
     pub start_timeout: Duration,

@@ -54,6 +54,7 @@ impl DatabaseSettings {
             waiting_max,
             wait_timeout,
             connect_timeout,
+            query_timeout,
             idle_timeout,
             connection_age_max,
             check_after,
@@ -73,6 +74,7 @@ impl DatabaseSettings {
             methods: allowed(&methods),
             options: Options {
                 connect_timeout,
+                query_timeout,
                 statements_max,
                 result_bytes_max,
                 target: target_session(target),

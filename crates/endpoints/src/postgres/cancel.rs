@@ -17,6 +17,17 @@ pub(super) fn if_due(shared: &Rc<Shared>) {
     shared.environment.spawner.spawn("postgres cancel", async move { cancelling.run().await });
 }
 
+/// Ends a connection whose server did not go on with its answer in time. What it is at is cancelled, since a server learns
+/// only by an answer that nobody is there; all that a late request could hit has failed.
+pub(super) fn late(shared: &Rc<Shared>) {
+    let is_cancelled = shared.state.borrow_mut().give_up();
+    shared.wake_waiting();
+    if !is_cancelled {
+        let cancelling = Cancelling(shared.clone());
+        shared.environment.spawner.spawn("postgres cancel", async move { cancelling.run().await });
+    }
+}
+
 /// A cancel request under way. Its end, whichever, lets others go on.
 struct Cancelling(Rc<Shared>);
 

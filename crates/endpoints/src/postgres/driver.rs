@@ -4,6 +4,7 @@ use super::shared::{Shared, end_of};
 use super::{ClientError, cancel};
 use crate::drive::{Core, Transport, drive};
 use ::flow::ledger::ServiceLedger;
+use ::flow::time::earlier;
 use ::flow::{Flow, FlowError};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -51,7 +52,10 @@ impl Core for Driver {
     }
 
     fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
-        self.0.state.borrow_mut().core.handle_input(now, bytes)
+        let mut state = self.0.state.borrow_mut();
+        let taken = state.core.handle_input(now, bytes);
+        state.note_part();
+        taken
     }
 
     fn handle_end(&mut self, _: Duration, how: Result<(), FlowError>) -> bool {
@@ -66,11 +70,12 @@ impl Core for Driver {
         !was_ended
     }
 
-    fn poll_work(&mut self, _: &mut Context<'_>, _: Duration) -> bool {
+    fn poll_work(&mut self, cx: &mut Context<'_>, _: Duration) -> bool {
         let mut state = self.0.state.borrow_mut();
-        let is_computing = state.core.is_computing();
-        if is_computing {
+        if state.core.is_computing() {
             state.core.compute();
+            // One slice in a turn, whose further rounds would be as many: others have theirs between.
+            cx.waker().wake_by_ref();
         }
         let has_sent = state.poll_due();
         drop(state);
@@ -80,7 +85,7 @@ impl Core for Driver {
             cancel::if_due(&self.0);
             self.0.wake_waiting();
         }
-        is_computing || has_sent || has_given
+        has_sent || has_given
     }
 
     fn wants_transmit(&mut self, _: &mut Context<'_>) -> bool {
@@ -100,11 +105,19 @@ impl Core for Driver {
     }
 
     fn next_deadline(&mut self, now: Duration) -> Option<Duration> {
-        self.0.state.borrow_mut().core.next_deadline(now)
+        let mut state = self.0.state.borrow_mut();
+        let answer = state.answer_deadline(now, self.0.options.query_timeout);
+        earlier(state.core.next_deadline(now), answer)
     }
 
     fn handle_timeout(&mut self, now: Duration) {
-        self.0.state.borrow_mut().core.handle_timeout(now);
+        let mut state = self.0.state.borrow_mut();
+        state.core.handle_timeout(now);
+        let is_late = state.is_answer_late(now);
+        drop(state);
+        if is_late {
+            cancel::late(&self.0);
+        }
     }
 
     fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {

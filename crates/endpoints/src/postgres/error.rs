@@ -17,6 +17,8 @@ pub enum ClientError {
     Connect(ConnectError),
     /// The connection broke.
     Flow(FlowError),
+    /// The server did not go on with its answer within [`Options::query_timeout`](super::Options::query_timeout).
+    QueryTimeout,
     /// The connection had ended before.
     Closed,
     /// The request cannot be put on the wire.
@@ -50,7 +52,14 @@ impl ClientError {
 
     /// Whether the connection is over.
     pub fn is_end(&self) -> bool {
-        matches!(self, Self::Protocol(_) | Self::Connect(_) | Self::Flow(_) | Self::Closed)
+        matches!(
+            self,
+            Self::Protocol(_)
+                | Self::Connect(_)
+                | Self::Flow(_)
+                | Self::QueryTimeout
+                | Self::Closed
+        )
     }
 }
 
@@ -61,6 +70,9 @@ impl fmt::Display for ClientError {
             Self::Protocol(error) => error.fmt(f),
             Self::Connect(error) => error.fmt(f),
             Self::Flow(error) => error.fmt(f),
+            Self::QueryTimeout => {
+                f.write_str("the server did not go on with its answer in time (query_timeout)")
+            }
             Self::Closed => f.write_str("the connection has ended"),
             Self::Request(error) => error.fmt(f),
             Self::Value(error) => error.fmt(f),

@@ -12,6 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::task::{Context, Poll};
+use core::time::Duration;
 
 /// Bytes of output at which requests wait.
 const OUTPUT_BYTES_MAX: usize = 256 << 10;
@@ -43,6 +44,8 @@ pub(super) struct State {
     is_rollback_due: bool,
     /// Statements that nobody needs any more.
     forgotten: Vec<String>,
+    /// When the answer that is due has to have gone on.
+    answer_due: Option<Duration>,
     is_standby: bool,
     is_read_only: bool,
 }
@@ -69,6 +72,7 @@ impl Shared {
             is_exclusive: false,
             is_rollback_due: false,
             forgotten: Vec::new(),
+            answer_due: None,
             is_standby: false,
             is_read_only: false,
         });
@@ -250,6 +254,36 @@ impl State {
         is_due
     }
 
+    /// When [`is_answer_late`](Self::is_answer_late) is to be asked. Only while it is the server's turn.
+    pub(super) fn answer_deadline(&mut self, now: Duration, timeout: Duration) -> Option<Duration> {
+        let is_awaited = self.slots.front().is_some_and(|slot| slot.has_room());
+        let is_open = self.end.is_none() && self.core.is_open() && !self.core.is_copying_in();
+        if timeout.is_zero() || !is_awaited || !is_open {
+            self.answer_due = None;
+            return None;
+        }
+        Some(*self.answer_due.get_or_insert(now.saturating_add(timeout)))
+    }
+
+    /// Whether the server had all the time that there is for its answer.
+    pub(super) fn is_answer_late(&self, now: Duration) -> bool {
+        self.end.is_none() && self.answer_due.is_some_and(|due| due <= now)
+    }
+
+    /// A long row that is coming is progress, too.
+    pub(super) fn note_part(&mut self) {
+        if self.core.is_in_row() {
+            self.answer_due = None;
+        }
+    }
+
+    /// Ends a connection whose answer is late; whether a cancel request is under way already.
+    pub(super) fn give_up(&mut self) -> bool {
+        self.fail(ClientError::QueryTimeout);
+        self.core.terminate();
+        core::mem::replace(&mut self.is_cancelling, true)
+    }
+
     /// Gives an event to whoever waits for it.
     pub(super) fn give(&mut self, event: Event) {
         match event {
@@ -259,11 +293,13 @@ impl State {
             Event::Failed(error) => self.fail(ClientError::Protocol(error)),
             Event::Started | Event::Ready(_) => {
                 self.is_exclusive = false;
+                self.answer_due = None;
                 if let Some(slot) = self.slots.pop_front() {
                     slot.complete(event);
                 }
             }
             event => {
+                self.answer_due = None;
                 let Some(slot) = self.slots.front() else { return };
                 if let (Event::CopyIn(_), true) = (&event, slot.is_abandoned()) {
                     // The server waits for data, where it hears of no cancel request.

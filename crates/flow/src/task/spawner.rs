@@ -1,5 +1,6 @@
 //! Spawner: makes, lists and ends tasks.
 
+use super::late::Late;
 use super::meter::Meter;
 use super::place::{self, Place};
 use super::queue::TaskWaker;
@@ -104,6 +105,7 @@ impl Spawner {
             catch,
             panics: Cell::new(0),
             is_nested: Cell::new(false),
+            late: Late::default(),
             tasks_max: Cell::new(usize::MAX),
             waiting: WakerList::default(),
             now: Cell::new(Duration::ZERO),
@@ -147,7 +149,8 @@ impl Spawner {
         Poll::Pending
     }
 
-    /// Starts a task that nobody waits for; its panic is logged and counted.
+    /// Starts a task that nobody waits for; its panic is logged and counted. When the executor has ended, or is ending,
+    /// `future` is dropped instead, and the id is of no task.
     #[track_caller]
     pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + 'static) -> TaskId {
         self.shared.insert(name, Box::pin(future))
@@ -296,6 +299,8 @@ pub(super) struct Shared {
     panics: Cell<u64>,
     /// A task is polled inside another's poll.
     is_nested: Cell<bool>,
+    /// What is spawned when the executor has ended.
+    late: Late,
     /// Tasks at which it is waited for fewer.
     tasks_max: Cell<usize>,
     /// Who waits for that.
@@ -446,6 +451,10 @@ impl Shared {
     /// has no task, and nothing else is lost.
     #[track_caller]
     fn insert(&self, name: &'static str, future: BoxedTask) -> TaskId {
+        if self.late.is_over() {
+            self.late.add(future, |body| self.guarded(body));
+            return TaskId { slot: u32::MAX, generation: 0 };
+        }
         let mut slots = self.slots.borrow_mut();
         let id = slots.reserve();
         let waker = TaskWaker::new(id, self.queue.clone());
@@ -550,11 +559,13 @@ impl Shared {
     }
 
     pub(super) fn clear(&self) {
-        let entries = core::mem::take(&mut self.slots.borrow_mut().entries);
-        for slot in entries {
+        self.late.begin();
+        let slots = self.slots.take();
+        for slot in slots.entries {
             let mut doomed = slot.task;
             self.guarded(&mut || drop(doomed.take()));
         }
+        self.late.end(|body| self.guarded(body));
     }
 
     /// Runs destructors of a task, which may panic themselves.
