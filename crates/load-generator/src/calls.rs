@@ -1,5 +1,6 @@
 //! Calls of other protocols than HTTP, one at a time on each connection.
 
+use super::counted::Counted;
 use super::shared::{Seat, Shared, failure};
 use ::flow::task::wait_fn;
 use ::flow::{Connector, Flow};
@@ -24,7 +25,7 @@ pub(crate) async fn run<C: Connector, P: Protocol>(shared: Rc<Shared>, connector
     let requests_max = shared.scenario().connection.requests_max;
     let (mut peer, mut made) = (None, 0);
     match shared.open(&connector).await {
-        Ok(flow) => peer = Some(protocol.connect(flow)),
+        Ok(flow) => peer = Some(protocol.connect(Counted::new(flow, &shared))),
         Err(error) => shared.count_unopened(error),
     }
     shared.count(|counts| counts.ready += 1);
@@ -33,7 +34,7 @@ pub(crate) async fn run<C: Connector, P: Protocol>(shared: Rc<Shared>, connector
             Some(peer) => Ok(peer),
             None => shared.open(&connector).await.map(|flow| {
                 made = 0;
-                protocol.connect(flow)
+                protocol.connect(Counted::new(flow, &shared))
             }),
         };
         let outcome = match opened {

@@ -33,6 +33,7 @@ mod calls;
 mod capnp;
 mod connection;
 mod cookies;
+mod counted;
 mod half_open;
 mod http;
 mod run;

@@ -375,6 +375,9 @@ pub(crate) fn failure(error: ConnectError) -> Failure {
 }
 
 fn request(kind: &RequestKind, authority: &str) -> Result<Request, String> {
+    let is_host = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("host");
+    let host = kind.headers.iter().rfind(is_host).map(|(_, value)| value.as_str());
+    let authority = host.unwrap_or(authority);
     let method = Method::from_name(kind.method.as_bytes());
     let wrong = |error: ::http::Error| format!("{} {}: {error}", kind.method, kind.path);
     let mut request = Request::new(method, authority, &kind.path).map_err(wrong)?;
@@ -387,7 +390,8 @@ fn request(kind: &RequestKind, authority: &str) -> Result<Request, String> {
             request.with_content("text/plain; charset=utf-8", body)
         };
     }
-    for (name, value) in &kind.headers {
+    for (name, value) in kind.headers.iter().filter(|field| !is_host(field)) {
+        load::check_field(name, value)?;
         request = request.with_header(name, value);
     }
     Ok(request)

@@ -107,6 +107,40 @@ fn assert_all_succeeded(recorder: &Recorder, count: u64) {
     assert_eq!((progress.started, progress.succeeded, progress.failed), (count, count, 0));
 }
 
+/// Whatever the protocol, at least so many bytes were received and sent.
+fn assert_bytes(recorder: &Recorder, received: u64, sent: u64) {
+    let progress = recorder.progress();
+    assert!(progress.bytes_received >= received && progress.bytes_sent >= sent, "{progress:?}");
+}
+
+#[test]
+fn fields_are_sent_as_they_are_said_or_refused() {
+    let lab = Lab::new();
+    let seen = Rc::new(RefCell::new(BTreeSet::new()));
+    lab.serve({
+        let seen = seen.clone();
+        move |request: Request| {
+            let host = request.authority().to_vec();
+            let more = request.header("x-more").map(<[u8]>::to_vec);
+            seen.borrow_mut().insert((host, more));
+            hello(request)
+        }
+    });
+    let mut asking = scenario(open(50.0), 4);
+    let fields = [("hOST", "shop.example:81"), ("X-More", "a\tb")];
+    asking.requests[0].headers = fields.map(|(name, value)| (name.into(), value.into())).into();
+    assert_all_succeeded(&lab.run(&asking), 100);
+    let expected = (b"shop.example:81".to_vec(), Some(b"a\tb".to_vec()));
+    assert_eq!(*seen.borrow(), BTreeSet::from([expected]));
+    for (name, value) in
+        [("Bad Name", "x"), ("Content-Length", "7"), ("A", "b\r\nC: d"), ("Host", "a b")]
+    {
+        asking.requests[0].headers = vec![(name.into(), value.into())];
+        let refused = Shared::new(&asking, Share::ALL, target(), &lab.timers).map(|_| ());
+        assert!(refused.is_err(), "{name}: {value}");
+    }
+}
+
 #[test]
 fn a_stall_of_the_server_is_in_the_latencies_as_computed() {
     let lab = Lab::new();
@@ -409,6 +443,7 @@ fn calls_of_capnproto_are_answered_and_exceptions_are_told() {
             None => assert_all_succeeded(&recorder, 100),
             Some(failure) => assert_eq!(recorder.failures(failure), 100, "{method}"),
         }
+        assert_bytes(&recorder, 100, 100 * 16);
     }
 }
 
@@ -435,7 +470,9 @@ fn zeromq_messages_are_answered_and_judged() {
     };
     echo.requests[0].body = "ping".into();
     echo.requests[0].expect_body = Some("ping".into());
-    assert_all_succeeded(&lab.run(&echo), 100);
+    let recorder = lab.run(&echo);
+    assert_all_succeeded(&recorder, 100);
+    assert_bytes(&recorder, 100 * 4, 100 * 4);
     echo.requests[0].expect_body = Some("pong".into());
     echo.connection.requests_max = 10;
     let recorder = lab.run(&echo);

@@ -60,6 +60,6 @@ pub use recorder::{Failure, Progress, Recorder};
 pub use report::{Latency, Report, Run, Second};
 pub use scenario::{
     CONNECTIONS_MAX, ConnectionUse, GuestUse, Place, Protocol, RequestKind, Scenario,
-    ScenarioError, Shape,
+    ScenarioError, Shape, check_field,
 };
 pub use workload::{Job, Next, Outcome, Workload};

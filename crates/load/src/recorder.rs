@@ -67,7 +67,9 @@ pub struct Recorder {
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
     pub(crate) name: String,
+    /// Of answers, whether as expected or not, and of what was waited for in vain.
     pub(crate) latencies: Histogram,
+    pub(crate) succeeded: u64,
     pub(crate) failed: u64,
 }
 
@@ -127,8 +129,12 @@ impl Progress {
 impl Recorder {
     /// Nothing yet of a run that begins then.
     pub(crate) fn new(scenario: &Scenario, begin: Duration) -> Self {
-        let kind =
-            |name: &String| Kind { name: name.clone(), latencies: Histogram::default(), failed: 0 };
+        let kind = |name: &String| Kind {
+            name: name.clone(),
+            latencies: Histogram::default(),
+            succeeded: 0,
+            failed: 0,
+        };
         Self {
             begin,
             ended: begin,
@@ -160,6 +166,9 @@ impl Recorder {
             Outcome::Success => {
                 self.totals.succeeded += 1;
                 self.second(second).succeeded += 1;
+                if let Some(kind) = self.kinds.get_mut(job.kind()) {
+                    kind.succeeded += 1;
+                }
                 self.record(now, job);
             }
             Outcome::Failure(failure) => {
@@ -200,6 +209,7 @@ impl Recorder {
         other.close_second();
         for (kind, more) in self.kinds.iter_mut().zip(other.kinds) {
             kind.latencies.merge(&more.latencies);
+            kind.succeeded += more.succeeded;
             kind.failed += more.failed;
         }
         self.service.merge(&other.service);

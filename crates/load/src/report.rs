@@ -4,6 +4,7 @@ mod html;
 mod svg;
 mod text;
 
+use crate::recorder::Kind;
 use crate::{Failure, Histogram, Progress, Rate, Recorder, Scenario, Shape, Spacing};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -44,6 +45,8 @@ pub struct Report {
     pub elapsed_seconds: f64,
     /// Connections that asked.
     pub connections: u32,
+    /// Connections beside these that begin a request and never end it, as asked for.
+    pub half_open: u32,
     /// Threads of the generator.
     pub threads: u32,
     /// Of the random numbers.
@@ -118,9 +121,11 @@ pub struct Latency {
 pub struct KindReport {
     /// Its name.
     pub name: String,
+    /// Answers as expected.
+    pub succeeded: u64,
     /// How many of them failed.
     pub failed: u64,
-    /// Those that were answered, or waited for in vain.
+    /// Those that were answered, as expected or not, or waited for in vain.
     pub latency: Latency,
 }
 
@@ -135,12 +140,12 @@ pub struct Second {
     pub succeeded: u64,
     /// Requests that failed in it.
     pub failed: u64,
-    /// Median latency of those that ended in it, milliseconds.
-    pub p50: f64,
+    /// Median latency of those that ended in it, milliseconds; none if it has no latency.
+    pub p50: Option<f64>,
     /// 99th percentile, milliseconds.
-    pub p99: f64,
+    pub p99: Option<f64>,
     /// The longest, milliseconds.
-    pub max: f64,
+    pub max: Option<f64>,
 }
 
 /// The percentiles of the curve: each a part of a number.
@@ -185,6 +190,7 @@ impl Report {
             duration_seconds: scenario.duration.as_secs_f64(),
             elapsed_seconds: recorder.elapsed().as_secs_f64(),
             connections: scenario.connections,
+            half_open: scenario.connection.half_open,
             threads: run.threads,
             seed: scenario.seed,
             asked_per_second: match &scenario.shape {
@@ -258,8 +264,8 @@ impl Latency {
     }
 
     /// Its rows, as results have them.
-    pub(crate) fn rows(&self) -> [(&'static str, f64); 10] {
-        [
+    pub(crate) fn rows(&self) -> [(&'static str, String); 10] {
+        let rows = [
             ("mean", self.mean),
             ("min", self.min),
             ("50 %", self.p50),
@@ -270,14 +276,21 @@ impl Latency {
             ("99.9 %", self.p99_9),
             ("99.99 %", self.p99_99),
             ("max", self.max),
-        ]
+        ];
+        rows.map(|(name, value)| (name, self.shown(value)))
+    }
+
+    /// One of its values as results have it: nothing where nothing was measured, which is no latency of zero.
+    pub(crate) fn shown(&self, value: f64) -> String {
+        shown(Some(value).filter(|_| self.count > 0))
     }
 }
 
 impl KindReport {
-    fn of(kind: &crate::recorder::Kind) -> Self {
+    fn of(kind: &Kind) -> Self {
         let latency = Latency::of(&kind.latencies);
-        Self { name: kind.name.clone(), failed: kind.failed, latency }
+        let Kind { name, succeeded, failed, .. } = kind;
+        Self { name: name.clone(), succeeded: *succeeded, failed: *failed, latency }
     }
 }
 
@@ -285,14 +298,15 @@ impl Second {
     fn of(
         (second, (record, latencies)): (usize, (&crate::recorder::SecondRecord, Histogram)),
     ) -> Self {
+        let measured = |time| Some(milliseconds(time)).filter(|_| latencies.count() > 0);
         Self {
             second,
             due: record.due,
             succeeded: record.succeeded,
             failed: record.failed,
-            p50: milliseconds(latencies.quantile(50, 100)),
-            p99: milliseconds(latencies.quantile(99, 100)),
-            max: milliseconds(latencies.max()),
+            p50: measured(latencies.quantile(50, 100)),
+            p99: measured(latencies.quantile(99, 100)),
+            max: measured(latencies.max()),
         }
     }
 }
@@ -327,6 +341,11 @@ fn milliseconds(time: Duration) -> f64 {
 fn processor_time(report: &Report) -> String {
     let seconds = report.generator_cpu_seconds;
     seconds.map_or_else(String::new, |it| format!("{} s of processor time, ", digits(it)))
+}
+
+/// A time, if there is one.
+fn shown(milliseconds: Option<f64>) -> String {
+    milliseconds.map_or_else(String::new, time_text)
 }
 
 /// Three significant digits and a unit: `1.23 ms`, `45.6 us`.

@@ -1,14 +1,17 @@
 //! Scenario: what is asked, of whom, by how many connections and for how long. A small TOML file, or what a command line says.
 
 mod check;
+mod field;
 mod place;
 mod read;
 
+pub use field::check_field;
 pub use place::{Place, Protocol};
 pub use read::ScenarioError;
 
 use crate::{Prefix, Schedule};
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -131,7 +134,7 @@ pub struct RequestKind {
     pub method: String,
     /// HTTP's path, with a query if there is one.
     pub path: String,
-    /// Further fields of an HTTP request.
+    /// Further fields of an HTTP request. `Host` is in place of the target's, the last one of them.
     pub headers: Vec<(String, String)>,
     /// The content of an HTTP request; the message to a ZeroMQ socket.
     pub body: String,
@@ -160,6 +163,9 @@ impl Default for RequestKind {
 }
 
 impl Scenario {
+    /// Largest file, bytes: bodies are part of it.
+    pub const FILE_BYTES_MAX: usize = 1 << 20;
+
     /// What is meant when nothing but the place is said: 64 connections for 10 s, each of which asks as soon as it has an answer.
     pub fn new(place: Place, path: &str) -> Self {
         let path = path.to_owned();
@@ -188,8 +194,13 @@ impl Scenario {
     /// The same of a file's bytes.
     ///
     /// # Errors
-    /// They are not UTF-8; or as [`parse`](Self::parse).
+    /// They are too many, or not UTF-8; or as [`parse`](Self::parse).
     pub fn of_bytes(file: &str, bytes: &[u8]) -> Result<Self, ScenarioError> {
+        if bytes.len() > Self::FILE_BYTES_MAX {
+            let sentence =
+                format!("found {} bytes; allowed: {}", bytes.len(), Self::FILE_BYTES_MAX);
+            return Err(ScenarioError { file: file.to_owned(), line: 1, sentence });
+        }
         match core::str::from_utf8(bytes) {
             Ok(text) => Self::parse(file, text),
             Err(error) => {

@@ -52,6 +52,9 @@ impl Admin {
         };
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            // What a redirect names is neither asked for nor known by its certificate, and is not to have the token.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_connect(Some(CONNECT_LIMIT))
             .timeout_recv_response(Some(CONNECT_LIMIT));
         let url = options.url.trim_end_matches('/').to_owned();
@@ -156,10 +159,20 @@ impl Admin {
         })?;
         let status = response.status();
         match status.as_u16() {
-            200..300 => Ok(response),
+            200..=299 => Ok(response),
             401 => Err(Failure(format!(
                 "{url} wants the token of [admin]: --token-file FILE, or AQUEDUCT_TOKEN, says it; or, by TLS, a certificate: --cert, --key"
             ))),
+            300..=399 => {
+                let place = response.headers().get("location");
+                let place =
+                    place.map(|it| printable_lines(&String::from_utf8_lossy(it.as_bytes())));
+                let place: String =
+                    place.as_deref().unwrap_or("nowhere").chars().take(SAID_CHARS_MAX).collect();
+                Err(Failure(format!(
+                    "{url}{path}: {status}, a redirect to {place}: it is not followed; --url says where the admin port is"
+                )))
+            }
             _ => {
                 let said = response.body_mut().read_to_string().unwrap_or_default();
                 let said: String = said.trim().chars().take(SAID_CHARS_MAX).collect();
@@ -211,6 +224,9 @@ pub(crate) fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use std::io::Write;
+    use std::net::TcpListener;
 
     #[test]
     fn events_are_their_data_whatever_is_between_them() {
@@ -220,6 +236,46 @@ mod tests {
         assert_eq!(event(&mut lines), Some((String::new(), "a".into())));
         assert_eq!(event(&mut lines), Some(("other".into(), "b\nc".into())));
         assert_eq!(event(&mut lines), None);
+    }
+
+    /// Whatever is asked, by whatever method: what a redirect names is not asked, and the error names it.
+    #[test]
+    fn redirects_are_errors_and_are_not_followed() {
+        for status in [300, 301, 302, 303, 304, 307, 308] {
+            let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+            elsewhere.set_nonblocking(true).unwrap();
+            let place = format!("http://{}/api/v1/tasks", elsewhere.local_addr().unwrap());
+            let server = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}", server.local_addr().unwrap());
+            let answer = format!(
+                "HTTP/1.1 {status} Moved\r\nLocation: {place}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for mut stream in server.incoming().take(3).map(Result::unwrap) {
+                        let mut head = Vec::new();
+                        while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+                            let mut bytes = [0; 1024];
+                            let count = stream.read(&mut bytes).unwrap();
+                            head.extend_from_slice(&bytes[..count]);
+                        }
+                        stream.write_all(answer.as_bytes()).unwrap();
+                    }
+                });
+                let words = ["aqueductctl", "--url", &url, "ps"];
+                let admin = Admin::new(&Options::try_parse_from(words).unwrap()).unwrap();
+                let said = [
+                    admin.rows("tasks").map(|_| ()),
+                    admin.put("/api/v1/bundle", b"").map(|_| ()),
+                    admin.change("POST", "/api/v1/tasks/dump").map(|_| ()),
+                ];
+                for said in said {
+                    let said = said.unwrap_err().0;
+                    assert!(said.contains("not followed") && said.contains(&place), "{said}");
+                }
+            });
+            assert!(elsewhere.accept().is_err(), "{status} was followed");
+        }
     }
 
     #[test]

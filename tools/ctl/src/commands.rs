@@ -103,6 +103,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Services(asked) => rows(("services", None), asked),
         Verb::Routes(asked) => rows(("routes", None), asked),
         Verb::Places(asked) => rows(("places", None), asked),
+        Verb::Ways(asked) => rows(("ways", None), asked),
         Verb::Databases(asked) => rows(("databases", None), asked),
         Verb::DatabaseServers(asked) => rows(("database_servers", None), asked),
         Verb::Sessions(asked) => rows(("sessions", None), asked),

@@ -105,6 +105,8 @@ pub(crate) enum Verb {
     Routes(Rows),
     /// Places of services that requests are spread over: state, requests under way, latency
     Places(Rows),
+    /// Ways to services of others that were tried: which is in use, and why the others failed
+    Ways(Rows),
     /// Pools of connections to databases: used, idle, who waits, failures
     Databases(Rows),
     /// Servers of databases: connections, failures, the last error

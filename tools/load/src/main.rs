@@ -5,6 +5,7 @@ mod allowed;
 mod machine;
 mod options;
 mod progress;
+mod results;
 mod run;
 
 use options::Options;

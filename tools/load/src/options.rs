@@ -2,8 +2,10 @@
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
-use load::{Place, Prefix, Rate, Scenario, Schedule, Shape, Spacing};
-use std::path::PathBuf;
+use load::{CONNECTIONS_MAX, GuestUse, Place, Prefix, Rate, Scenario, Schedule, Shape, Spacing};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Puts load on a server and says how long its answers took. Without a rate it is a closed loop: each connection asks again
@@ -18,7 +20,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) scenario: Option<PathBuf>,
     /// Requests per second, evenly spaced
-    #[arg(long, short, value_name = "RATE", group = "arrivals", help_heading = "When")]
+    #[arg(long, short, value_name = "RATE", group = "arrivals", value_parser = constant, help_heading = "When")]
     pub(crate) rate: Option<f64>,
     /// A rate that rises or falls in a straight line
     #[arg(long, value_name = "FROM:TO", group = "arrivals", value_parser = ramp, help_heading = "When")]
@@ -33,31 +35,31 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "arrivals", help_heading = "When")]
     pub(crate) think: Option<Duration>,
     /// How long the run is, as 10s, 500ms or 2m [default: 10s]
-    #[arg(long, short, value_name = "TIME", value_parser = time, help_heading = "When")]
+    #[arg(long, short, value_name = "TIME", value_parser = length, help_heading = "When")]
     pub(crate) duration: Option<Duration>,
     /// How long an answer may take [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "When")]
+    #[arg(long, value_name = "TIME", value_parser = length, help_heading = "When")]
     pub(crate) timeout: Option<Duration>,
     /// Seed of the random numbers [default: 1]
     #[arg(long, value_name = "NUMBER", help_heading = "When")]
     pub(crate) seed: Option<u64>,
     /// Connections that ask [default: 64]
-    #[arg(long, short, value_name = "COUNT", help_heading = "Connections")]
+    #[arg(long, short, value_name = "COUNT", help_heading = "Connections", value_parser = clap::value_parser!(u32).range(1..=CONNECTIONS_MAX.into()))]
     pub(crate) connections: Option<u32>,
     /// Threads of this program
     #[arg(long, short, value_name = "COUNT", default_value_t = 1, help_heading = "Connections", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) threads: u32,
     /// Requests under way on one connection at most [default: 1]
-    #[arg(long, value_name = "DEPTH", help_heading = "Connections")]
+    #[arg(long, value_name = "DEPTH", help_heading = "Connections", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) pipelining: Option<u16>,
     /// Requests after which a connection is closed and another opened
     #[arg(long, value_name = "COUNT", help_heading = "Connections")]
     pub(crate) requests_max: Option<u32>,
     /// Connections that begin a request and never end it
-    #[arg(long, value_name = "COUNT", help_heading = "Connections")]
+    #[arg(long, value_name = "COUNT", help_heading = "Connections", value_parser = clap::value_parser!(u32).range(0..=CONNECTIONS_MAX.into()))]
     pub(crate) half_open: Option<u32>,
     /// Requests of a hundred that are given up by a reset
-    #[arg(long, value_name = "PERCENT", help_heading = "Connections")]
+    #[arg(long, value_name = "PERCENT", help_heading = "Connections", value_parser = clap::value_parser!(u8).range(0..=100))]
     pub(crate) abandoned_percent: Option<u8>,
     /// Slow readers: bytes of answers per second and connection
     #[arg(long, value_name = "BYTES", help_heading = "Connections")]
@@ -78,7 +80,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT", help_heading = "Requests")]
     pub(crate) body: Option<String>,
     /// The status that an answer must have [default: 200 to 399]
-    #[arg(long, value_name = "STATUS", help_heading = "Requests")]
+    #[arg(long, value_name = "STATUS", help_heading = "Requests", value_parser = clap::value_parser!(u16).range(200..=599))]
     pub(crate) expect_status: Option<u16>,
     /// What an answer's content must contain
     #[arg(long, value_name = "TEXT", help_heading = "Requests")]
@@ -109,11 +111,12 @@ pub(crate) struct Options {
     pub(crate) man: bool,
 }
 
+/// A paragraph is one line: it is the terminal's width that breaks it.
 const NOTES: &str = "\
-Exit status: 0 if no request failed, 1 if some did, 2 if there was no run, since something is not allowed or the
+Exit status: 0 if no request failed, 1 if some did, 2 if there was no run, since something is not allowed or the \
 server was not reached.
 
-Load goes to this machine only, unless --allow says otherwise: a load generator that is pointed at others by mistake,
+Load goes to this machine only, unless --allow says otherwise: a load generator that is pointed at others by mistake, \
 or by somebody else's scenario, is an attack.
 
 Examples:
@@ -152,10 +155,11 @@ impl Options {
             }
             (Some(file), url) => {
                 let name = file.display().to_string();
-                let text =
-                    std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+                let bytes = scenario_bytes(file).map_err(|error| format!("{name}: {error}"))?;
                 let mut scenario =
-                    Scenario::parse(&name, &text).map_err(|error| error.to_string())?;
+                    Scenario::of_bytes(&name, &bytes).map_err(|error| error.to_string())?;
+                // Of the image alone: this program goes by TCP, and its results are not to say otherwise.
+                scenario.guest = GuestUse::default();
                 if let Some(url) = url {
                     // Its paths are the scenario's own.
                     scenario.place = Place::parse(url)?.0;
@@ -205,6 +209,20 @@ fn set<T: Clone>(value: &mut T, said: &Option<T>) {
     }
 }
 
+/// No more of it than tells that it is too long: it may be a device without an end.
+fn scenario_bytes(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(Scenario::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Of a run, or of an answer.
+fn length(text: &str) -> Result<Duration, String> {
+    let allowed = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
+    let wrong = || format!("`{text}` is out of range; allowed: 1ms to 24h");
+    time(text).and_then(|time| allowed.contains(&time).then_some(time).ok_or_else(wrong))
+}
+
 /// As `10s`, `1.5s`, `500ms`, `2m` or `1h`.
 fn time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no time; allowed: as 10s, 500ms, 2m or 1h");
@@ -219,6 +237,11 @@ fn time(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
+}
+
+fn constant(text: &str) -> Result<f64, String> {
+    let wrong = || format!("`{text}` is no rate; allowed: a number above 0, as 1000");
+    rate(text).filter(|rate| *rate > 0.0).ok_or_else(wrong)
 }
 
 fn ramp(text: &str) -> Result<Rate, String> {
@@ -241,7 +264,9 @@ fn rate(text: &str) -> Option<f64> {
 fn header(text: &str) -> Result<(String, String), String> {
     let wrong = || format!("`{text}` is no field; allowed: as \"Accept: text/html\"");
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let (name, value) = (name.trim(), value.trim());
+    load::check_field(name, value)?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn fingerprint(text: &str) -> Result<[u8; 32], String> {
@@ -313,12 +338,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_scenario_says_for_the_image_alone_changes_nothing_here() {
+        let name = std::env::temp_dir().join(format!("aqueduct-load-guest-{}", std::process::id()));
+        let text = "target = 'http://127.0.0.1:8080/x'";
+        std::fs::write(
+            &name,
+            format!("{text}\n[guest]\nvia = 'service://http@shop'\npower_off = true"),
+        )
+        .unwrap();
+        let read = scenario(&["--scenario", name.to_str().unwrap()]);
+        std::fs::remove_file(&name).unwrap();
+        assert_eq!(read, Ok(Scenario::parse("", text).unwrap()));
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_what_is_allowed() {
         let url = "http://127.0.0.1/";
         for (words, part) in [
             (&[][..], "Say a URL or --scenario FILE"),
             (&["127.0.0.1"], "allowed: http://HOST:PORT/PATH"),
-            (&[url, "--rate", "0"], "0 requests in all"),
+            (&[url, "--rate", "0"], "'0' for '--rate <RATE>'"),
+            (&[url, "--steps", "0"], "0 requests in all"),
+            (&[url, "-d", "0s"], "'0s' for '--duration <TIME>': `0s` is out of range"),
+            (&[url, "--timeout", "25h"], "'25h' for '--timeout <TIME>'"),
+            (&[url, "-c", "1000001"], "'1000001' for '--connections <COUNT>'"),
+            (&[url, "--half-open", "1000001"], "'1000001' for '--half-open <COUNT>'"),
+            (&[url, "--pipelining", "0"], "'0' for '--pipelining <DEPTH>'"),
+            (&[url, "--abandoned-percent", "101"], "'101' for '--abandoned-percent <PERCENT>'"),
+            (&[url, "--expect-status", "100"], "'100' for '--expect-status <STATUS>'"),
+            (&[url, "-H", "Content-Length: 77"], "`Content-Length`, which the generator"),
+            (&[url, "-H", "Bad Name: x"], "`Bad Name`"),
+            (&[url, "-H", "A: b\r\nC: d"], "a value of one line"),
+            (&["capnp://127.0.0.1:7000"], "--scenario FILE"),
+            (&["--scenario", "/dev/zero"], "found 1048577 bytes; allowed: 1048576"),
             (&[url, "--rate", "1", "--think", "1s"], "cannot be used with"),
             (&[url, "--rate", "1", "--ramp", "1:2"], "cannot be used with"),
             (&[url, "--ramp", "1"], "two rates, as 100:1000"),
@@ -326,7 +378,7 @@ mod tests {
             (&[url, "--poisson"], "required"),
             (&[url, "--duration", "10"], "as 10s, 500ms"),
             (&[url, "--duration=-1s"], "as 10s, 500ms"),
-            (&[url, "--connections", "0"], "connections are 1 to"),
+            (&[url, "--connections", "0"], "'0' for '--connections <COUNT>'"),
             (&[url, "--threads", "0"], "0 is not in 1..=256"),
             (&[url, "-H", "Accept"], "Accept: text/html"),
             (&[url, "--fingerprint", "abc"], "64 hexadecimal digits"),

@@ -4,9 +4,9 @@ use crate::allowed;
 use crate::machine::{self, Meeting, Outcome, Setup};
 use crate::options::Options;
 use crate::progress::ProgressLine;
+use crate::results::Results;
 use load::{Progress, Report, Run, Scenario, Share};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,20 +18,21 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Puts the load on, and says what came of it.
 ///
 /// # Errors
-/// Why there was no run, or its results could not be written.
+/// Why there was no run, or its results could not be written: files are opened before it, and the text is printed in any case.
 pub(crate) fn run(options: &Options) -> Result<Report, String> {
     let scenario = options.scenario()?;
     let address = allowed::address(&scenario.place, &options.allow)?;
     let sockets = u64::from(scenario.connections) + u64::from(scenario.connection.half_open);
     machine::allow_sockets(sockets)?;
     log_to_standard_error();
+    let results = Results::open(options)?;
     let setup = setup(options, scenario, address)?;
     let before = machine::cpu_time();
     let outcomes = with_threads(&setup, options.quiet)?;
     let cpu = machine::cpu_time().saturating_sub(before);
     explain_unopened(&setup)?;
     let report = report(&setup, outcomes, cpu)?;
-    write_results(options, &report)?;
+    results.write(&report)?;
     Ok(report)
 }
 
@@ -147,25 +148,6 @@ fn report(setup: &Setup, outcomes: Vec<Outcome>, cpu: Duration) -> Result<Report
     });
     let merged = merged.ok_or("nothing was recorded")?;
     Ok(Report::new(&setup.scenario, merged, &run))
-}
-
-fn write_results(options: &Options, report: &Report) -> Result<(), String> {
-    let write = |file: &Path, text: String| {
-        std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
-    };
-    let to_output = options.json.as_deref() == Some(Path::new("-"));
-    match &options.json {
-        Some(_) if to_output => println!("{}", report.to_json()),
-        Some(file) => write(file, report.to_json() + "\n")?,
-        None => {}
-    }
-    if let Some(file) = &options.html {
-        write(file, report.to_html())?;
-    }
-    if !to_output {
-        print!("{}", report.to_text());
-    }
-    Ok(())
 }
 
 /// What protocols below warn of: a few lines, since thousands of connections may warn of the same.

@@ -2,7 +2,7 @@
 
 use super::svg::{Axis, Line, Plot};
 use super::text::latency_heading;
-use super::{Report, Second, digits, grouped, processor_time, time_text};
+use super::{Report, Second, digits, grouped, processor_time, shown, time_text};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -27,10 +27,14 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
         "<!doctype html><html lang=en><meta charset=utf-8>\
          <meta name=viewport content=\"width=device-width,initial-scale=1\">\
          <title>Load on {target}</title><style>{STYLE}</style><header><h1>Load on {target}</h1>\
-         <p><span class=badge>{} loop</span>{}; {} connections for {} s</p></header>",
+         <p><span class=badge>{} loop</span>{}; {} connections{} for {} s</p></header>",
         report.shape,
         report.arrivals,
         grouped(report.connections.into()),
+        match report.half_open {
+            0 => String::new(),
+            count => format!(" and {} half-open ones", grouped(count.into())),
+        },
         report.duration_seconds
     )?;
     tiles(page, report)?;
@@ -74,22 +78,24 @@ fn tiles(page: &mut String, report: &Report) -> core::fmt::Result {
          <div class=tile><b>{}</b><span>99.99th percentile</span></div>\
          <div class=tile><b{class}>{}</b><span>{failures}</span></div></div>",
         digits(report.achieved_per_second),
-        time_text(report.latency.p50),
-        time_text(report.latency.p99),
-        time_text(report.latency.p99_99),
+        report.latency.shown(report.latency.p50),
+        report.latency.shown(report.latency.p99),
+        report.latency.shown(report.latency.p99_99),
         grouped(report.failed)
     )
 }
 
 fn latency_over_time<'a>(report: &'a Report, seconds: &[Point]) -> Plot<'a> {
-    let seen = || seconds.iter().filter(|point| point.second.max > 0.0);
-    let line = |name, class, value: fn(&Second) -> f64| Line {
+    let seen = |value: fn(&Second) -> Option<f64>| {
+        seconds.iter().filter_map(move |point| Some((point.middle(), value(&point.second)?)))
+    };
+    let line = |name, class, value: fn(&Second) -> Option<f64>| Line {
         name,
         class,
-        points: seen().map(|point| (point.middle(), value(&point.second))).collect(),
+        points: seen(value).collect(),
     };
-    let min = seen().map(|point| point.second.p50).fold(f64::INFINITY, f64::min);
-    let max = seen().map(|point| point.second.max).fold(0.0, f64::max);
+    let min = seen(|second| second.p50).map(|(_, time)| time).fold(f64::INFINITY, f64::min);
+    let max = seen(|second| second.max).map(|(_, time)| time).fold(0.0, f64::max);
     let min = if min.is_finite() { min } else { 0.1 };
     Plot {
         title: "Latency over time",
@@ -108,7 +114,9 @@ fn latency_over_time<'a>(report: &'a Report, seconds: &[Point]) -> Plot<'a> {
         ]
         .into(),
         strips: strips(seconds, |second| {
-            let [p50, p99, max] = [second.p50, second.p99, second.max].map(time_text);
+            let Some(p50) = second.p50 else { return "nothing measured".to_owned() };
+            let [p99, max] = [second.p99, second.max].map(shown);
+            let p50 = time_text(p50);
             format!("median {p50}, 99th percentile {p99}, longest {max}")
         }),
     }
@@ -153,7 +161,8 @@ fn percentile_curve(report: &Report) -> Plot<'_> {
         report.percentiles.iter().map(|(at, time)| (nines(*at), *time)).collect::<Vec<_>>();
     let least = report.percentiles.first().map_or(0.1, |(_, time)| *time);
     let most = report.percentiles.last().map_or(1.0, |(_, time)| *time);
-    let ticks = [50.0, 90.0, 99.0, 99.9, 99.99].map(|at| (nines(at), format!("{at} %")));
+    // Without a unit, which the title has: on a narrow screen there is little room between the last two.
+    let ticks = [50.0, 90.0, 99.0, 99.9, 99.99].map(|at| (nines(at), at.to_string()));
     let mut from = 0.0;
     let mut strip = |(at, time): &(f64, f64)| {
         let strip = (from, nines(*at), format!("{at} % within {}", time_text(*time)));
@@ -181,7 +190,6 @@ fn latencies(page: &mut String, report: &Report) -> core::fmt::Result {
     for ((name, latency), (_, service)) in
         report.latency.rows().iter().zip(report.service_time.rows())
     {
-        let (latency, service) = (time_text(*latency), time_text(service));
         write!(page, "<tr><td>{name}<td>{latency}<td>{service}")?;
     }
     write!(page, "</table></div></section>")
@@ -195,8 +203,9 @@ fn kinds(page: &mut String, report: &Report) -> core::fmt::Result {
     )?;
     for kind in &report.requests {
         let (name, count, failed) =
-            (escaped(&kind.name), grouped(kind.latency.count), grouped(kind.failed));
-        let [p50, p99, max] = [kind.latency.p50, kind.latency.p99, kind.latency.max].map(time_text);
+            (escaped(&kind.name), grouped(kind.succeeded), grouped(kind.failed));
+        let latency = &kind.latency;
+        let [p50, p99, max] = [latency.p50, latency.p99, latency.max].map(|it| latency.shown(it));
         write!(page, "<tr><td>{name}<td>{count}<td>{failed}<td>{p50}<td>{p99}<td>{max}")?;
     }
     let (received, sent) = (grouped(report.bytes_received), grouped(report.bytes_sent));
@@ -216,7 +225,7 @@ fn second_table(page: &mut String, seconds: &[Point]) -> core::fmt::Result {
     for point in seconds {
         let second = &point.second;
         let [due, succeeded, failed] = [second.due, second.succeeded, second.failed].map(grouped);
-        let [p50, p99, max] = [second.p50, second.p99, second.max].map(time_text);
+        let [p50, p99, max] = [second.p50, second.p99, second.max].map(shown);
         write!(
             page,
             "<tr><td>{}<td>{due}<td>{succeeded}<td>{failed}<td>{p50}<td>{p99}<td>{max}",
@@ -252,9 +261,9 @@ fn thinned(seconds: &[Second], duration_seconds: f64) -> Vec<Point> {
             all.due += second.due;
             all.succeeded += second.succeeded;
             all.failed += second.failed;
-            all.p50 = all.p50.max(second.p50);
-            all.p99 = all.p99.max(second.p99);
-            all.max = all.max.max(second.max);
+            all.p50 = longer(all.p50, second.p50);
+            all.p99 = longer(all.p99, second.p99);
+            all.max = longer(all.max, second.max);
         }
         let begin = all.second as f64;
         let is_cut = begin < duration_seconds && duration_seconds < begin + group.len() as f64;
@@ -262,6 +271,10 @@ fn thinned(seconds: &[Second], duration_seconds: f64) -> Vec<Point> {
         Some(Point { second: all, length })
     };
     seconds.chunks(each).filter_map(point).collect()
+}
+
+fn longer(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    one.into_iter().chain(other).reduce(f64::max)
 }
 
 fn time_axis(points: &[Point]) -> Axis {

@@ -88,6 +88,44 @@ fn the_page_needs_nothing_else_and_shows_names_as_text() {
     assert!(!page.contains("NaN") && !page.contains("inf"), "a place that is none");
 }
 
+/// What was never made, never answered or not measured is neither an answer nor a latency of zero, in each of the three forms.
+#[test]
+fn only_answers_count_as_answered_and_only_what_was_measured_has_a_time() {
+    let place = Place::parse("http://127.0.0.1:8080").unwrap().0;
+    let kind = |name: &str, weight| RequestKind { name: name.into(), weight, ..Default::default() };
+    let mut scenario = Scenario {
+        shape: Shape::Open(Schedule { rate: Rate::Constant(10.0), spacing: Spacing::Even }),
+        duration: Duration::from_secs(2),
+        requests: [kind("hang", 1), kind("none", 0)].into(),
+        ..Scenario::new(place, "/")
+    };
+    scenario.connection.half_open = 7;
+    let mut workload = Workload::new(&scenario, Share::ALL, Duration::ZERO);
+    let failures = [Failure::Timeout, Failure::Status, Failure::Body, Failure::Reset];
+    for outcome in failures.map(Outcome::Failure).into_iter().chain([Outcome::Success]) {
+        let Next::Job(job) = workload.next(500 * MS) else { panic!("none is due") };
+        workload.finish(3500 * MS, job, outcome);
+    }
+    workload.give_up(3500 * MS);
+    let report = Report::new(&scenario, workload.into_recorder(), &Run::default());
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    let (hang, none) = (&json["requests"][0], &json["requests"][1]);
+    assert_eq!((hang["succeeded"].as_u64(), hang["failed"].as_u64()), (Some(1), Some(19)));
+    assert_eq!((none["succeeded"].as_u64(), none["failed"].as_u64()), (Some(0), Some(0)));
+    assert_eq!(json["half_open"], 7);
+    assert!(json["seconds"][1]["p50"].is_null() && json["seconds"][3]["p50"].is_number());
+    let text = report.to_text();
+    let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(row("hang").split_whitespace().take(3).eq(["hang", "1", "19"]), "{text}");
+    assert!(row("none").split_whitespace().eq(["none", "0", "0"]), "{text}");
+    assert!(text.contains("64 connections and 7 half-open ones"), "{text}");
+    let page = report.to_html();
+    for part in ["<td>hang<td>1<td>19<td>", "<td>none<td>0<td>0<td><td><td>", "7 half-open ones"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(page.contains("<tr><td>1<td>10<td>0<td>0<td><td><td>"), "{page}");
+}
+
 #[test]
 fn a_run_without_a_single_answer_has_results_too() {
     let place = Place::parse("http://127.0.0.1:8080").unwrap().0;
@@ -95,6 +133,10 @@ fn a_run_without_a_single_answer_has_results_too() {
     let workload = Workload::new(&scenario, Share::ALL, Duration::ZERO);
     let report = Report::new(&scenario, workload.into_recorder(), &Run::default());
     assert!(!report.to_html().contains("NaN"));
-    assert!(report.to_text().contains("0 made"));
+    let text = report.to_text();
+    assert!(
+        text.contains("0 made") && text.lines().any(|line| line.trim_end() == "50 %"),
+        "{text}"
+    );
     assert!(report.to_json().contains("\"seconds\": []"));
 }

@@ -14,9 +14,17 @@ pub(super) fn text(report: &Report) -> String {
 
 fn write(text: &mut String, report: &Report) -> core::fmt::Result {
     let Report { target, shape, arrivals, connections, threads, .. } = report;
+    let half_open = match report.half_open {
+        0 => String::new(),
+        count => format!(" and {count} half-open ones"),
+    };
     writeln!(text, "{target}: {shape} loop, {arrivals}")?;
     let many = if *threads == 1 { "" } else { "s" };
-    writeln!(text, "{connections} connections, {threads} thread{many}, seed {}", report.seed)?;
+    writeln!(
+        text,
+        "{connections} connections{half_open}, {threads} thread{many}, seed {}",
+        report.seed
+    )?;
     writeln!(text)?;
     let asked = report.asked_per_second.map_or("as many as answered".into(), digits);
     row(
@@ -44,7 +52,7 @@ fn write(text: &mut String, report: &Report) -> core::fmt::Result {
     for ((name, latency), (_, service)) in
         report.latency.rows().iter().zip(report.service_time.rows())
     {
-        writeln!(text, "{name:<22} {:>12} {:>12}", time_text(*latency), time_text(service))?;
+        writeln!(text, "{name:<22} {latency:>12} {service:>12}")?;
     }
     if report.requests.len() > 1 {
         writeln!(text)?;
@@ -55,8 +63,8 @@ fn write(text: &mut String, report: &Report) -> core::fmt::Result {
         )?;
         for kind in &report.requests {
             let name: String = kind.name.chars().take(22).collect();
-            let (count, failed) = (grouped(kind.latency.count), grouped(kind.failed));
-            let (p50, p99) = (time_text(kind.latency.p50), time_text(kind.latency.p99));
+            let (count, failed) = (grouped(kind.succeeded), grouped(kind.failed));
+            let [p50, p99] = [kind.latency.p50, kind.latency.p99].map(|it| kind.latency.shown(it));
             writeln!(text, "{name:<22} {count:>12} {failed:>12} {p50:>12} {p99:>12}")?;
         }
     }

@@ -50,8 +50,8 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), String> {
         return Err("in [connection], only requests_max is for protocols other than HTTP".into());
     }
     if place.protocol == Protocol::Capnp && requests.iter().any(|it| it.call.is_none()) {
-        return Err("a request of Cap'n Proto is an interface and call, as interface = \"0xb6a0be44b4d7d3d5\" \
-                    and call = 0"
+        return Err("a request of Cap'n Proto is an interface and call, which a scenario says (--scenario FILE): \
+                    in [[requests]], as interface = \"0xb6a0be44b4d7d3d5\" and call = 0"
             .into());
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Scenario's reader: TOML to a [`Scenario`]. What is wrong is said with its line and what is allowed.
 
-use super::{ConnectionUse, GuestUse, Place, RequestKind, Scenario, Shape};
+use super::{ConnectionUse, GuestUse, Place, RequestKind, Scenario, Shape, check_field};
 use crate::{Prefix, Rate, Schedule, Spacing};
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
@@ -12,8 +12,6 @@ use core::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Largest file, bytes: bodies are part of it.
-const FILE_BYTES_MAX: usize = 1 << 20;
 /// Highest rate, requests per second.
 const RATE_MAX: f64 = 1e7;
 
@@ -50,8 +48,9 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 
 pub(super) fn scenario(file: &str, text: &str) -> Result<Scenario> {
     let reader = Reader { file, text };
-    if text.len() > FILE_BYTES_MAX {
-        let sentence = format!("found {} bytes; allowed: {FILE_BYTES_MAX}", text.len());
+    if text.len() > Scenario::FILE_BYTES_MAX {
+        let (found, max) = (text.len(), Scenario::FILE_BYTES_MAX);
+        let sentence = format!("found {found} bytes; allowed: {max}");
         return Err(reader.refuse(0..0, sentence));
     }
     let document = DeTable::parse(text).map_err(|error| {
@@ -265,7 +264,10 @@ impl Reader<'_> {
 
     fn headers(&self, value: &Value<'_>) -> Result<Vec<(String, String)>> {
         let header = |(name, value): (&Key<'_>, &Value<'_>)| {
-            Ok((name.get_ref().to_string(), self.string(value, "a text")?.to_owned()))
+            let text = self.string(value, "a text")?;
+            check_field(name.get_ref(), text)
+                .map_err(|sentence| self.refuse(name.span(), sentence))?;
+            Ok((name.get_ref().to_string(), text.to_owned()))
         };
         self.table(value)?.into_iter().map(header).collect()
     }
@@ -494,6 +496,9 @@ wait_seconds = 0.5
         ("[[requests]]\nweight = 0", 1, "all requests have weight 0"),
         ("[[requests]]\nexpect_status = 100", 3, "from 200 to 599"),
         ("[[requests]]\nheaders = { a = 1 }", 3, "a text"),
+        ("[[requests]]\nheaders = { Content-Length = '7' }", 3, "`Content-Length`"),
+        ("[[requests]]\n[requests.headers]\nA = 'b'\n'B c' = 'd'", 5, "`B c`"),
+        ("[[requests]]\n[requests.headers]\nA = \"b\\r\\nC: d\"", 4, "a value of one line"),
         ("[[requests]]\ncall = 1", 2, "both or neither"),
         ("[[requests]]\ninterface = '12'\ncall = 1", 3, "the id of an interface"),
         ("[guest]\nallow = '10.0.0.0/8'", 3, "a list of at most 100 networks"),
@@ -521,6 +526,6 @@ wait_seconds = 0.5
         assert!(Scenario::parse("", callless).unwrap_err().sentence.contains("interface and call"));
         let slow = "target = 'zmq://h:1'\n[connection]\npipelining = 2";
         assert!(Scenario::parse("", slow).unwrap_err().sentence.contains("other than HTTP"));
-        assert!(Scenario::parse("", &"#".repeat(FILE_BYTES_MAX + 1)).is_err());
+        assert!(Scenario::parse("", &"#".repeat(Scenario::FILE_BYTES_MAX + 1)).is_err());
     }
 }
