@@ -12,6 +12,7 @@ use config::{Config, SiteRule, SiteUser, Subnet};
 use core::cell::RefCell;
 use core::hash::Hasher;
 use core::time::Duration;
+use flow::time::Timers;
 use sha_crypt::{PasswordVerifier, ShaCrypt};
 use siphasher::sip128::{Hasher128, SipHasher24};
 use web::files::normal_path;
@@ -26,6 +27,10 @@ const TRIES: u32 = 10;
 /// The same of all clients together.
 const TRIES_OF_ALL: u32 = 300;
 const PERIOD: Duration = Duration::from_secs(60);
+/// Rounds of hashes in one second, of all clients together: some 0.5 microseconds each, so a tenth of the time.
+const ROUNDS_A_SECOND: u32 = 200_000;
+/// Those of a hash that does not say (crypt(5)).
+const ROUNDS: u32 = 5000;
 /// Passwords that were right and are remembered, so that a page's twenty files do not cost a hash each.
 const KNOWN_MAX: usize = 256;
 
@@ -35,6 +40,7 @@ pub(crate) struct AccessRules {
     rules: Rules,
     tries: RateLimit,
     tries_of_all: RateLimit,
+    tries_a_second: RateLimit,
     /// Of passwords that were right, hashes that nobody can make who has not this key.
     key: [u8; 16],
     known: RefCell<VecDeque<u128>>,
@@ -69,16 +75,22 @@ impl AccessRules {
         }
         let mut key = [0; 16];
         context.platform.fill_random(&mut key);
-        let timers = &context.timers;
-        Some(Self {
-            live: context.live_site(),
+        Some(Self::with(context.live_site(), rules, &context.timers, key))
+    }
+
+    fn with(live: Rc<LiveSite>, rules: Rules, timers: &Timers, key: [u8; 16]) -> Self {
+        let of_all =
+            |tries, period| RateLimit::new(timers, tries, period).by(|_| Some(Vec::from(*b"all")));
+        let tries_a_second = (ROUNDS_A_SECOND / rules.rounds_max()).max(1);
+        Self {
+            live,
             rules,
             tries: RateLimit::new(timers, TRIES, PERIOD),
-            tries_of_all: RateLimit::new(timers, TRIES_OF_ALL, PERIOD)
-                .by(|_| Some(Vec::from(*b"all"))),
+            tries_of_all: of_all(TRIES_OF_ALL, PERIOD),
+            tries_a_second: of_all(tries_a_second, Duration::from_secs(1)),
             key,
             known: RefCell::default(),
-        })
+        }
     }
 
     /// What is in force for a request, if any rule is for it.
@@ -101,9 +113,10 @@ impl AccessRules {
         if digest.is_some_and(|digest| self.known.borrow().contains(&digest)) {
             return None;
         }
-        let admitted = self.tries.admit(request).and_then(|()| self.tries_of_all.admit(request));
-        if let Err(refusal) = admitted {
-            return Some(refusal);
+        for limit in [&self.tries, &self.tries_a_second, &self.tries_of_all] {
+            if let Err(refusal) = limit.admit(request) {
+                return Some(refusal);
+            }
         }
         // Who is not known costs as much, so that the time does not tell who is.
         let hash = user.or(users.first()).map_or("", |user| user.hash.as_str());
@@ -138,6 +151,12 @@ impl AccessRules {
 impl Rules {
     pub(crate) fn new(config: &Config) -> Self {
         Self(rules(config))
+    }
+
+    /// Of the hash that takes longest.
+    fn rounds_max(&self) -> u32 {
+        let users = self.0.iter().flat_map(|rule| rule.users.iter().flatten());
+        users.map(|user| rounds(&user.hash)).max().unwrap_or(ROUNDS)
     }
 
     /// Whether who asks may have a file of the site's own folder without a password, so that its name may be shown.
@@ -209,6 +228,12 @@ impl Layer for AccessRules {
     }
 }
 
+/// Rounds of a hash, written `$6$rounds=N$...` where they are not the usual ones.
+fn rounds(hash: &str) -> u32 {
+    let said = hash.split('$').nth(2).and_then(|part| part.strip_prefix("rounds="));
+    said.and_then(|rounds| rounds.parse().ok()).filter(|rounds| *rounds > 0).unwrap_or(ROUNDS)
+}
+
 /// An answer that no shared cache keeps, whatever was said of it: a cache asks nobody who may have it (RFC 9111 sections 3.5
 /// and 5.2.2.7).
 fn not_shared(response: Response) -> Response {
@@ -253,7 +278,6 @@ mod tests {
     use super::*;
     use core::net::SocketAddr;
     use flow::Address;
-    use flow::time::Timers;
     use web::files::{CleanUrls, Options, Site, Variant};
     use web::{Handler, testing};
 
@@ -262,7 +286,6 @@ mod tests {
 
     fn access(text: &str) -> AccessRules {
         let config = Config::parse("a", text).unwrap();
-        let timers = Timers::new();
         let folder = || {
             let names = ["private/a.txt", "about.html", "index.html", "open/a.txt"];
             let files = names.map(|name| (String::from(name), Variant::new(name), None));
@@ -270,14 +293,8 @@ mod tests {
             LiveSite::of(Site::new(files, options.clone()), options)
         };
         let hosts = config.site_hosts.iter().map(|host| (host.names.clone(), folder()));
-        AccessRules {
-            live: Rc::new(folder().with_hosts(hosts.collect())),
-            rules: Rules::new(&config),
-            tries: RateLimit::new(&timers, TRIES, PERIOD),
-            tries_of_all: RateLimit::new(&timers, TRIES_OF_ALL, PERIOD),
-            key: [7; 16],
-            known: RefCell::default(),
-        }
+        let live = Rc::new(folder().with_hosts(hosts.collect()));
+        AccessRules::with(live, Rules::new(&config), &Timers::new(), [7; 16])
     }
 
     struct Page;
@@ -367,6 +384,26 @@ mod tests {
         ] {
             assert_eq!(ask(&handler, path, "10.0.0.1", None).status().code(), status, "{path}");
         }
+    }
+
+    /// However many ask at once, and from wherever: what hashes cost in a second is bounded by their rounds.
+    #[test]
+    fn a_burst_of_wrong_passwords_is_few_hashes() {
+        for (user, tries) in [
+            (ANN.replace("rounds=1000", "rounds=20000"), 10),
+            (ANN.replace("rounds=1000", "rounds=100000"), 2),
+        ] {
+            let text = format!("[[site_rule]]\npath = \"/private/*\"\nusers = [\"{user}\"]\n");
+            let handler = Page.layer(access(&text));
+            let statuses = (1..=250).map(|host| {
+                ask(&handler, "/private/a.txt", &format!("10.0.0.{host}"), Some("ann:no")).status()
+            });
+            let statuses: Vec<_> = statuses.collect();
+            let tried = statuses.iter().filter(|it| **it == Status::UNAUTHORIZED).count();
+            assert_eq!(tried, tries, "{user}");
+            assert!(statuses.iter().skip(tries).all(|it| *it == Status::TOO_MANY_REQUESTS));
+        }
+        assert_eq!((rounds("$6$salt$a"), rounds("$5$rounds=1000$salt$a")), (5000, 1000));
     }
 
     /// Answers with what the path's query says of caches.
