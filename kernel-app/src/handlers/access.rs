@@ -12,6 +12,7 @@ use config::{Config, SiteRule, SiteUser, Subnet};
 use core::cell::RefCell;
 use core::hash::Hasher;
 use core::time::Duration;
+use flow::time::Timers;
 use sha_crypt::{PasswordVerifier, ShaCrypt};
 use siphasher::sip128::{Hasher128, SipHasher24};
 use web::files::normal_path;
@@ -277,7 +278,6 @@ mod tests {
     use super::*;
     use core::net::SocketAddr;
     use flow::Address;
-    use flow::time::Timers;
     use web::files::{CleanUrls, Options, Site, Variant};
     use web::{Handler, testing};
 

@@ -144,7 +144,7 @@ pub(crate) fn served<P: Platform>(context: &Context<P>, folder: &FolderSettings)
         let file = context.bundle.get(&format!("{root}/{REDIRECTS_FILE}"));
         let redirects = file.and_then(|file| redirects(file.bytes).ok()).unwrap_or_default();
         let options = Options { redirects: redirects.into(), ..options.clone() };
-        in_bundle(&context.bundle, root, options)
+        in_bundle(&context.bundle, folder, options)
     })
 }
 
@@ -157,14 +157,16 @@ pub(crate) fn of_bundle(bundle: &Bundle<'static>, root: &str) -> Files {
         .collect()
 }
 
-/// The files of the bundle below `root/`.
-fn in_bundle(bundle: &Bundle<'static>, root: &str, options: Options) -> files::Site {
+/// The files of the bundle below the folder.
+fn in_bundle(bundle: &Bundle<'static>, folder: &FolderSettings, options: Options) -> files::Site {
+    let root = &*folder.root;
     let files = bundle.files().filter_map(|file| {
         let path = file.path.strip_prefix(root)?.strip_prefix('/')?;
         Some((path.to_owned(), variant(file, file.bytes), Some(file.mtime.into())))
     });
-    let has_index = has_index(below(bundle, root).map(|(path, _)| path), &options);
-    made(files, &format!("{root}/"), has_index, options)
+    let place = format!("{root}/");
+    let absent = absent(below(bundle, root).map(|(path, _)| path), &place, folder);
+    made(files, &place, &absent, options)
 }
 
 /// A folder's files by their paths inside of it.
@@ -195,8 +197,8 @@ fn on_disk<P: Platform>(context: &Context<P>, folder: &FolderSettings) -> Option
     // The disk's own folder is the one that [storage] says.
     let site = if names.is_empty() { (**site).clone() } else { site.of_folder(root) };
     let options = Options { redirects: site.redirects(), ..options.clone() };
-    let has_index = has_index(site.paths(), &options);
-    Some(made(site.variants(), &site.name(), has_index, options))
+    let absent = absent(site.paths(), &site.name(), folder);
+    Some(made(site.variants(), &site.name(), &absent, options))
 }
 
 #[cfg(not(feature = "disk"))]
@@ -204,22 +206,53 @@ fn on_disk<P: Platform>(_: &Context<P>, _: &FolderSettings) -> Option<files::Sit
     None
 }
 
-fn has_index<'a>(mut paths: impl Iterator<Item = &'a str>, options: &Options) -> bool {
-    paths.any(|path| path.rsplit('/').next() == Some(options.index))
+/// What the settings of a folder name and it has not, a line each.
+fn absent<'a>(
+    paths: impl Iterator<Item = &'a str>,
+    place: &str,
+    folder: &FolderSettings,
+) -> Vec<String> {
+    let Options { index, fallback, listing, errors, .. } = &folder.options;
+    // A folder that is listed needs no index, and that of errors nobody who has not said its name.
+    let mut has_index = *listing;
+    let mut has_errors = errors.is_empty() || *errors == Options::default().errors;
+    let mut has_fallback = fallback.is_none();
+    for path in paths {
+        has_index |= path.rsplit('/').next() == Some(index);
+        has_fallback |= fallback.as_deref() == Some(path);
+        has_errors |= path.strip_prefix(&**errors).is_some_and(|rest| rest.starts_with('/'));
+    }
+    let (http, site) = match &*folder.names {
+        [] => ("[http]", "[site]"),
+        _ => ("[[site_host]]", "[[site_host]]"),
+    };
+    let mut absent = Vec::new();
+    if !has_index {
+        absent.push(format!(
+            "{http} index: no file under {place} is named {index}, so `/` finds nothing"
+        ));
+    }
+    if let Some(name) = fallback.as_deref().filter(|_| !has_fallback) {
+        absent.push(format!("{site} fallback: {place} has no {name}, so nothing falls back on it"));
+    }
+    if !has_errors {
+        absent
+            .push(format!("{site} errors: {place} has no files in {errors}/, so errors are texts"));
+    }
+    absent
 }
 
 fn made(
     files: impl IntoIterator<Item = (String, Variant, Option<u64>)>,
     place: &str,
-    has_index: bool,
+    absent: &[String],
     options: Options,
 ) -> files::Site {
-    let index = options.index;
     let files = files::Site::new(files, options);
     log::info!("site: {} files under {place}", files.len());
     // A machine without a bundle has no site.
-    if !files.is_empty() && !has_index {
-        log::warn!("[http] index: no file under {place} is named {index}, so `/` finds nothing");
+    for warning in absent.iter().filter(|_| !files.is_empty()) {
+        log::warn!("{warning}");
     }
     files
 }
@@ -228,6 +261,33 @@ fn made(
 mod tests {
     use super::*;
     use web::{Status, testing};
+
+    #[test]
+    fn what_is_named_and_absent_is_told() {
+        let told = |names: &[&str], options: Options, paths: &[&str]| {
+            let names = names.iter().map(ToString::to_string).collect();
+            let folder = FolderSettings { names, root: "shop".to_owned(), options };
+            let all = absent(paths.iter().copied(), "shop/", &folder);
+            all.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let plain = Options::default;
+        let all = || Options {
+            fallback: Some("app.html".into()),
+            errors: "faults".into(),
+            ..Options::default()
+        };
+        let nothing: [&str; 0] = [];
+        assert_eq!(told(&[], plain(), &["index.html"]), nothing);
+        assert_eq!(told(&[], plain(), &["d/index.html"]), nothing);
+        assert_eq!(told(&[], plain(), &["a"]), ["[http] index"]);
+        assert_eq!(told(&["a"], plain(), &["a"]), ["[[site_host]] index"]);
+        assert_eq!(told(&["a"], Options { listing: true, ..plain() }, &["a"]), nothing);
+        assert_eq!(told(&[], Options { errors: "".into(), ..plain() }, &["index.html"]), nothing);
+        let near = ["index.html", "d/app.html", "faults", "faults2/404.html"];
+        assert_eq!(told(&[], all(), &near), ["[site] fallback", "[site] errors"]);
+        let there = ["index.html", "app.html", "faults/404.html"];
+        assert_eq!(told(&["a"], all(), &there), nothing);
+    }
 
     /// Rules are for refusals of whoever is asked before the site, with a page and without.
     #[test]
