@@ -9,6 +9,7 @@ use crate::options::{
 use crate::{shm_server, table};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A table's name, and the columns that are shown unless all are asked for.
@@ -124,11 +125,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Logs(asked) => logs(&admin, options.json, asked),
         Verb::Metrics => say(&table::printable_lines(&admin.text("/metrics")?)),
         Verb::Replay { session } => replay(&admin, options.json, *session),
-        Verb::Bundle { verb: BundleVerb::Put { file } } => {
-            let bytes = std::fs::read(file);
-            let bytes = bytes.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
-            say(&table::printable_lines(&admin.put("/api/v1/bundle", &bytes)?))
-        }
+        Verb::Bundle { verb: BundleVerb::Put { file } } => put_bundle(&admin, file),
         Verb::Dump => change("POST", "/api/v1/tasks/dump"),
         Verb::Cancel { task } => change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task))),
         Verb::Level { module, level: Some(level) } => {
@@ -140,6 +137,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         }
         Verb::ShmServer(_) | Verb::Completions { .. } | Verb::Man => Ok(()),
     }
+}
+
+fn put_bundle(admin: &Admin, file: &Path) -> Result<(), Failure> {
+    let bytes = std::fs::read(file);
+    let bytes = bytes.map_err(|error| Failure(format!("{}: {error}", file.display())))?;
+    say(&table::printable_lines(&admin.put("/api/v1/bundle", &bytes)?))
 }
 
 fn table_of(admin: &Admin, json: bool, shown: Shown, asked: &Rows) -> Result<(), Failure> {
