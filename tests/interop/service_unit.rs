@@ -8,7 +8,7 @@ use command::{
 use lab::harness::{Case, Harness, PROCESS_ADDRESS, equal};
 use rustix::process::Signal;
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::TcpStream,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -67,8 +67,14 @@ fn exit_codes(harness: &mut Harness) -> Result {
     let mut process = harness.trial_process(&bundle)?;
     // A request without its end is what a stop waits for.
     let mut stream = TcpStream::connect(PROCESS_ADDRESS).or_say(|| "cannot connect".into())?;
-    let half = b"POST /_test/sink HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc";
+    let half =
+        b"POST /_test/sink HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n";
     stream.write_all(half).or_say(|| "cannot write".into())?;
+    // The rest is asked for: it is under way.
+    stream.set_read_timeout(Some(LIMIT)).or_say(|| "a limit".into())?;
+    let mut said = [0; 12];
+    stream.read_exact(&mut said).or_say(|| "no answer came".into())?;
+    equal("the answer", &said.as_slice(), &b"HTTP/1.1 100".as_slice())?;
     process.signal(Signal::TERM);
     let deadline = Instant::now() + LIMIT;
     while TcpStream::connect(PROCESS_ADDRESS).is_ok() {
