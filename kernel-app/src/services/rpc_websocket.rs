@@ -38,7 +38,8 @@ pub(crate) fn with_route<P: Platform>(routes: Routes, context: &Context<P>) -> R
     // It was made when this opened, or nothing starts.
     let Ok(vat) = context.vat() else { return routes };
     let origins = websocket::origins(settings.websocket_origins);
-    let sockets = Rc::new(Sockets { rpc: vat.rpc.apart(), host: host(context), vat, origins });
+    let host = websocket::host_of(context, NAME);
+    let sockets = Rc::new(Sockets { rpc: vat.rpc.apart(), host, vat, origins });
     context.services.add(NAME, sockets.clone());
     sockets.inspect(NAME, &context.inspector);
     log::info!("{NAME} at {path}");
@@ -47,12 +48,6 @@ pub(crate) fn with_route<P: Platform>(routes: Routes, context: &Context<P>) -> R
         let reply = sockets.accept(&request);
         async move { reply }
     })
-}
-
-fn host<P: Platform>(context: &Context<P>) -> Host {
-    let platform = context.platform.clone();
-    let random = move |bytes: &mut [u8]| platform.fill_random(bytes);
-    Host::new(&context.spawner, &context.timers, random, Some(context.service_ledger(NAME)))
 }
 
 /// The vat for those who come this way, counted apart from others.

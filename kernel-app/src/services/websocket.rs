@@ -12,15 +12,16 @@ use endpoints::websocket::Host;
 /// Where WebSockets run, for all routes of a table. To be called once: its sockets are counted, and closed with 1001 when
 /// the appliance stops.
 pub fn host<P: Platform>(context: &Context<P>) -> Host {
-    let platform = context.platform.clone();
-    let host = Host::new(
-        &context.spawner,
-        &context.timers,
-        move |bytes| platform.fill_random(bytes),
-        Some(context.service_ledger("websocket")),
-    );
+    let host = host_of(context, "websocket");
     context.services.add("websocket", Rc::new(WebSockets(host.clone())));
     host
+}
+
+/// Where WebSockets of a service run, which are weighed under its name.
+pub(crate) fn host_of<P: Platform>(context: &Context<P>, service: &'static str) -> Host {
+    let platform = context.platform.clone();
+    let random = move |bytes: &mut [u8]| platform.fill_random(bytes);
+    Host::new(&context.spawner, &context.timers, random, Some(context.service_ledger(service)))
 }
 
 /// Pages of the host that is asked, and of these origins. Routes are there for the whole run, and so are their origins.

@@ -54,18 +54,12 @@ pub(crate) fn with_route<P: Platform>(routes: Routes, context: &Context<P>) -> R
 /// Where they come in, if they do.
 #[cfg(feature = "zmq")]
 fn websockets<P: Platform>(context: &Context<P>) -> Option<WebSockets> {
-    use endpoints::{
-        websocket,
-        zmq::{Config, SocketType},
-    };
+    use endpoints::zmq::{Config, SocketType};
     let make = || {
         let ZmqSettings { websocket_path, websocket_origins, limits, .. } =
             ZmqSettings::new(&context.config.zmq);
         websocket_path?;
-        let platform = context.platform.clone();
-        let random = move |bytes: &mut [u8]| platform.fill_random(bytes);
-        let ledger = Some(context.service_ledger(WEBSOCKET));
-        let host = websocket::Host::new(&context.spawner, &context.timers, random, ledger);
+        let host = super::websocket::host_of(context, WEBSOCKET);
         let mut config = Config::new(SocketType::Router);
         config.limits.message_bytes_max = limits.message_bytes_max;
         Some(WebSockets::new(&host, &config, super::websocket::origins(websocket_origins)))

@@ -3,7 +3,7 @@
 
 use super::{
     cost::{self, Verdict},
-    generators::number_after,
+    generators::{number_after, serve},
     measurements::median,
 };
 use command::{
@@ -23,7 +23,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
@@ -227,23 +227,6 @@ fn sleepers(database: SocketAddr) -> Result {
     println!("{:<34} {}", "", cost::names(&["with", "without"]));
     cost::print("99 %, ms", &[with, without], &Verdict::OfPeers(&[Some(1.1)]));
     Ok(())
-}
-
-fn serve(program: &Path, bundle: &Path, address: SocketAddr) -> Result<Child> {
-    let mut command = Command::new(program);
-    command.arg("--bundle").arg(bundle).args(["--http", &address.to_string()]);
-    command.args(["--log", "warn", "--rpc-port", "0", "--zmq-port", "0"]);
-    let mut server = Child::start(&command, |command| {
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-    })?;
-    let deadline = Instant::now() + START_LIMIT;
-    while http_client::get(address, "/", Duration::from_millis(500)).is_none() {
-        if server.ended().is_some() || Instant::now() > deadline {
-            fail!("the appliance does not serve");
-        }
-        std::thread::sleep(PAUSE);
-    }
-    Ok(server)
 }
 
 /// Visitors each of whose sessions waits for a query; they wait as long as they are kept.

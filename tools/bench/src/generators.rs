@@ -106,7 +106,8 @@ fn tails(clients: &[Client], server: &Child, url: &str) -> Result {
     Ok(())
 }
 
-fn serve(program: &Path, bundle: &Path, address: SocketAddr) -> Result<Child> {
+/// Starts the appliance, which answers then.
+pub(crate) fn serve(program: &Path, bundle: &Path, address: SocketAddr) -> Result<Child> {
     let mut command = Command::new(program);
     command.arg("--bundle").arg(bundle).args(["--http", &address.to_string()]);
     command.args(["--log", "warn", "--rpc-port", "0", "--zmq-port", "0"]);
@@ -116,7 +117,7 @@ fn serve(program: &Path, bundle: &Path, address: SocketAddr) -> Result<Child> {
     let deadline = Instant::now() + START_LIMIT;
     while http_client::get(address, "/", Duration::from_millis(500)).is_none() {
         if server.ended().is_some() || Instant::now() > deadline {
-            fail!("the server does not serve");
+            fail!("the appliance does not serve");
         }
         std::thread::sleep(Duration::from_millis(5));
     }
