@@ -271,8 +271,8 @@ mod tests {
     fn compute(scram: &mut Scram) -> String {
         for slice in 1.. {
             if let Some(message) = scram.compute() {
-                // 4,095 iterations in slices of 256.
-                assert_eq!(slice, 16);
+                // 4,095 iterations in slices of 1,024.
+                assert_eq!(slice, 4);
                 return message;
             }
             assert!(scram.is_computing());

@@ -11,10 +11,18 @@ const SEED_BYTES: usize = 32;
 /// Samples for a seed.
 const SAMPLES: usize = 8 * 8 * SEED_BYTES;
 
+/// Steps of a walk between two looks at the counter: the fewest that do. A counter that goes in coarse steps, as some
+/// hypervisors' do, shows differences only after long walks. The longest takes a second or two under emulation.
+const STEPS: [u32; 4] = [16, 128, 1024, 8192];
+
 /// A seed, or nothing where the counter is too regular.
 pub(super) fn seed() -> Option<[u8; SEED_BYTES]> {
-    let mut walk = Walk { memory: [0; WALK_BYTES], at: 0, before: tsc::ticks() };
-    condense(&mut || walk.sample())
+    seed_by(&mut tsc::ticks)
+}
+
+fn seed_by(ticks: &mut dyn FnMut() -> u64) -> Option<[u8; SEED_BYTES]> {
+    let mut walk = Walk { memory: [0; WALK_BYTES], at: 0, before: ticks() };
+    STEPS.iter().find_map(|&steps| condense(&mut || walk.sample(steps, ticks)))
 }
 
 /// Makes a seed of samples that are healthy, all of them.
@@ -43,15 +51,14 @@ struct Walk {
 }
 
 impl Walk {
-    /// The low bits of the time that a few steps took.
-    fn sample(&mut self) -> u8 {
-        const STEPS: usize = 16;
+    /// The low bits of the time that `steps` took.
+    fn sample(&mut self, steps: u32, ticks: &mut dyn FnMut() -> u64) -> u8 {
         const STRIDE: usize = 67;
-        for _ in 0..STEPS {
+        for _ in 0..steps {
             self.at = (self.at + STRIDE + usize::from(self.memory[self.at])) % WALK_BYTES;
             self.memory[self.at] = self.memory[self.at].wrapping_add(1);
         }
-        let now = tsc::ticks();
+        let now = ticks();
         let took = now.wrapping_sub(self.before);
         self.before = now;
         self.at = (self.at + took as usize) % WALK_BYTES;
@@ -137,6 +144,18 @@ mod tests {
     #[test]
     fn a_clock_that_stands_still_gives_no_seed() {
         assert_eq!(condense(&mut || 0), None);
+    }
+
+    #[test]
+    fn a_coarse_counter_is_looked_at_less_often() {
+        // It stands still while walks are short, as a coarse one seems to.
+        let mut looks = 0u64;
+        let mut coarse = || {
+            looks += 1;
+            if looks < 30 { 0 } else { looks * looks / 7 }
+        };
+        assert!(seed_by(&mut coarse).is_some());
+        assert_eq!(seed_by(&mut || 0), None);
     }
 
     #[test]

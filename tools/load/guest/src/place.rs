@@ -1,7 +1,7 @@
 //! Where an image's load goes: a target for connectors, which has to be allowed.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::net::SocketAddr;
 use flow::Target;
 use load::{Protocol, Scenario, is_allowed, refusal};
@@ -47,6 +47,7 @@ pub(crate) fn target(scenario: &Scenario) -> Result<Target, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
 
     fn found(url: &str, guest: &str) -> Result<Target, String> {
         let text = format!("target = '{url}'\n[guest]\n{guest}");
