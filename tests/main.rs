@@ -49,6 +49,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::load_image::CASES,
         interop::service_unit::CASES,
         interop::oci_image::CASES,
+        interop::own_appliance::CASES,
         xen::CASES,
     ]
     .into_iter()
