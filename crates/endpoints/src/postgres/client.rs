@@ -119,7 +119,8 @@ impl Client {
     ) -> impl Future<Output = Result<u64, ClientError>> {
         waiting(async move {
             let statement = self.prepare(sql).await?;
-            let mut answer = self.ask(&statement, values).await?;
+            let asked = self.ask(&statement, values).await;
+            let mut answer = self.noted(sql, asked)?;
             self.noted(sql, answer.finish().await).map(|completion| completion.rows)
         })
     }
@@ -310,18 +311,18 @@ impl Client {
     /// Forgets a statement whose tables have changed, or that the server has lost, so that it is prepared anew the next time. One
     /// without a name is described anew after any error, since the types of its parameters may be others now.
     fn noted<T>(&self, sql: &str, outcome: Result<T, ClientError>) -> Result<T, ClientError> {
-        let Some(state) = outcome.as_ref().err().and_then(ClientError::state) else {
-            return outcome;
-        };
-        if let SqlState::InvalidSqlStatementName = state {
+        let state = outcome.as_ref().err().and_then(ClientError::state);
+        if let Some(SqlState::InvalidSqlStatementName) = state {
             log::warn!(
                 "postgres: {:?} lost a prepared statement; behind a pooler of transactions, statements_max = 0 is right",
                 self.shared().server
             );
         }
-        let is_stale =
-            matches!(state, SqlState::FeatureNotSupported | SqlState::InvalidSqlStatementName);
-        if is_stale || self.shared().options.statements_max == 0 {
+        let is_stale = matches!(
+            state,
+            Some(SqlState::FeatureNotSupported | SqlState::InvalidSqlStatementName)
+        );
+        if is_stale || outcome.is_err() && self.shared().options.statements_max == 0 {
             let old = self.shared().statements.borrow_mut().remove(sql);
             drop(old);
         }
