@@ -22,7 +22,7 @@ pub(super) fn measure(options: &GuestOptions, dom0: &Dom0, kernel: &Path) -> Res
     let host = Options { guests_mib: 2 * MEMORY_MIB + 32, uplink, ..Options::default() };
     let host = Host::start(dom0, &host)?;
     put_file(&host, "image", kernel)?;
-    for ((name, address), bundle) in NAMES.iter().zip(ADDRESSES).zip(bundles(options)?) {
+    for ((name, address), bundle) in NAMES.iter().zip(ADDRESSES).zip(bundles(options, "")?) {
         host.put(&format!("/guests/bundle-{name}"), &bundle)?;
         let guest = Domain::appliance(name, &address.to_string());
         let words = format!("{} log=warn", guest.words);
