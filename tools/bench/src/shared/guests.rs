@@ -142,7 +142,7 @@ impl Asked {
 
     /// Measures each row by both ways in turns, of so many units each.
     fn measure_all(&self, rounds: usize, rows: &[(Row, &str)]) -> Result {
-        super::print_head();
+        super::print_head(super::WAYS);
         for (row, count) in rows {
             measure(row, rounds, |way| self.put(row, count, way))?;
         }
