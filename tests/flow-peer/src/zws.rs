@@ -32,7 +32,12 @@ impl<'a> Sockets<'a> {
     }
 
     /// A socket that a route leads to.
-    fn bound(&self, socket_type: SocketType, routes: Routes, path: &str) -> (ZmqSocket, Routes) {
+    fn bound(
+        &self,
+        socket_type: SocketType,
+        routes: Routes,
+        path: &'static str,
+    ) -> (ZmqSocket, Routes) {
         let options = Options::new(socket_type);
         let doors = WebSockets::new(&self.web, &options.config, Origins::SameHost);
         let socket = ZmqSocket::new(&self.host, options);
