@@ -66,10 +66,8 @@ impl Statement {
 
 impl Drop for Prepared {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.upgrade() {
-            if let Name::Kept(name) = &mut self.name {
-                shared.forget(core::mem::take(name));
-            }
+        if let (Some(shared), Name::Kept(name)) = (self.shared.upgrade(), &mut self.name) {
+            shared.forget(core::mem::take(name));
         }
     }
 }
