@@ -30,7 +30,8 @@ const MEMORY_MIB: u32 = 256;
 const LONG_MEMORY_MIB: u32 = 640;
 /// The least that there may be; in all more bytes go through, by more connections than there may be at once.
 const SMALL_MEMORY_MIB: u32 = 16;
-const SMALL_ECHOES: usize = 20;
+const SMALL_ECHO_BYTES: usize = 300 << 10;
+const SMALL_ECHOES: usize = 64;
 const REGION_MIB: u32 = 8;
 /// Longer than the client below takes until the other guest is dead.
 const BIG_BYTES: usize = 24 << 20;
@@ -75,7 +76,7 @@ fn guests(harness: &mut Harness) -> Result {
 }
 
 /// The least memory that a machine may have: rings are small, and what is longer than they goes through, in all more than there is
-/// memory.
+/// memory. What is too much to be held there is refused at once.
 fn small_guest(harness: &mut Harness) -> Result {
     let socket = harness.scratch.path("shm");
     let _server = process::serve_shared_memory(&socket, REGION_MIB)?;
@@ -84,7 +85,13 @@ fn small_guest(harness: &mut Harness) -> Result {
     let front = front(harness, &socket)?;
     let result = (|| {
         equal("a page", &curl(&["--fail", &url("/small")])?.as_str(), &SMALL)?;
-        echoed(harness, SMALL_ECHOES)
+        echoed(harness, SMALL_ECHO_BYTES, SMALL_ECHOES)?;
+        let long = harness.scratch.path("long");
+        std::fs::write(&long, noise(ECHO_BYTES)).or_say(|| "cannot write a file".into())?;
+        let data = format!("@{}", long.display());
+        let asked = ["-o", "/dev/null", "-w", "%{http_code}", "--data-binary", &data];
+        let refused = curl(&[&asked[..], &[&url("/_test/echo")]].concat())?;
+        equal("a body that has no room there", &refused.as_str(), &"413")
     })();
     Server::Guest(Box::new(front)).judge(result)
 }
@@ -132,7 +139,7 @@ fn carried(harness: &Harness, big: &[u8]) -> Result {
     let to = out.display().to_string();
     curl(&["--fail", "--max-time", DOWNLOAD_SECONDS, "-o", &to, &url("/big")])?;
     same_bytes("a download", &out, big)?;
-    echoed(harness, harness.usual_or_long(ECHOES, LONG_ECHOES))?;
+    echoed(harness, ECHO_BYTES, harness.usual_or_long(ECHOES, LONG_ECHOES))?;
     let sent = noise(ECHO_BYTES);
     std::fs::write(&body, &sent).or_say(|| "cannot write a file".into())?;
     let data = format!("@{}", body.display());
@@ -146,10 +153,10 @@ fn carried(harness: &Harness, big: &[u8]) -> Result {
 }
 
 /// Bodies that go to the second guest and come back.
-fn echoed(harness: &Harness, count: usize) -> Result {
+fn echoed(harness: &Harness, bytes: usize, count: usize) -> Result {
     let [body, out] = ["echoed", "echo"].map(|name| harness.scratch.path(name));
     let (to, data) = (out.display().to_string(), format!("@{}", body.display()));
-    let sent = noise(ECHO_BYTES);
+    let sent = noise(bytes);
     std::fs::write(&body, &sent).or_say(|| "cannot write a file".into())?;
     for _ in 0..count {
         curl(&["--fail", "-o", &to, "--data-binary", &data, &url("/_test/echo")])?;
