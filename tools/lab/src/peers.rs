@@ -31,6 +31,12 @@ pub const CXX: Program = Program { name: "g++", package: "g++" };
 /// ZeroMQ's C library.
 pub const ZMQ_HEADERS: Program = Program { name: "/usr/include/zmq.h", package: "libzmq3-dev" };
 
+/// Installs packages for Node.
+const NPM: Program = Program { name: "npm", package: "npm" };
+
+/// Of npm: ZeroMQ over WebSockets in JavaScript.
+const JSZMQ: &str = "jszmq@0.1.2";
+
 /// The binary of our ZeroMQ peer.
 const ZMQ_PEER: &str = "zmq-peer";
 
@@ -81,6 +87,9 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("http/rpc_page") {
         page::build(install)?;
     }
+    if any("http/golden") {
+        page::build_golden(install)?;
+    }
     if any("zmq/") {
         build_zmq()?;
     }
@@ -97,9 +106,12 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("xen/shares_memory") {
         vchan_in_dom0()?;
     }
-    if any("postgres/") {
+    if any("zws/") {
+        node_packages(install)?;
+    }
+    if any("postgres/") || any("zws/") {
         let words = ["build", "--release", "--package", "flow-peer"];
-        cargo::build(cargo::command().args(words), "our client of PostgreSQL")?;
+        cargo::build(cargo::command().args(words), "our peer for databases and WebSockets")?;
     }
     Ok(())
 }
@@ -309,6 +321,28 @@ fn python_packages(install: Install) -> Result {
     let mut pip = programs::command(&PIP)?;
     programs::output(pip.args(["install", "--quiet", "--target"]).arg(folder).args(&missing))?;
     Ok(())
+}
+
+/// Packages of npm, for Node.
+fn node_packages(install: Install) -> Result {
+    let folder = node_folder()?;
+    if folder.join("node_modules/jszmq").exists() {
+        return Ok(());
+    }
+    let words = format!("npm install --prefix {} {JSZMQ}", folder.display());
+    if install == Install::OnlyTell {
+        fail!("Node lacks {JSZMQ}: `{words}`, or leave out --no-install");
+    }
+    programs::need(&[&NPM], install)?;
+    eprintln!("xtask: installing {JSZMQ} ({words})");
+    let mut npm = programs::command(&NPM)?;
+    npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
+    programs::output(npm.arg(folder).arg(JSZMQ)).map(drop)
+}
+
+/// Where Node finds them.
+pub fn node_folder() -> Result<PathBuf> {
+    paths::made("node")
 }
 
 fn python_folder() -> Result<PathBuf> {

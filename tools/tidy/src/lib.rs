@@ -32,6 +32,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "trial-hermit",
     "aqueduct-hermit-loader",
     "aqueduct-wasm",
+    "golden",
 ];
 const FILE_LINES_MAX: usize = 600;
 const ALLOWED: &str = "tools/tidy/tidy.allow";
