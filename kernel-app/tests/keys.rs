@@ -309,6 +309,7 @@ static ROWS: &[Row] = &[
     row!("shared_memory", "zmq_path", "\"/z\"", "true", |c: &Config| World::new(c).shares_memory_at("/z")),
     row!("shared_memory", "connections_max", "7", "7", |c: &Config| shared_memory(c).connections_max),
     row!("shared_memory", "ring_bytes", "8192", "8192", |c: &Config| shared_memory(c).ring_bytes),
+    row!("shared_memory", "busy_poll_microseconds", "7", "7µs", |c: &Config| shared_memory(c).busy_poll),
     row!("shared_memory", "connect_timeout_seconds", "7", "7s", |c: &Config| shared_memory(c).connect_timeout),
     row!("unix", "http", "\"/run/http\"", "true", |c: &Config| World::new(c).is_open_at("/run/http")),
     row!("unix", "fastcgi", "\"/run/fastcgi\"", "true", |c: &Config| World::new(c).is_open_at("/run/fastcgi")),
