@@ -27,8 +27,8 @@ fn is_installed(harness: &mut Harness) -> Result {
     let (ctl, load) = (process::build_ctl()?, process::build_load()?);
     let programs = Programs { aqueduct: harness.process_path(), aqueductctl: &ctl, load: &load };
     let (package, again) = (harness.scratch.path("a.deb"), harness.scratch.path("b.deb"));
-    deb::write(&programs, &package, Install::OnlyTell)?;
-    deb::write(&programs, &again, Install::OnlyTell)?;
+    deb::write(&programs, deb::MAINTAINER, &package, Install::OnlyTell)?;
+    deb::write(&programs, deb::MAINTAINER, &again, Install::OnlyTell)?;
     if files::read(&package)? != files::read(&again)? {
         fail!("the same programs give two packages");
     }
@@ -75,7 +75,7 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /// As docs/deploy/debian.md has it, where there is no systemd.
 fn serves(root: &Path, settings: &Path) -> Result {
     let pid = root.join("aqueduct.pid");
-    let daemon = |words: &[&str]| {
+    let daemon = |words: &[&str]| -> Result<Command> {
         let mut daemon = programs::command(&START_STOP)?;
         daemon.arg("--pidfile").arg(&pid).arg("--exec").arg(root.join("usr/bin/aqueduct"));
         daemon.args(words);

@@ -12,6 +12,9 @@ pub(crate) struct Words {
     /// The package
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Whose package it is
+    #[arg(long, value_name = "NAME_AND_ADDRESS", default_value = deb::MAINTAINER)]
+    maintainer: String,
 }
 
 const NOTES: &str = "\
@@ -24,7 +27,7 @@ pub(crate) fn main(words: &Words, install: Install) -> Result<ExitCode> {
     let (aqueduct, aqueductctl, load) =
         (process::build()?, process::build_ctl()?, process::build_load()?);
     let programs = Programs { aqueduct: &aqueduct, aqueductctl: &aqueductctl, load: &load };
-    deb::write(&programs, &words.out, install)?;
+    deb::write(&programs, &words.maintainer, &words.out, install)?;
     println!("{}", words.out.display());
     Ok(ExitCode::SUCCESS)
 }

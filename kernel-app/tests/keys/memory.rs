@@ -193,7 +193,7 @@ impl World {
         self.send(
             &mut flow,
             &format!(
-                "PUT /api/v1/bundle HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+                "PUT /api/v1/bundle HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
             ),
         );
         for piece in archive.chunks(CAPACITY_BYTES) {

@@ -27,6 +27,9 @@ pub struct Programs<'a> {
     pub load: &'a Path,
 }
 
+/// Who makes the package, where nobody else is named. The host is one that RFC 2606 keeps for examples.
+pub const MAINTAINER: &str = "The Aqueduct developers <aqueduct@example.org>";
+
 /// Needed beside the programs.
 const NEEDED: [&Program; 2] = [&programs::DPKG, &programs::STRIP];
 /// Shells, and where Debian has what completes for them.
@@ -39,12 +42,16 @@ const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 const MODE_FILE: u32 = 0o644;
 const MODE_PROGRAM: u32 = 0o755;
 
-/// Writes the package. The same programs and files give the same bytes.
+/// Writes the package, of a maintainer with an address, as [`MAINTAINER`]. The same programs and files give the same bytes.
 ///
 /// # Errors
 ///
-/// A file is missing or cannot be written, or `dpkg-deb` refuses.
-pub fn write(programs: &Programs<'_>, file: &Path, install: Install) -> Result {
+/// A file is missing or cannot be written, the maintainer is none, or `dpkg-deb` refuses.
+pub fn write(programs: &Programs<'_>, maintainer: &str, file: &Path, install: Install) -> Result {
+    let is_one = maintainer.ends_with('>') && maintainer.contains(" <");
+    if !is_one || maintainer.contains(char::is_control) {
+        fail!("`{maintainer}` is no maintainer; allowed: a name and an address, as {MAINTAINER}");
+    }
     programs::need(&NEEDED, install)?;
     let scratch = Scratch::new()?;
     let tree = Tree { root: scratch.path("tree") };
@@ -52,7 +59,7 @@ pub fn write(programs: &Programs<'_>, file: &Path, install: Install) -> Result {
     tree.add_service()?;
     let settings = tree.add_settings(&paths::root().join("config"))?;
     tree.add_documents()?;
-    tree.add_control(&settings)?;
+    tree.add_control(maintainer, &settings)?;
     let mut command = programs::command(&programs::DPKG)?;
     command.args(["--root-owner-group", "-Zxz", "--build"]).arg(&tree.root).arg(file);
     // dpkg-deb takes the time of the archive's members from it.
@@ -148,7 +155,7 @@ impl Tree {
         self.add(&format!("{folder}/changelog.gz"), changes, MODE_FILE)
     }
 
-    fn add_control(&self, settings: &[String]) -> Result {
+    fn add_control(&self, maintainer: &str, settings: &[String]) -> Result {
         let mut lines = Vec::new();
         sums(&self.root, &self.root, &mut lines)?;
         let kibibytes = lines.iter().map(|(_, bytes, _)| bytes.div_ceil(1024)).sum::<u64>();
@@ -156,7 +163,7 @@ impl Tree {
         let sums: String = lines.iter().map(|(path, _, sum)| format!("{sum}  {path}\n")).collect();
         let version = env!("CARGO_PKG_VERSION");
         let control = format!(
-            "Package: {NAME}\nVersion: {version}\nArchitecture: amd64\nMaintainer: {MAINTAINER}\n\
+            "Package: {NAME}\nVersion: {version}\nArchitecture: amd64\nMaintainer: {maintainer}\n\
              Installed-Size: {kibibytes}\nDepends: {DEPENDS}\nSection: httpd\nPriority: optional\n\
              Description: {DESCRIPTION}"
         );
@@ -172,9 +179,8 @@ impl Tree {
     }
 }
 
-const MAINTAINER: &str = "The Aqueduct developers <aqueduct@localhost>";
 /// What the programs are linked with, and what the scripts call.
-const DEPENDS: &str = "libc6 (>= 2.34), libgcc-s1 (>= 3.0), adduser, init-system-helpers";
+const DEPENDS: &str = "libc6 (>= 2.34), libgcc-s1 (>= 3.0), adduser";
 const DESCRIPTION: &str = "network appliance for HTTP, RPC, ZeroMQ, FastCGI and Gopher
  Serves a site, services of Cap'n Proto RPC, ZeroMQ pipes and what else its
  configuration says, as one process; the same appliance boots as a unikernel.

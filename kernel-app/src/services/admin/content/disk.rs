@@ -1,6 +1,6 @@
 //! Content from a disk: what is on one now, in place of what is served, without a restart.
 
-use super::super::api::bad;
+use super::super::api::{bad, query};
 use super::{Busy, Content, refusal, refused, serve};
 use crate::Platform;
 use crate::context::Context;
@@ -35,7 +35,8 @@ pub(super) fn route<P: Platform>(
 /// Serves what is on the disk `?disk=`, of its folder `?folder=`. Nothing changes unless all of it is right.
 async fn post(from: Rc<FromDisk>, request: Request) -> Result<Response, Response> {
     let FromDisk { content, reader, cache } = &*from;
-    let number = request.parameter_text("disk").and_then(|text| text.parse::<usize>().ok());
+    let query = query(&request)?;
+    let number = query.get("disk").and_then(|text| text.parse::<usize>().ok());
     let Some(number) = number.and_then(|number| number.checked_sub(1)) else {
         return Err(bad("?disk= and the number of a disk, of which 1 is the first\n"));
     };
@@ -53,7 +54,7 @@ async fn post(from: Rc<FromDisk>, request: Request) -> Result<Response, Response
     let _busy = Busy(content.clone());
     let live = &content.live;
     let own = live.roots().next().unwrap_or_default();
-    let own = request.parameter_text("folder").map_or_else(|| own.to_string(), |it| it.to_string());
+    let own = query.get("folder").unwrap_or(own).to_string();
     let folders = core::iter::once(&*own).chain(live.roots().skip(1));
     let deadline = content.timers.now().saturating_add(TIME_MAX);
     let disk = content.timers.before(deadline, reader.read(number, folders)).await;
