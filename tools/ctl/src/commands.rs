@@ -126,6 +126,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Metrics => say(&table::printable_lines(&admin.text("/metrics")?)),
         Verb::Replay { session } => replay(&admin, options.json, *session),
         Verb::Bundle { verb: BundleVerb::Put { file } } => put_bundle(&admin, file),
+        Verb::Bundle { verb: BundleVerb::Disk { number, folder } } => {
+            let folder = folder.as_ref().map(|it| format!("&folder={}", encoded(it)));
+            let folder = folder.unwrap_or_default();
+            change("POST", &format!("/api/v1/bundle?disk={number}{folder}"))
+        }
         Verb::Dump => change("POST", "/api/v1/tasks/dump"),
         Verb::Cancel { task } => change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task))),
         Verb::Level { module, level: Some(level) } => {
