@@ -70,7 +70,7 @@ fn client(harness: &mut Harness) -> Result {
     }
     let certificate = cluster.path("certificate.pem");
     said_done(ADDRESS, "tls", &[&certificate])?;
-    outlives(peer(ADDRESS, "restart", &[]), server, || cluster.start()).map(drop)
+    outlives(&peer(ADDRESS, "restart", &[]), server, || cluster.start()).map(drop)
 }
 
 /// Without names of statements all of it goes through a pooler of transactions, which may be killed, as may the server behind it.
@@ -80,17 +80,17 @@ fn pgbouncer(harness: &mut Harness) -> Result {
     let start = || cluster.0.start_pooler(POOLER, POOLED);
     let pooler = start()?;
     said_done(POOLER, "pooler", &[])?;
-    let _pooler = outlives(peer(POOLER, "pooler-restart", &[]), pooler, start)?;
-    outlives(peer(POOLER, "pooler-restart", &[]), server, || cluster.start()).map(drop)
+    let _pooler = outlives(&peer(POOLER, "pooler-restart", &[]), pooler, start)?;
+    outlives(&peer(POOLER, "pooler-restart", &[]), server, || cluster.start()).map(drop)
 }
 
 /// The peer's pool loses what is killed under a query, and finds what is started instead, which is given.
 fn outlives(
-    peer: Command,
+    peer: &Command,
     mut killed: Child,
     start: impl FnOnce() -> Result<Child>,
 ) -> Result<Child> {
-    let mut peer = Child::start(&peer, |command| {
+    let mut peer = Child::start(peer, |command| {
         command.stdout(Stdio::piped());
     })?;
     let Some(output) = peer.streams().stdout.take() else { fail!("the peer has no output") };

@@ -47,10 +47,10 @@ impl Run {
         let deadline = Instant::now() + BOOT_LIMIT * 2;
         loop {
             let said = files::read_text(&self.log)?;
-            let answers = said.lines().filter_map(|line| {
+            let mut answers = said.lines().filter_map(|line| {
                 line.strip_prefix("xtask: http://localhost:")?.strip_suffix(" answers")
             });
-            if let Some(port) = answers.last() {
+            if let Some(port) = answers.next_back() {
                 return port.parse().or_say(|| format!("a port: {port}"));
             }
             if let Some(status) = self.child.ended() {
