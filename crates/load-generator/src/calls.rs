@@ -28,7 +28,7 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
-    pub(crate) fn saying(failure: Failure, kind: &'static str, text: impl ToString) -> Self {
+    pub(crate) fn saying(failure: Failure, kind: &'static str, text: &dyn ToString) -> Self {
         Self { failure, said: Some((kind, text.to_string())) }
     }
 }
@@ -58,7 +58,7 @@ pub(crate) async fn run<C: Connector, P: Protocol>(shared: Rc<Shared>, connector
             }),
         };
         let outcome = match opened {
-            Err(error) => Err(Failed::saying(failure(error), "connection", error)),
+            Err(error) => Err(Failed::saying(failure(error), "connection", &error)),
             Ok(opened) => {
                 let deadline = job.made() + shared.scenario().timeout;
                 let called =

@@ -53,7 +53,7 @@ impl Protocol for Capnp {
                     ErrorKind::Unimplemented => (Failure::Status, "unimplemented"),
                     _ => (Failure::Status, "failed"),
                 };
-                Err(Failed::saying(failure, kind, error.extra))
+                Err(Failed::saying(failure, kind, &error.extra))
             }
         }
     }

@@ -42,9 +42,9 @@ impl Protocol for ZeroMq {
     async fn call(Open(socket): &Open, kind: &RequestKind) -> Result<(), Failed> {
         let body = Bytes::copy_from_slice(kind.body.as_bytes());
         let sent = socket.send(body).await;
-        sent.map_err(|error| Failed::saying(Failure::Reset, "request", error))?;
+        sent.map_err(|error| Failed::saying(Failure::Reset, "request", &error))?;
         let answer = socket.recv().await;
-        let answer = answer.map_err(|error| Failed::saying(Failure::Reset, "reply", error))?;
+        let answer = answer.map_err(|error| Failed::saying(Failure::Reset, "reply", &error))?;
         judge(kind, answer.last())
     }
 }

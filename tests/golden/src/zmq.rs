@@ -31,7 +31,7 @@ pub(crate) fn run(case: &Value, piece: usize) -> Vec<String> {
         "connection" => {
             let mut side = Side::new(socket_type(case), server(mechanism), 1);
             let end = side.feed(&input(case), piece);
-            side.gives.extend(end.err().map(failed));
+            side.gives.extend(end.err().map(|error| failed(&error)));
             side.gives.push(format!("sent: {}", shown(&output(&mut side.connection))));
             side.gives
         }
@@ -41,7 +41,7 @@ pub(crate) fn run(case: &Value, piece: usize) -> Vec<String> {
     }
 }
 
-fn failed(error: Error) -> String {
+fn failed(error: &Error) -> String {
     format!("failed: {error}")
 }
 
@@ -158,7 +158,7 @@ fn talk(mechanism: &str, message: &[u8], piece: usize) -> Vec<String> {
                     continue;
                 }
                 gives.push(format!("{} says {}", ["client", "server"][from], shown(&bytes)));
-                gives.extend(sides[to].feed(&bytes, piece).err().map(failed));
+                gives.extend(sides[to].feed(&bytes, piece).err().map(|error| failed(&error)));
             }
             if gives.len() == before {
                 break;

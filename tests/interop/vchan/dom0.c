@@ -59,12 +59,6 @@ static int server(int domain, const char *path, size_t left, size_t right, const
 
 enum { SINK = 's', ECHO = 'e', LOAD_BYTES = 65536 };
 
-/* What a load begins with: what it is, and how many bytes come. */
-struct load {
-    unsigned char verb;
-    long long bytes;
-};
-
 static void read_all(struct libxenvchan *vchan, void *bytes, size_t count) {
     for (size_t held = 0; held < count;) {
         int got = libxenvchan_read(vchan, (char *)bytes + held, count - held);
@@ -80,19 +74,18 @@ static int load_server(int domain, const char *path, size_t ring_bytes) {
     if (!vchan)
         fail("libxenvchan_server_init");
     vchan->blocking = 1;
-    struct load load;
-    read_all(vchan, &load, sizeof load);
-    while (load.bytes > 0) {
-        int got = libxenvchan_read(vchan, bytes, sizeof bytes);
-        if (got <= 0)
-            fail("libxenvchan_read");
-        load.bytes -= got;
-        if (load.verb == ECHO)
-            write_all(vchan, bytes, got);
-    }
-    if (load.verb == SINK)
+    char verb;
+    long long left;
+    read_all(vchan, &verb, 1);
+    if (verb == SINK) {
+        read_all(vchan, &left, sizeof left);
+        for (int got; left > 0; left -= got)
+            if ((got = libxenvchan_read(vchan, bytes, sizeof bytes)) <= 0)
+                fail("libxenvchan_read");
         write_all(vchan, bytes, 1);
-    libxenvchan_wait(vchan);
+    }
+    for (int got; (got = libxenvchan_read(vchan, bytes, sizeof bytes)) > 0;)
+        write_all(vchan, bytes, got);
     libxenvchan_close(vchan);
     return 0;
 }
@@ -105,12 +98,14 @@ static double seconds(void) {
 
 static int put_load(int domain, const char *path, int is_bulk, long long count) {
     static char bytes[LOAD_BYTES];
-    struct load load = {is_bulk ? SINK : ECHO, is_bulk ? count << 20 : count};
+    const char verb = is_bulk ? SINK : ECHO;
     struct libxenvchan *vchan = come(domain, path);
-    write_all(vchan, (char *)&load, sizeof load);
+    write_all(vchan, &verb, 1);
     double start = seconds();
     if (is_bulk) {
-        for (long long left = load.bytes; left > 0; left -= sizeof bytes)
+        long long left = count << 20;
+        write_all(vchan, (char *)&left, sizeof left);
+        for (; left > 0; left -= sizeof bytes)
             write_all(vchan, bytes, sizeof bytes);
         read_all(vchan, bytes, 1);
         printf("bulk %.1f mib_per_s\n", count / (seconds() - start));

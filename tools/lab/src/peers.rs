@@ -47,6 +47,8 @@ const PYTHON_PACKAGES: &[(&str, &str)] = &[
     ("cbor2", "cbor2"),
     ("websockets", "websockets"),
     ("tlslite", "tlslite-ng==0.8.2"),
+    ("kubernetes_validate", "kubernetes-validate"),
+    ("hcl2", "python-hcl2"),
 ];
 const CXX_WORDS: &[&str] =
     &["-O2", "-std=c++17", "-lcapnp-rpc", "-lcapnp", "-lkj-async", "-lkj", "-lpthread"];
@@ -76,7 +78,10 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("http/prometheus") {
         unpack(PROMETHEUS_PACKAGES, prometheus_folder()?)?;
     }
-    if ["rpc/", "zmq/", "unix/", "http/websocket_python", "tls/tlslite"].into_iter().any(any) {
+    if ["rpc/", "zmq/", "unix/", "http/websocket_python", "tls/tlslite", "interop/definitions"]
+        .into_iter()
+        .any(any)
+    {
         python_packages(install)?;
     }
     if any("rpc/") {

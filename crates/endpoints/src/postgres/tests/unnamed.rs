@@ -35,10 +35,12 @@ fn each_execution_parses_and_needs_nothing_of_what_was_before() {
             answered(&column(23), b"\0\x01\0\0\0\x04\0\0\0\x07"),
         ];
         for answer in answers {
-            groups.borrow_mut().push(peer.up_to(b'S').await);
+            let group = peer.up_to(b'S').await;
+            groups.borrow_mut().push(group);
             peer.say(&answer).await;
         }
-        groups.borrow_mut().push(peer.up_to(b'X').await);
+        let group = peer.up_to(b'X').await;
+        groups.borrow_mut().push(group);
     };
     world.run(server, async move {
         let client = connecting.await;
@@ -66,7 +68,8 @@ fn after_an_error_it_is_described_anew() {
         let refused = message(b'E', b"SERROR\0VERROR\0C42804\0Mno longer\0\0");
         let row = answered(&column(25), b"\0\x01\0\0\0\x03abc");
         for answer in [described(), [refused, ready(b'I')].concat(), described(), row] {
-            groups.borrow_mut().push(peer.up_to(b'S').await);
+            let group = peer.up_to(b'S').await;
+            groups.borrow_mut().push(group);
             peer.say(&answer).await;
         }
         std::future::pending::<()>().await;

@@ -13,8 +13,7 @@ use lab::{
 use std::{net::Ipv4Addr, path::Path, process::ExitCode, time::Duration};
 
 const ROWS: [(Row, &str); 3] = [(super::BULK, "64"), (ROUND_TRIP, "1000"), (LONE_CALL, "500")];
-/// Where programs of libxenvchan's in dom0 meet, and through which rings.
-const LIBRARY_PLACE: &str = "/local/domain/0/data/vchan/loads";
+/// Of the library's server.
 const RING_BYTES: usize = 1 << 20;
 const LIBRARY_LIMIT: Duration = Duration::from_secs(300);
 const NAMES: [&str; 2] = ["one", "two"];
@@ -55,7 +54,8 @@ pub(super) fn measure(options: &GuestOptions, dom0: &Dom0, kernel: &Path) -> Res
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same between two programs of libxenvchan's in dom0, through rings as large as ours.
+/// The same between two programs of libxenvchan's in dom0, through rings as large as ours, which take
+/// turns as processes do, and guests as domains do.
 fn beside_the_library(host: &Host, asked: &Asked, rounds: usize) -> Result {
     let program = std::fs::read(peers::vchan_in_dom0()?).or_say(|| "no program".into())?;
     host.put("/bin/vchan", &program)?;
@@ -65,15 +65,17 @@ fn beside_the_library(host: &Host, asked: &Asked, rounds: usize) -> Result {
         let row = Row { reach: "at least 1", ..*row };
         measure_row(&row, rounds, |way| match way {
             0 => asked.put(&row, count, 0),
-            _ => {
-                let line = format!(
-                    "vchan load-server 0 {LIBRARY_PLACE} {RING_BYTES} & \
-                     vchan load 0 {LIBRARY_PLACE} {} {count}; wait $!",
-                    row.verb
-                );
-                value(&host.run_with(&line, &[], LIBRARY_LIMIT)?.output, row.name)
-            }
+            _ => within_dom0(host, &row, count),
         })?;
     }
     Ok(())
+}
+
+fn within_dom0(host: &Host, row: &Row, count: &str) -> Result<f64> {
+    let place = "0 /local/domain/0/data/vchan/loads";
+    let line = format!(
+        "vchan load-server {place} {RING_BYTES} & vchan load {place} {} {count} && wait $!",
+        row.verb
+    );
+    value(&host.run_with(&line, &[], LIBRARY_LIMIT)?.output, row.name)
 }
