@@ -108,6 +108,9 @@ fn run_cases(
             hermit::build(&options, install)?;
         }
     }
+    if cases.iter().any(|case| case.name == "boot/http_only") {
+        image::build(&image::Options::http_only(), install)?;
+    }
     if cases.iter().any(|case| case.name.starts_with("load_image/")) {
         image::build(&image::Options::load(), install)?;
     }

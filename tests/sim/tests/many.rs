@@ -96,8 +96,8 @@ impl Server {
             );
             let answers = self.ask(frame);
             let ports = (OURS.port(), peer.port());
-            let own = answers.iter().filter_map(|frame| tcp_fields(frame));
-            let answer = own.filter(|tcp| tcp.ports == ports).next_back();
+            let mut own = answers.iter().filter_map(|frame| tcp_fields(frame));
+            let answer = own.rfind(|tcp| tcp.ports == ports);
             let answer = answer.expect("an answer");
             assert_eq!((answer.seq, answer.ack, answer.data), (next, seq + 4, 4));
             next = next.wrapping_add(4);
