@@ -7,6 +7,7 @@ mod faults;
 mod firmware;
 mod handlers;
 mod hogs;
+mod http_only;
 mod libvirt;
 mod machines;
 mod power;
@@ -32,6 +33,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/q35_4_gib", &[], 60, machines::q35_4_gib),
     Case::new("boot/microvm_8_mib", &[], 60, machines::microvm_8_mib),
     Case::new("boot/q35_8_mib", &[], 60, machines::q35_8_mib),
+    Case::new("boot/http_only", &[&CURL], 120, http_only::boots),
     Case::new("boot/no_bundle", &[], 60, machines::no_bundle),
     Case::new("boot/power_button_microvm", &[], 90, power::button_microvm),
     Case::new("boot/power_button_q35", &[], 90, power::button_q35),

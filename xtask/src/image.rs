@@ -18,7 +18,7 @@ use std::{
 #[command(after_help = NOTES, group = ArgGroup::new("media").args(["disk_image", "iso", "oci"]).multiple(true))]
 pub(crate) struct Words {
     /// With these services only, of http, https, fastcgi, gopher, rpc, vats, relay, rpc-websocket, zmq, admin, http-client, disk,
-    /// syslog, vsock, shared-memory and database [default: all]
+    /// syslog, vsock, shared-memory, database and compression [default: all]
     #[arg(long, value_name = "LIST")]
     services: Option<String>,
     /// The same as --services http: about half of the size

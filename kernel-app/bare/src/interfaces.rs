@@ -232,7 +232,7 @@ impl Driver for Interfaces {
         #[cfg(feature = "shared-memory")]
         let awaits = self.shared_memory.is_awaiting();
         #[cfg(feature = "shared-memory")]
-        if self.shared_memory.look(deadline) || !self.shared_memory.may_sleep() {
+        if self.shared_memory.poll(deadline) || !self.shared_memory.may_sleep() {
             return;
         }
         let now = machine::clock::now();
