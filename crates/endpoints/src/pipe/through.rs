@@ -29,13 +29,15 @@ use core::task::Poll;
 /// ```
 pub struct ZmqThrough {
     /// None when all has been sent.
-    sending: Option<Pin<Box<dyn Future<Output = Result<(), Fault>>>>>,
+    sending: Option<Sending>,
     /// Messages that were sent, less those that came back.
     under_way: Rc<Cell<usize>>,
     back: ZmqSource,
     /// Whether a message has begun to come.
     is_inside: bool,
 }
+
+type Sending = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
 
 impl ZmqThrough {
     /// From this source, through this node, to the peers of this socket.
