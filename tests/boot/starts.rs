@@ -119,7 +119,6 @@ fn serves(harness: &mut Harness, machine: Machine, more: &[&str]) -> Result {
     let bundle = Some(harness.pack(&[("site/index.html", page)])?);
     let more: Vec<OsString> = more.iter().map(Into::into).collect();
     let _guest = harness.boot(&Setup { machine, bundle, more, ..Setup::default() })?;
-    let answer = http_client::get(GUEST_ADDRESS, "/", Duration::from_secs(5))
-        .map(|answer| (answer.status, answer.body_bytes));
-    equal("the index page", &answer, &Some((200, page.len())))
+    let answer = http_client::content(GUEST_ADDRESS, "/", Duration::from_secs(5));
+    equal("the index page", &answer, &Some((200, page.to_vec())))
 }

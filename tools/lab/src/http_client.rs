@@ -36,6 +36,21 @@ pub fn get_patiently(
     whole(&mut stream, server, path, "close")
 }
 
+/// The status and the content of one GET on a connection of its own. `None` for anything but a whole answer that says its length.
+pub fn content(server: SocketAddr, path: &str, limit: Duration) -> Option<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect_timeout(&server, limit).ok()?;
+    stream.set_read_timeout(Some(limit)).ok()?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8(bytes[..head_end].to_vec()).ok()?;
+    let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
+    let content = bytes.split_off(head_end);
+    (content_length(&head)? == content.len()).then_some((status, content))
+}
+
 /// One GET on a connection that stays open.
 pub fn get_again(stream: &mut TcpStream, server: SocketAddr, path: &str) -> Option<Answer> {
     whole(stream, server, path, "keep-alive")
