@@ -50,6 +50,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/a_failed_start_switches_off", &[], 90, refusals::switches_off),
     Case::new("boot/a_failed_start_is_a_crash_by_pvpanic", &[], 60, refusals::pvpanic),
     Case::new("boot/starts_on_the_usual_cpu_by_jitter", &[], 120, starts::usual_cpu),
+    Case::new("boot/sequence_numbers_of_two_starts", &[], 120, starts::sequence_numbers),
     Case::new("boot/starts_without_pit", &[], 60, starts::without_pit),
     Case::new("boot/starts_with_access_platform", &[], 60, starts::access_platform),
     Case::new("boot/starts_on_microvm_with_pcie", &[], 60, starts::microvm_with_pcie),

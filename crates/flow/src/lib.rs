@@ -36,6 +36,7 @@ mod splice;
 pub mod sync;
 mod target;
 pub mod task;
+pub mod testing;
 pub mod time;
 mod unix_path;
 mod unread;

@@ -22,6 +22,7 @@ use core::str::FromStr;
 /// | `unix:/run/db.sock`, `unix:@db` | a Unix-domain socket of this machine, by its path or its abstract name |
 /// | `ipc:///run/db.sock`, `ipc://@db` | the same, as ZeroMQ writes it |
 /// | `memory:echo` | a listener inside this process or image |
+/// | `inproc://echo` | the same, as ZeroMQ writes it |
 ///
 /// It prints as it is shortest: TCP without its scheme, a Unix-domain socket with `unix:`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -132,6 +133,8 @@ const UNIX: &str = "unix:";
 /// How ZeroMQ writes the same (zmq_ipc(7)).
 const IPC: &str = "ipc://";
 const MEMORY: &str = "memory:";
+/// How ZeroMQ writes the same (zmq_inproc(7)).
+const INPROC: &str = "inproc://";
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,7 +207,7 @@ impl fmt::Display for ParseTargetError {
                 "expected unix:PATH or ipc://PATH, the path absolute or @NAME, of at most 107 letters, digits and `/-._~+,=:@`"
             }
             Self::Memory => {
-                "expected memory:NAME, the name of 1 to 63 letters, digits, `-`, `_` or `.`"
+                "expected memory:NAME or inproc://NAME, the name of 1 to 63 letters, digits, `-`, `_` or `.`"
             }
         })
     }
@@ -248,7 +251,7 @@ impl FromStr for Target {
         if let Some(rest) = text.strip_prefix(IPC).or_else(|| text.strip_prefix(UNIX)) {
             return rest.parse().map(Self::Unix).map_err(|_| ParseTargetError::Unix);
         }
-        if let Some(rest) = text.strip_prefix(MEMORY) {
+        if let Some(rest) = text.strip_prefix(INPROC).or_else(|| text.strip_prefix(MEMORY)) {
             return rest.parse().map(Self::Memory).map_err(|_| ParseTargetError::Memory);
         }
         if text.contains("://") {
@@ -332,6 +335,7 @@ mod tests {
             assert_eq!(alloc::format!("tcp://{text}").parse(), Ok(target));
         }
         assert_eq!("memory:80".parse::<Target>().unwrap().scheme(), Scheme::Memory);
+        assert_eq!("inproc://echo".parse(), "memory:echo".parse::<Target>());
         assert_eq!("service://a".parse::<Target>().unwrap().scheme(), Scheme::Service);
     }
 
@@ -407,6 +411,7 @@ mod tests {
             ("ipc://run/db.sock", Unix),
             ("ipc:/run/db.sock", HostPort),
             ("memory:", Memory),
+            ("inproc://", Memory),
             ("memory:a b", Memory),
             ("memory://echo", Memory),
             ("http://host:80", UnknownScheme),

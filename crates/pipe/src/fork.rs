@@ -74,8 +74,7 @@ where
     A: Node<Piece>,
     B: Node<Piece, Out = A::Out>,
 {
-    let prefix = Bytes::copy_from_slice(prefix.as_ref());
-    let sorter = PrefixSorter { prefix, matched: 0, decided: None };
+    let sorter = PrefixSorter::new(prefix.as_ref(), false);
     PrefixBranch { sorter, ways: Ways::new(matching, other) }
 }
 
@@ -100,16 +99,26 @@ where
 
 /// Decides for each message by its first bytes.
 #[derive(Debug)]
-struct PrefixSorter {
+pub(crate) struct PrefixSorter {
     prefix: Bytes,
+    /// Whether a message that matches keeps the prefix.
+    keeps: bool,
     matched: usize,
     // Of the message under way: whether it starts with the prefix.
     decided: Option<bool>,
 }
 
 impl PrefixSorter {
+    pub(crate) fn new(prefix: &[u8], keeps: bool) -> Self {
+        Self { prefix: Bytes::copy_from_slice(prefix), keeps, matched: 0, decided: None }
+    }
+
+    pub(crate) fn skipping(self) -> Self {
+        Self { keeps: false, ..self }
+    }
+
     /// Where a piece goes; `None` while the message is shorter than the prefix.
-    fn sort(&mut self, mut piece: Piece) -> Option<Either<Piece, Piece>> {
+    pub(crate) fn sort(&mut self, mut piece: Piece) -> Option<Either<Piece, Piece>> {
         let matching = match self.decided {
             Some(matching) => matching,
             None => {
@@ -121,17 +130,15 @@ impl PrefixSorter {
                     self.matched += here;
                     return None;
                 }
-                if matching && whole {
+                let matching = matching && whole;
+                if matching && !self.keeps {
                     let _ = piece.bytes.split_to(here);
-                    true
-                } else {
+                } else if self.matched > 0 {
                     // What matched before must go with the rest after all.
-                    if self.matched > 0 {
-                        let head = [&self.prefix[..self.matched], &piece.bytes].concat();
-                        piece.bytes = head.into();
-                    }
-                    false
+                    let head = [&self.prefix[..self.matched], &piece.bytes].concat();
+                    piece.bytes = head.into();
                 }
+                matching
             }
         };
         self.matched = 0;
@@ -142,7 +149,7 @@ impl PrefixSorter {
 
 /// Two nodes side by side. An item enters one only when the other has given all it had, so
 /// order is kept and the messages of the two never mix.
-struct Ways<L, R, A: Node<L>, B: Node<R>> {
+pub(crate) struct Ways<L, R, A: Node<L>, B: Node<R>> {
     left: Way<L, A>,
     right: Way<R, B>,
     on_right: bool,
@@ -181,11 +188,11 @@ impl<In, N: Node<In>> Way<In, N> {
 }
 
 impl<L, R, A: Node<L>, B: Node<R, Out = A::Out>> Ways<L, R, A, B> {
-    fn new(left: A, right: B) -> Self {
+    pub(crate) fn new(left: A, right: B) -> Self {
         Self { left: Way::new(left), right: Way::new(right), on_right: false, waiting: None }
     }
 
-    fn run<T>(
+    pub(crate) fn run<T>(
         &mut self,
         input: &mut Edge<T>,
         output: &mut Edge<A::Out>,

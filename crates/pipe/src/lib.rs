@@ -37,6 +37,7 @@ pub mod cbor;
 pub mod lz4;
 pub mod zlib;
 
+mod cond;
 mod edge;
 mod expansion;
 mod fault;
@@ -48,6 +49,7 @@ mod pipeline;
 mod prefix;
 
 pub use bytes::Bytes;
+pub use cond::{Clauses, Cond, Condition, Fork, Nothing, StartsWith, When, cond, starts_with};
 pub use edge::{Bounds, Edge, Taken};
 pub use expansion::Expansion;
 pub use fault::Fault;
@@ -56,4 +58,4 @@ pub use node::{Node, NodeExt, Progress, Stage, Then, run_stage};
 pub use object::{Filter, Map, Reject, Sink, Tee, TryMap, filter, map, reject, sink, tee, try_map};
 pub use piece::{CHUNK_BYTES, Piece};
 pub use pipeline::{Next, Pipeline, Refused};
-pub use prefix::{Prepend, RefusePrefix, Skip, prepend, refuse_prefix, skip};
+pub use prefix::{Expect, Prepend, RefusePrefix, Skip, expect, prepend, refuse_prefix, skip};

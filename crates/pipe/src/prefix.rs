@@ -100,6 +100,53 @@ impl Stage<Piece> for Skip {
     }
 }
 
+/// Lets messages pass that begin with `prefix`, whole; one without it is a fault, as for [`skip`].
+pub fn expect(prefix: impl AsRef<[u8]>) -> Expect {
+    Expect { prefix: Bytes::copy_from_slice(prefix.as_ref()), matched: 0 }
+}
+
+/// See [`expect`].
+#[derive(Debug)]
+pub struct Expect {
+    prefix: Bytes,
+    matched: usize,
+}
+
+impl Node<Piece> for Expect {
+    type Out = Piece;
+
+    fn run(&mut self, input: &mut Edge<Piece>, output: &mut Edge<Piece>) {
+        run_stage(self, input, output);
+    }
+}
+
+impl Stage<Piece> for Expect {
+    type Out = Piece;
+
+    fn accept(
+        &mut self,
+        piece: Piece,
+        weight_bytes: usize,
+        output: &mut Edge<Piece>,
+    ) -> Result<(), Fault> {
+        let wanted = &self.prefix[self.matched..];
+        let here = wanted.len().min(piece.bytes.len());
+        if piece.bytes[..here] != wanted[..here] {
+            let first = if self.matched == 0 { piece.bytes.first() } else { self.prefix.first() };
+            return Err(Fault::UnknownPrefix(first.copied()));
+        }
+        self.matched += here;
+        if piece.last {
+            if self.matched < self.prefix.len() {
+                return Err(Fault::UnknownPrefix(None));
+            }
+            self.matched = 0;
+        }
+        output.put(piece, weight_bytes);
+        Ok(())
+    }
+}
+
 /// Refuses every message, and names its first byte: the last way of a
 /// [`branch_prefix`](crate::branch_prefix).
 pub fn refuse_prefix<U>() -> RefusePrefix<U> {

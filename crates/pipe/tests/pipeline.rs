@@ -2,7 +2,7 @@
 
 use pipe::{
     Bounds, Bytes, CHUNK_BYTES, Edge, Either, Expansion, Fault, Next, Node, NodeExt, Piece,
-    Pipeline, Refused, branch, branch_prefix, cbor, filter, lz4, map, merge, prepend,
+    Pipeline, Refused, branch, branch_prefix, cbor, expect, filter, lz4, map, merge, prepend,
     refuse_prefix, reject, sink, skip, tee, try_map, zlib,
 };
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,7 @@ fn lz4_goes_there_and_back() {
 fn prefixes_go_there_and_back() {
     there_and_back(|| Box::new(prepend(b"prefix").then(skip(b"prefix"))));
     there_and_back(|| Box::new(prepend(b"").then(skip(b""))));
+    there_and_back(|| Box::new(prepend(b"prefix").then(expect(b"prefix")).then(skip(b"prefix"))));
 }
 
 #[test]
@@ -132,6 +133,7 @@ fn a_missing_prefix_names_the_byte_that_was_there() {
     ] {
         for step in [1, 3] {
             assert_eq!(run(skip(b"xy"), pieces(message, step)), (vec![], Next::Fault(fault)));
+            assert_eq!(run(expect(b"xy"), pieces(message, step)).1, Next::Fault(fault));
         }
     }
 }

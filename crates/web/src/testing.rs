@@ -16,18 +16,20 @@
 //! assert_eq!(post("/add").form(&[("a", "1")]).ask(&routes).status(), Status::UNSUPPORTED_MEDIA_TYPE);
 //! ```
 //!
-//! A handler that waits for time or for other tasks is asked in a task of its own, beside these, with
-//! [`Executor`](flow::task::Executor) and [`Timers`](flow::time::Timers).
+//! A handler that waits for time or for other tasks is asked beside these, in a [`World`]: [`Ask::ask_in`].
 
 use crate::writer::{Piece, Pieces};
 use crate::{Body, Content, ContentLength, Handler, Next, Reply, Request, RequestHead, Response};
 use crate::{Status, percent};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::pin::Pin;
 use flow::Address;
 use flow::task::block_on;
+use flow::testing::World;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -135,6 +137,18 @@ impl Ask {
     /// # Panics
     /// When the handler waits for something that cannot come.
     pub fn ask(self, handler: &impl Handler) -> Seen {
+        block_on(self.asking(handler))
+    }
+
+    /// The same in a world, with whose clock and tasks the handler was made.
+    ///
+    /// # Panics
+    /// When the handler waits for something that does not come: see [`World::run`].
+    pub fn ask_in(self, world: &World, handler: &impl Handler) -> Seen {
+        world.run(self.asking(handler))
+    }
+
+    fn asking(self, handler: &impl Handler) -> Pin<Box<dyn Future<Output = Seen>>> {
         let fields = self.fields.iter().map(|(name, value)| (&**name, &**value));
         let mut head = RequestHead::new(&self.method, &self.target, fields);
         if let Some(parts) = head.parts_mut() {
@@ -160,10 +174,12 @@ impl Ask {
             request.set_certificate(Rc::new(certificate));
         }
         let answer = handler.answer(request);
-        let seen = block_on(async move { Seen::take(answer.await).await });
-        // As a connection does, until the request is answered.
-        drop(sender);
-        seen
+        Box::pin(async move {
+            let seen = Seen::take(answer.await).await;
+            // As a connection does, until the request is answered.
+            drop(sender);
+            seen
+        })
     }
 }
 
@@ -294,6 +310,21 @@ mod tests {
         );
         assert_eq!((seen.cookie("give"), seen.header("x")), (None, None));
         assert_eq!(post("/").ask(&tell).status(), Status::UNSUPPORTED_MEDIA_TYPE);
+    }
+
+    #[test]
+    fn a_handler_that_waits_is_asked_in_a_world() {
+        let world = World::new();
+        let timers = world.timers.clone();
+        let late = move |_: Request| {
+            let timers = timers.clone();
+            async move {
+                timers.sleep(core::time::Duration::from_secs(60)).await;
+                Response::ok("text/plain", alloc::format!("{:?}", timers.now()))
+            }
+        };
+        assert_eq!(get("/").ask_in(&world, &late).text(), "60s");
+        assert_eq!(get("/").ask_in(&world, &late).text(), "120s");
     }
 
     #[test]

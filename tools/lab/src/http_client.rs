@@ -160,7 +160,11 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     /// A server that sends so much of what it says that it sends, and then does something else.
-    fn download(sent: usize, then: impl FnOnce(TcpStream) + Send + 'static) -> End {
+    fn download(
+        sent: usize,
+        limit: Duration,
+        then: impl FnOnce(TcpStream) + Send + 'static,
+    ) -> End {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
@@ -171,18 +175,18 @@ mod tests {
             stream.write_all(&vec![1; sent]).unwrap();
             then(stream);
         });
-        let end = Download::start(address, "/", LIMIT).unwrap().rest(LIMIT / 50);
+        let end = Download::start(address, "/", LIMIT).unwrap().rest(limit);
         server.join().unwrap();
         end
     }
 
     #[test]
     fn a_download_is_whole_or_cut_or_silent() {
-        assert_eq!(download(1_000_000, drop), End::Whole);
-        assert_eq!(download(999_999, drop), End::Cut);
-        assert_eq!(download(1, drop), End::Cut);
+        assert_eq!(download(1_000_000, LIMIT, drop), End::Whole);
+        assert_eq!(download(999_999, LIMIT, drop), End::Cut);
+        assert_eq!(download(1, LIMIT, drop), End::Cut);
         // Until the other side goes.
         let wait = |mut stream: TcpStream| assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
-        assert_eq!(download(1_000, wait), End::Silent);
+        assert_eq!(download(1_000, LIMIT / 50, wait), End::Silent);
     }
 }

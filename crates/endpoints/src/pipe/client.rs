@@ -1,11 +1,12 @@
 //! Service client: a service as an async function.
 
-use super::codec::Codec;
+use super::codec::{BoxedNode, Codec};
 use super::service::{Answer, Compress, Marked, reply_reader, request_writer};
 use crate::supervise::supervised;
 use crate::zmq::{Attach, Host, ZmqSocket};
-use ::pipe::{Bytes, Fault, Piece};
+use ::pipe::{Bytes, Fault, NodeExt, Piece, map};
 use ::zmq::{Message, Options, PeerId, Received, SocketType};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -25,14 +26,38 @@ where
     Request: Serialize + 'static,
     Reply: DeserializeOwned + 'static,
 {
+    make_client_of(host, how, request_writer(), reply_reader())
+}
+
+/// As [`make_client`], of a service with a format of its own, as [`make_server_with`](super::make_server_with) serves one: `write`
+/// makes the node that a request goes through on its way, `read` the one that makes a reply of a message, or an error's text, which
+/// the caller hears as [`CallFailed::Remote`]. Each call has one message for its request and one for its reply. What a call says of
+/// compression is without effect: the format's nodes decide.
+pub fn make_client_with<Request: 'static, Reply: 'static>(
+    host: &Host,
+    how: impl Attach,
+    write: impl Fn() -> BoxedNode<Request, Piece> + 'static,
+    read: impl Fn() -> BoxedNode<Piece, Result<Reply, String>> + 'static,
+) -> Client<Request, Reply> {
+    let object = |request: Marked<Request>| request.object;
+    let writer = Codec::new(move || Box::new(map(object).then(write())) as BoxedNode<_, _>);
+    make_client_of(host, how, writer, Codec::new(read))
+}
+
+fn make_client_of<Request: 'static, Reply: 'static>(
+    host: &Host,
+    how: impl Attach,
+    writer: Codec<Marked<Request>, Piece>,
+    reader: Codec<Piece, Answer<Reply>>,
+) -> Client<Request, Reply> {
     let options = Options { tells_moves: true, ..Options::new(SocketType::Dealer) };
     let socket = ZmqSocket::new(host, options);
     socket.attach(how);
     let inner = Rc::new(Inner {
         host: host.clone(),
         socket,
-        writer: RefCell::new(request_writer()),
-        reader: RefCell::new(reply_reader()),
+        writer: RefCell::new(writer),
+        reader: RefCell::new(reader),
         calls: RefCell::default(),
         last_call: Cell::new(0),
     });
@@ -94,7 +119,7 @@ struct Call {
     reply: OneShot<Result<Bytes, CallFailed>>,
 }
 
-impl<Request: Serialize + 'static, Reply: DeserializeOwned + 'static> Client<Request, Reply> {
+impl<Request: 'static, Reply: 'static> Client<Request, Reply> {
     /// The same with another limit on how long a call takes; the default is 30 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -1,16 +1,17 @@
 //! Service server: a handler as a service.
 
-use super::codec::Codec;
+use super::codec::{BoxedNode, Codec};
 use super::load::{Load, Slot};
 use super::scale::Scale;
 use super::service::{Answer, Compress, Marked, ServiceLimits, reply_writer, request_reader};
 use crate::supervise::supervised;
 use crate::zmq::{Attach, Host, ZmqSocket};
-use ::pipe::{Bytes, Piece};
+use ::pipe::{Bytes, NodeExt, Piece, map};
 use ::zmq::{Message, Received};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::time::Duration;
@@ -46,17 +47,70 @@ where
     Reply: Serialize + 'static,
     H: AsyncFn(Request) -> Reply + 'static,
 {
+    let scale = Scale::new(host.ledger.as_ref());
+    let reader = request_reader(limits, scale.clone());
+    let refusals = [HANDLER_FAILED, MEMORY_SHORT].map(|reply| Some(Bytes::from_static(reply)));
+    make_server_of(host, handler, how, limits, scale, (reader, reply_writer(), refusals))
+}
+
+/// As [`make_server_within`], with a format of its own: `read` makes the node that makes a request of a message, `write` the one that
+/// a reply goes through, or the text of an error: that the request cannot be read, that the handler failed, or that there is no memory
+/// for it. Of `limits`, nesting and expansion are for the nodes of `read` to keep. A caller whose error cannot be written loses its
+/// connection.
+pub fn make_server_with<Request, Reply, H>(
+    host: &Host,
+    handler: H,
+    how: impl Attach,
+    limits: ServiceLimits,
+    read: impl Fn() -> BoxedNode<Piece, Request> + 'static,
+    write: impl Fn() -> BoxedNode<Result<Reply, String>, Piece> + 'static,
+) -> Service
+where
+    Request: 'static,
+    Reply: 'static,
+    H: AsyncFn(Request) -> Reply + 'static,
+{
+    let mark = |object| Marked { object, compress: Compress::No };
+    let reader = Codec::new(move || Box::new(read().then(map(mark))) as BoxedNode<_, _>);
+    let answer = |reply: Marked<Answer<Reply>>| reply.object;
+    let mut writer = Codec::new(move || Box::new(map(answer).then(write())) as BoxedNode<_, _>);
+    // Written now: later there may be no memory, or the handler's own writer is what failed.
+    let refusals = ["the handler failed", "the memory for requests is used up now"].map(|why| {
+        writer.write(Marked { object: Err(why.to_string()), compress: Compress::No }).ok()
+    });
+    let scale = Scale::new(host.ledger.as_ref());
+    make_server_of(host, handler, how, limits, scale, (reader, writer, refusals))
+}
+
+/// How requests are read and replies written, and the replies to requests that failed and to those for which there is no memory.
+type Format<Request, Reply> =
+    (Codec<Piece, Marked<Request>>, Codec<Marked<Answer<Reply>>, Piece>, [Option<Bytes>; 2]);
+
+fn make_server_of<Request, Reply, H>(
+    host: &Host,
+    handler: H,
+    how: impl Attach,
+    limits: ServiceLimits,
+    scale: Rc<Scale>,
+    (reader, writer, [failed, short]): Format<Request, Reply>,
+) -> Service
+where
+    Request: 'static,
+    Reply: 'static,
+    H: AsyncFn(Request) -> Reply + 'static,
+{
     let socket = ZmqSocket::new(host, limits.options());
     socket.attach(how);
     let load = Load::new(&socket, limits.requests_max);
     let service = Service { host: host.clone(), socket, load };
-    let scale = Scale::new(host.ledger.as_ref());
     let server = Server {
         service: service.clone(),
         handler,
-        reader: RefCell::new(request_reader(limits, scale.clone())),
-        writer: RefCell::new(reply_writer()),
+        reader: RefCell::new(reader),
+        writer: RefCell::new(writer),
         scale,
+        failed,
+        short,
     };
     let (server, spawner, timers) = (Rc::new(server), host.spawner.clone(), host.timers.clone());
     host.spawner.spawn("service", async move {
@@ -94,6 +148,10 @@ struct Server<Request, Reply, H> {
     reader: RefCell<Codec<Piece, Marked<Request>>>,
     writer: RefCell<Codec<Marked<Answer<Reply>>, Piece>>,
     scale: Rc<Scale>,
+    /// The reply to a request that panicked; none if it cannot be written.
+    failed: Option<Bytes>,
+    /// The reply to a request that comes while memory is short; none likewise.
+    short: Option<Bytes>,
 }
 
 impl Service {
@@ -139,8 +197,8 @@ impl Service {
 /// Makes a task of each request.
 async fn serve<Request, Reply, H>(server: &Rc<Server<Request, Reply, H>>)
 where
-    Request: DeserializeOwned + 'static,
-    Reply: Serialize + 'static,
+    Request: 'static,
+    Reply: 'static,
     H: AsyncFn(Request) -> Reply + 'static,
 {
     let Service { host, socket, load } = &server.service;
@@ -171,8 +229,8 @@ async fn handle<Request, Reply, H>(
     slot: Slot,
     received: Received,
 ) where
-    Request: DeserializeOwned + 'static,
-    Reply: Serialize + 'static,
+    Request: 'static,
+    Reply: 'static,
     H: AsyncFn(Request) -> Reply + 'static,
 {
     let Service { host, socket, .. } = &server.service;
@@ -185,14 +243,19 @@ async fn handle<Request, Reply, H>(
     };
     let is_short = host.ledger.as_ref().is_some_and(ServiceLedger::refuses);
     let body = if is_short {
-        Bytes::from_static(MEMORY_SHORT)
+        server.short.clone()
     } else {
         let answered = server.answer(body, socket.holder(peer), message_bytes);
         let answered = host.spawner.catching(answered).await;
         answered.unwrap_or_else(|failure| {
             warn!("service: {failure}");
-            Bytes::from_static(HANDLER_FAILED)
+            server.failed.clone()
         })
+    };
+    let Some(body) = body else {
+        warn!("service: a reply that cannot be written ends its connection");
+        socket.disconnect(peer);
+        return;
     };
     let sent = host.spawner.catch(|| {
         envelope.push(body);
@@ -215,12 +278,17 @@ const MEMORY_SHORT: &[u8] = b"e\x78\x26the memory for requests is used up now";
 
 impl<Request, Reply, H> Server<Request, Reply, H>
 where
-    Request: DeserializeOwned + 'static,
-    Reply: Serialize + 'static,
+    Request: 'static,
+    Reply: 'static,
     H: AsyncFn(Request) -> Reply + 'static,
 {
     /// The reply to a request, as bytes. All foreign code runs in here.
-    async fn answer(&self, body: Bytes, holder: Option<Holder>, message_bytes: usize) -> Bytes {
+    async fn answer(
+        &self,
+        body: Bytes,
+        holder: Option<Holder>,
+        message_bytes: usize,
+    ) -> Option<Bytes> {
         let read = || self.reader.borrow_mut().read(body);
         // The weight stays as long as the request.
         let (read, _weight) = self.scale.weigh(holder, message_bytes, read);
@@ -238,6 +306,6 @@ where
             let object = Err(format!("the reply cannot be sent: {fault}"));
             self.writer.borrow_mut().write(Marked { object, compress: Compress::No })
         });
-        written.unwrap_or(Bytes::from_static(HANDLER_FAILED))
+        written.ok().or_else(|| self.failed.clone())
     }
 }

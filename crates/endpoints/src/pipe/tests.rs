@@ -363,3 +363,103 @@ fn a_request_nested_too_deep_is_answered_with_its_cause() {
     });
     assert!(heard.ends_with(b"nested too deep"), "{heard:?}");
 }
+
+/// Messages go to a peer in the middle of a pipeline, and what it makes of them goes on, in order and to the last one.
+#[test]
+fn a_peer_in_the_middle_of_a_pipeline() {
+    struct Lines(Vec<&'static [u8]>);
+    impl Source for Lines {
+        type Item = Piece;
+
+        async fn next(&mut self) -> Result<Option<(Piece, usize)>, Fault> {
+            Ok(self.0.pop().map(|line| (Piece::last(Bytes::from_static(line)), line.len())))
+        }
+    }
+    struct Kept(Rc<core::cell::RefCell<Vec<Bytes>>>);
+    impl AsyncSink<Bytes> for Kept {
+        async fn put(&mut self, item: Bytes) -> Result<(), Fault> {
+            self.0.borrow_mut().push(item);
+            Ok(())
+        }
+
+        async fn end(&mut self) -> Result<(), Fault> {
+            self.0.borrow_mut().push("end".into());
+            Ok(())
+        }
+    }
+    for lines in [vec![&b"c"[..], b"b", b"", b"a"], vec![]] {
+        let world = World::new();
+        let peer = ZmqSocket::new(&world.host, Options::new(SocketType::Dealer));
+        peer.attach(world.bind("a:1"));
+        let socket = ZmqSocket::new(&world.host, Options::new(SocketType::Dealer));
+        socket.attach(world.connect("a:1"));
+        let timers = world.host.timers.clone();
+        world.host.spawner.spawn("peer", async move {
+            // Two parts, so that the pieces of an answer are told from its end.
+            while let Ok(message) = peer.recv().await {
+                timers.sleep(Duration::from_secs(1)).await;
+                let answer = [message.first().clone(), "!".into()];
+                peer.send(::zmq::Message::from_parts(answer).unwrap()).await.unwrap();
+            }
+        });
+        let kept = Rc::default();
+        let sink = Kept(Rc::clone(&kept));
+        let expected =
+            if lines.is_empty() { vec![] } else { vec![">a", "!", ">", "!", ">b", "!", ">c", "!"] };
+        world.run(async move {
+            let there = ZmqThrough::new(Lines(lines), prepend(b">"), socket);
+            transfer(there, map(|piece: Piece| piece.bytes), sink).await.unwrap();
+        });
+        let kept: Vec<_> =
+            kept.borrow().iter().map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+        assert_eq!(kept, [&expected[..], &["end"]].concat());
+    }
+}
+
+/// A service whose requests are text behind `?`, and whose errors begin with `!`.
+#[test]
+fn a_format_of_ones_own() {
+    fn text(piece: Piece) -> Result<String, Fault> {
+        String::from_utf8(piece.bytes.to_vec()).map_err(|_| Fault::Corrupt("text"))
+    }
+    fn whole(text: String) -> Piece {
+        Piece::last(text.into_bytes())
+    }
+    let world = World::new();
+    let shout = async |text: String| {
+        assert!(text != "panic", "asked to");
+        text.to_uppercase()
+    };
+    let server = make_server_with(
+        &world.host,
+        shout,
+        world.bind("a:1"),
+        ServiceLimits::default(),
+        || Box::new(skip(b"?").then(try_map(text))),
+        || {
+            Box::new(map(|reply: Result<String, String>| {
+                whole(reply.unwrap_or_else(|why| "!".to_string() + &why))
+            }))
+        },
+    );
+    let client: Shout = make_client_with(
+        &world.host,
+        world.connect("a:1"),
+        || Box::new(map(whole).then(prepend(b"?"))),
+        || {
+            let failed = skip(b"!").then(try_map(text)).then(map(Err));
+            Box::new(cond().when(starts_with(b"!"), failed).otherwise(try_map(text).then(map(Ok))))
+        },
+    );
+    let network = world.network.clone();
+    world.run(async move {
+        assert_eq!(client.call("x".into(), Compress::Both).await, Ok("X".into()));
+        let failed = client.call("panic".into(), Compress::No).await;
+        assert_eq!(failed, Err(CallFailed::Remote("the handler failed".into())));
+        let mut raw = raw_caller(&network, b"REQ").await;
+        assert_eq!(raw.ask(b"x").await, b"!unknown prefix byte 0x78");
+        assert_eq!(raw.ask(b"?\xff").await, b"!not valid text");
+        assert_eq!(raw.ask(b"?y").await, b"Y");
+        assert_eq!(server.peers(), 2);
+    });
+}
