@@ -139,7 +139,7 @@ pub(super) fn certificates(harness: &mut Harness) -> Result {
             let what = format!("`{who}` by {rule}, TLS {version}");
             match expected {
                 true => {
-                    answer.map_err(|failure| Failure(format!("{what}: {failure}"))).map(drop)?
+                    answer.map_err(|failure| Failure(format!("{what}: {failure}"))).map(drop)?;
                 }
                 // The server says so, and why.
                 false => fails_with(&what, answer, "alert")?,
