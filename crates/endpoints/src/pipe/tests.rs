@@ -420,7 +420,7 @@ fn a_peer_in_the_middle_of_a_pipeline() {
 #[test]
 fn a_format_of_ones_own() {
     fn text(piece: Piece) -> Result<String, Fault> {
-        String::from_utf8(piece.bytes.to_vec()).map_err(|_| Fault::Corrupt("text"))
+        String::from_utf8(piece.bytes.into()).map_err(|_| Fault::Corrupt("text"))
     }
     fn whole(text: String) -> Piece {
         Piece::last(text.into_bytes())
