@@ -36,6 +36,10 @@ fn a_bundle_takes_no_more_than_it_may() {
     for path_bytes in [6, 200, 1000] {
         for files in [2_000, 10_000, 18_000, 30_000, 60_000] {
             let archive = archive(files, path_bytes);
+            // One that is longer itself is refused before it comes.
+            if archive.len() > quarter {
+                continue;
+            }
             let before = MEMORY.current_usage();
             MEMORY.reset_peak_usage();
             let (status, said) = world.put_bundle(&archive);

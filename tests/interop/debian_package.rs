@@ -21,7 +21,7 @@ const START_STOP: Program = Program { name: "start-stop-daemon", package: "dpkg"
 const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) const CASES: &[Case] =
-    &[Case::new("interop/debian_package", &[&DPKG, &LINTIAN, &START_STOP], 300, is_installed)];
+    &[Case::new("interop/debian_package", &[&DPKG, &LINTIAN, &START_STOP], 900, is_installed)];
 
 fn is_installed(harness: &mut Harness) -> Result {
     let (ctl, load) = (process::build_ctl()?, process::build_load()?);

@@ -2,9 +2,8 @@
 //! one passes requests on, asks a service by ZeroMQ and calls an object; the other, on another kind of machine, is killed and started again.
 
 use command::{
-    child::Child,
-    failure::{OrSay, Result},
-    programs::{self, CURL},
+    failure::{OrSay, Result, fail},
+    programs::CURL,
 };
 use lab::{
     accel::Accel,
@@ -12,6 +11,7 @@ use lab::{
     harness::{
         BOOT_LIMIT, Case, GUEST_ADDRESS, Harness, Server, Setup, curl, equal, noise, same_bytes,
     },
+    http_client::{Download, End},
     process,
     qemu::{Machine, Netdev, Spec, shared_memory_device},
 };
@@ -33,7 +33,7 @@ const SMALL_MEMORY_MIB: u32 = 16;
 const SMALL_ECHO_BYTES: usize = 300 << 10;
 const SMALL_ECHOES: usize = 64;
 const REGION_MIB: u32 = 8;
-/// Longer than the client below takes until the other guest is dead.
+/// More than is on its way to a client that does not read.
 const BIG_BYTES: usize = 24 << 20;
 const LONG_BIG_BYTES: usize = 256 << 20;
 /// Of the long form's download, on a busy machine.
@@ -131,7 +131,11 @@ fn behind(harness: &Harness, socket: &Path, bundle: &Path, memory_mib: u32) -> R
 
 /// Where the first guest passes requests on to the second.
 fn url(path: &str) -> String {
-    format!("http://{GUEST_ADDRESS}/_test/relay/shm:http{path}")
+    format!("http://{GUEST_ADDRESS}{}", relayed(path))
+}
+
+fn relayed(path: &str) -> String {
+    format!("/_test/relay/shm:http{path}")
 }
 
 fn carried(harness: &Harness, big: &[u8]) -> Result {
@@ -167,15 +171,12 @@ fn echoed(harness: &Harness, bytes: usize, count: usize) -> Result {
 
 /// Kills the second guest in the middle of an answer.
 fn cut_off(behind: Guest) -> Result {
-    // A client that takes its time.
-    let mut command = programs::command(&CURL)?;
-    command.args(["-s", "-o", "/dev/null", "--limit-rate", "1M", &url("/big")]);
-    let mut client = Child::start(&command, |_| {})?;
-    std::thread::sleep(Duration::from_secs(1));
-    equal("whether the client has ended", &client.ended().is_some(), &false)?;
+    let path = relayed("/big");
+    let Some(download) = Download::start(GUEST_ADDRESS, &path, NOTICE_LIMIT) else {
+        fail!("{path} is not answered");
+    };
     drop(behind);
-    let is_cut = client.wait(NOTICE_LIMIT).is_some_and(|status| !status.success());
-    equal("whether the client was cut off", &is_cut, &true)?;
+    equal("the client's download", &download.rest(NOTICE_LIMIT), &End::Cut)?;
     let refused = curl(&["-o", "/dev/null", "-w", "%{http_code}", &url("/small")])?;
     equal("without the guest", &refused.as_str(), &"502")
 }

@@ -151,6 +151,12 @@ impl Interfaces {
         if let Some(first) = interfaces.first() {
             stack.listen_as(&first.stack);
         }
+        if let Some(same) = interfaces.iter().position(|interface| interface.mac == mac) {
+            let number = interfaces.len();
+            log::warn!(
+                "card {number} has the hardware address of card {same}; on one network a switch finds only one of them"
+            );
+        }
         interfaces.push(Interface {
             mac,
             stack,

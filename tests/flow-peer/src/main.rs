@@ -43,7 +43,7 @@ fn main() {
         ("serve", Target::Address(address)) => serve(&turns, turns.listen(*address)),
         ("serve", Target::SharedMemory(path)) => serve(&turns, turns.listen_at(Path::new(path))),
         (_, Target::SharedMemory(_)) => {
-            ask(&turns, verb, turns.memory.connector(), &target, number)
+            ask(&turns, verb, turns.memory.connector(), &target, number);
         }
         _ => ask(&turns, verb, turns.connector(), &target, number),
     }

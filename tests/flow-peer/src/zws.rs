@@ -91,7 +91,7 @@ pub(super) fn serve(turns: &Turns, address: SocketAddr) {
             }
             timers.sleep(PAUSE).await;
         }
-    })
+    });
 }
 
 /// Says by one socket what another hears.

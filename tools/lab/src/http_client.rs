@@ -36,6 +36,21 @@ pub fn get_patiently(
     whole(&mut stream, server, path, "close")
 }
 
+/// The status and the content of one GET on a connection of its own. `None` for anything but a whole answer that says its length.
+pub fn content(server: SocketAddr, path: &str, limit: Duration) -> Option<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect_timeout(&server, limit).ok()?;
+    stream.set_read_timeout(Some(limit)).ok()?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).ok()?;
+    let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8(bytes[..head_end].to_vec()).ok()?;
+    let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
+    let content = bytes.split_off(head_end);
+    (content_length(&head)? == content.len()).then_some((status, content))
+}
+
 /// One GET on a connection that stays open.
 pub fn get_again(stream: &mut TcpStream, server: SocketAddr, path: &str) -> Option<Answer> {
     whole(stream, server, path, "keep-alive")
@@ -160,7 +175,11 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     /// A server that sends so much of what it says that it sends, and then does something else.
-    fn download(sent: usize, then: impl FnOnce(TcpStream) + Send + 'static) -> End {
+    fn download(
+        sent: usize,
+        limit: Duration,
+        then: impl FnOnce(TcpStream) + Send + 'static,
+    ) -> End {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
@@ -171,18 +190,18 @@ mod tests {
             stream.write_all(&vec![1; sent]).unwrap();
             then(stream);
         });
-        let end = Download::start(address, "/", LIMIT).unwrap().rest(LIMIT / 50);
+        let end = Download::start(address, "/", LIMIT).unwrap().rest(limit);
         server.join().unwrap();
         end
     }
 
     #[test]
     fn a_download_is_whole_or_cut_or_silent() {
-        assert_eq!(download(1_000_000, drop), End::Whole);
-        assert_eq!(download(999_999, drop), End::Cut);
-        assert_eq!(download(1, drop), End::Cut);
+        assert_eq!(download(1_000_000, LIMIT, drop), End::Whole);
+        assert_eq!(download(999_999, LIMIT, drop), End::Cut);
+        assert_eq!(download(1, LIMIT, drop), End::Cut);
         // Until the other side goes.
         let wait = |mut stream: TcpStream| assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
-        assert_eq!(download(1_000, wait), End::Silent);
+        assert_eq!(download(1_000, LIMIT / 50, wait), End::Silent);
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod claims;
 mod cycles;
 mod documents;
 mod imports;
@@ -46,6 +47,7 @@ pub fn check() -> Result<bool> {
     problems.extend(unsafe_code(&packages)?);
     problems.extend(file_lengths()?);
     problems.extend(documents::check()?);
+    problems.extend(claims::check()?);
     problems.extend(messages::check()?);
     problems.extend(cycles::problems()?);
     problems.extend(module_access::problems()?);

@@ -402,7 +402,12 @@ impl Reader<'_> {
         let allowed = "a list of 1 to 1000 rates, as [100, 1000]";
         let list = value.get_ref().as_array().filter(|list| (1..=1000).contains(&list.len()));
         let list = list.ok_or_else(|| self.found(value.span(), allowed))?;
-        Ok(self.each(list.iter().map(|rate| self.number(rate, 0.0, RATE_MAX))))
+        let rate = |value| {
+            let mut rate = 0.0;
+            self.put(&mut rate, self.number(value, 0.0, RATE_MAX));
+            rate
+        };
+        Ok(list.iter().map(rate).collect())
     }
 
     /// Those that were read; of the others the faults are kept.

@@ -174,7 +174,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_is_allowed() {
 #[test]
 fn all_faults_are_told_at_once_in_the_order_of_the_file() {
     let text = "\
-        conections = 3\nseed = -1\n[arrivals]\nramp = [1, 'x', 3, 'y']\nspacing = 'odd'\n\
+        conections = 3\nseed = -1\n[arrivals]\nramp = ['x', 'y']\nspacing = 'odd'\n\
         [[requests]]\nmethod = 'FETCH'\nheaders = { A = 1, 'B c' = 'd' }\n\
         [[requests]]\npath = 'x'\ninterface = '12'\n[guest]\nallow = ['x', '10.0.0.0/8', 'y']\nport = 1\n";
     let error = Scenario::parse("a.toml", text).unwrap_err();
