@@ -49,8 +49,8 @@ impl ZmqThrough {
     {
         let under_way = Rc::new(Cell::new(0));
         let sink = Counting { sink: ZmqSink::new(socket.clone()), under_way: under_way.clone() };
-        let sending =
-            Some(Box::pin(transfer(source, node, sink)) as Pin<Box<dyn Future<Output = _>>>);
+        let sending: Sending = Box::pin(transfer(source, node, sink));
+        let sending = Some(sending);
         Self { sending, under_way, back: ZmqSource::new(socket), is_inside: false }
     }
 }
