@@ -7,13 +7,16 @@ mod faults;
 mod firmware;
 mod handlers;
 mod hogs;
+mod http_only;
+mod idle;
 mod libvirt;
 mod machines;
 mod power;
 mod refusals;
+mod running;
 mod starts;
 
-use command::programs::{CURL, MKFS_EROFS, Program};
+use command::programs::{CC, CURL, MKFS_EROFS, Program};
 use image_builder::media::{GRUB, GRUB_BIOS, GRUB_UEFI, MTOOLS, XORRISO};
 use lab::{
     firmware::OVMF,
@@ -32,12 +35,17 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/q35_4_gib", &[], 60, machines::q35_4_gib),
     Case::new("boot/microvm_8_mib", &[], 60, machines::microvm_8_mib),
     Case::new("boot/q35_8_mib", &[], 60, machines::q35_8_mib),
+    Case::new("boot/http_only", &[&CURL], 120, http_only::boots),
+    Case::new("boot/one_hardware_address_twice_is_told", &[], 90, machines::one_address_twice),
     Case::new("boot/no_bundle", &[], 60, machines::no_bundle),
     Case::new("boot/power_button_microvm", &[], 90, power::button_microvm),
     Case::new("boot/power_button_q35", &[], 90, power::button_q35),
     Case::new("boot/power_button_finishes_a_transfer", &[&CURL], 120, power::finishes_a_transfer),
     Case::new("boot/power_button_does_not_wait_for_ever", &[], 120, power::does_not_wait_for_ever),
     Case::new("boot/power_button_again_under_load", &[], 90, power::several_presses_under_load),
+    Case::new("boot/an_idle_guest_executes_nothing", &[&CC], 180, idle::executes_nothing),
+    Case::new("boot/signals_end_a_run_of_a_guest", &[], 240, running::guest),
+    Case::new("boot/signals_end_a_run_of_a_process", &[], 240, running::process),
     Case::new("boot/bad_config_stops", &[], 60, refusals::bad_config),
     Case::new("boot/bad_command_line_stops", &[], 60, refusals::bad_command_line),
     Case::new("boot/cut_bundle_stops", &[], 60, refusals::cut_bundle),
@@ -48,6 +56,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("boot/a_failed_start_switches_off", &[], 90, refusals::switches_off),
     Case::new("boot/a_failed_start_is_a_crash_by_pvpanic", &[], 60, refusals::pvpanic),
     Case::new("boot/starts_on_the_usual_cpu_by_jitter", &[], 120, starts::usual_cpu),
+    Case::new("boot/sequence_numbers_of_two_starts", &[], 120, starts::sequence_numbers),
     Case::new("boot/starts_without_pit", &[], 60, starts::without_pit),
     Case::new("boot/starts_with_access_platform", &[], 60, starts::access_platform),
     Case::new("boot/starts_on_microvm_with_pcie", &[], 60, starts::microvm_with_pcie),

@@ -2,6 +2,8 @@
 //! `cargo xtask test interop`.
 
 pub(crate) mod admin_port;
+pub(crate) mod debian_package;
+pub(crate) mod definitions;
 pub(crate) mod devtools;
 pub(crate) mod gateways;
 pub(crate) mod groups;
@@ -16,6 +18,7 @@ pub(crate) mod postgres;
 pub(crate) mod service_unit;
 pub(crate) mod services;
 pub(crate) mod shared_memory;
+pub(crate) mod side_by_side;
 pub(crate) mod tls;
 pub(crate) mod unix;
 pub(crate) mod vsock;

@@ -48,8 +48,11 @@ fn all_cases() -> Vec<&'static Case> {
         interop::load::CASES,
         interop::load_image::CASES,
         interop::service_unit::CASES,
+        interop::side_by_side::CASES,
         interop::oci_image::CASES,
         interop::own_appliance::CASES,
+        interop::debian_package::CASES,
+        interop::definitions::CASES,
         xen::CASES,
     ]
     .into_iter()

@@ -53,6 +53,7 @@ pub(crate) const CASES: &[Case] = &[
     case("xen/bad_config_is_told_and_a_crash", &[], starting::bad_config),
     case("xen/from_8_mib_to_4_gib", &[], starting::memory_sizes),
     case("xen/two_interfaces", &[], interfaces::two),
+    case("xen/a_ninth_interface_is_refused", &[], interfaces::nine),
     case("xen/interface_detached_and_attached", &[], interfaces::detached),
     case("xen/backend_restarted", &[], interfaces::backend_restarted),
     case("xen/carrier_lost_and_found", &[], interfaces::carrier),

@@ -51,8 +51,8 @@ pub enum Fault {
     NotNewc,
     /// The archive ends before its `TRAILER!!!`.
     Truncated,
-    /// Not text, absolute, longer than `PATH_BYTES_MAX`, or with empty or dotted parts.
-    Path,
+    /// A path that is none inside the bundle.
+    Path(PathFault),
     /// A link, a device, a pipe or a socket.
     NotAFile,
     /// More than `MEMBERS_MAX`.
@@ -61,6 +61,38 @@ pub enum Fault {
     Duplicate,
     /// A file of 4 GiB or more, which the format has no room for.
     TooLarge,
+    /// Something else than zeros behind the trailer, as another archive.
+    AfterEnd,
+}
+
+/// What is wrong with a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathFault {
+    /// None at all, or an empty part of it.
+    Empty,
+    /// Longer than [`PATH_BYTES_MAX`].
+    TooLong,
+    /// Not UTF-8.
+    NotUtf8,
+    /// A control character.
+    Control,
+    /// A slash at its start.
+    Absolute,
+    /// A part that is `.` or `..`.
+    Dots,
+}
+
+impl PathFault {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Empty => "a path without a name, or with an empty part, as `a//b`",
+            Self::TooLong => "a path of more than 1024 bytes",
+            Self::NotUtf8 => "a path that is not UTF-8",
+            Self::Control => "a path with a control character",
+            Self::Absolute => "an absolute path; paths are relative, as `site/index.html`",
+            Self::Dots => "a path with a part `.` or `..`",
+        }
+    }
 }
 
 impl fmt::Display for CpioError {
@@ -70,11 +102,14 @@ impl fmt::Display for CpioError {
                 "not a newc cpio archive; make it with `cargo xtask bundle DIR --out FILE`"
             }
             Fault::Truncated => "the archive ends before its trailer; was it copied whole?",
-            Fault::Path => "a path that is not plain relative UTF-8 of at most 1024 bytes",
+            Fault::Path(fault) => fault.text(),
             Fault::NotAFile => "a link or a device; only files and folders are served",
             Fault::TooMany => "more than 65536 members",
             Fault::Duplicate => "the same path twice",
             Fault::TooLarge => "a file of 4 GiB or more",
+            Fault::AfterEnd => {
+                "something behind the end of the archive, where only zeros may be; one archive is a bundle, not several in a row"
+            }
         };
         write!(f, "bundle, byte {}: {text}", self.offset)
     }
@@ -91,7 +126,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads from the start of `archive`. What follows the trailer is not looked at.
+    /// Reads from the start of `archive`. Only zeros may follow the trailer.
     #[must_use]
     pub fn new(archive: &'a [u8]) -> Self {
         Self { archive, offset: 0, members: 0, done: false }
@@ -109,7 +144,13 @@ impl<'a> Reader<'a> {
         let Head { entry, next } = Head::parse(rest)?;
         let next = usize::try_from(next).map_err(|_| Fault::Truncated)?;
         let member = match entry {
-            Entry::End => return Ok(None),
+            Entry::End => {
+                // The padding of the trailer itself may be missing.
+                let after = rest.get(next..).unwrap_or_default();
+                let Some(place) = after.iter().position(|byte| *byte != 0) else { return Ok(None) };
+                self.offset += next + place;
+                return Err(Fault::AfterEnd);
+            }
             Entry::Folder => None,
             Entry::File { path, content_at, content_bytes, mtime, content_hash } => {
                 let (start, bytes) = (content_at as usize, content_bytes as usize);
@@ -132,14 +173,13 @@ impl<'a> Iterator for Reader<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.done {
-            let offset = self.offset;
             match self.member() {
                 Ok(Some(Some(member))) => return Some(Ok(member)),
                 Ok(Some(None)) => {}
                 Ok(None) => self.done = true,
                 Err(fault) => {
                     self.done = true;
-                    return Some(Err(CpioError { offset, fault }));
+                    return Some(Err(CpioError { offset: self.offset, fault }));
                 }
             }
         }
@@ -190,15 +230,20 @@ impl<'a> Head<'a> {
         let header = Header::parse(bytes)?;
         let name_end = HEADER_BYTES + header.name_bytes;
         let name = bytes.get(HEADER_BYTES..name_end).ok_or(Fault::Truncated)?;
-        let name = name.strip_suffix(&[0]).ok_or(Fault::Path)?;
+        let name = name.strip_suffix(&[0]).ok_or(Fault::Path(PathFault::Control))?;
         let content_at = name_end.next_multiple_of(4) as u64;
         let content_bytes = u64::from(header.file_bytes);
         let next = (content_at + content_bytes).next_multiple_of(4);
         let entry = match header.mode & MODE_TYPE {
+            // One with content would hide that from whoever looks for files.
+            _ if name == TRAILER && content_bytes > 0 => return Err(Fault::AfterEnd),
             _ if name == TRAILER => Entry::End,
-            MODE_FOLDER => Entry::Folder,
+            MODE_FOLDER => {
+                folder_path(name).map_err(Fault::Path)?;
+                Entry::Folder
+            }
             MODE_FILE => {
-                let path = path(name).ok_or(Fault::Path)?;
+                let path = path(name).map_err(Fault::Path)?;
                 let Header { mtime, content_hash, .. } = header;
                 Entry::File { path, content_at, content_bytes, mtime, content_hash }
             }
@@ -223,8 +268,11 @@ impl Header {
         let number = |index: usize| hexadecimal(numbers, index).ok_or(Fault::NotNewc);
         let name_bytes = number(11)? as usize;
         // The final NUL counts; a leading "./" is allowed on top.
-        if name_bytes == 0 || name_bytes > PATH_BYTES_MAX + 3 {
-            return Err(Fault::Path);
+        if name_bytes == 0 {
+            return Err(Fault::Path(PathFault::Empty));
+        }
+        if name_bytes > PATH_BYTES_MAX + 3 {
+            return Err(Fault::Path(PathFault::TooLong));
         }
         Ok(Self {
             content_hash: (number(9)? == HASHED).then_some(number(0)?),
@@ -245,13 +293,32 @@ fn hexadecimal(numbers: &[u8], index: usize) -> Option<u32> {
     })
 }
 
-fn path(name: &[u8]) -> Option<&str> {
-    let name = core::str::from_utf8(name).ok()?;
+fn path(name: &[u8]) -> Result<&str, PathFault> {
+    let name = core::str::from_utf8(name).map_err(|_| PathFault::NotUtf8)?;
     let name = name.strip_prefix("./").unwrap_or(name);
-    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-    let allowed =
-        name.len() <= PATH_BYTES_MAX && !name.contains('\0') && name.split('/').all(plain);
-    allowed.then_some(name)
+    if name.len() > PATH_BYTES_MAX {
+        return Err(PathFault::TooLong);
+    }
+    if name.contains(char::is_control) {
+        return Err(PathFault::Control);
+    }
+    if name.starts_with('/') {
+        return Err(PathFault::Absolute);
+    }
+    for part in name.split('/') {
+        match part {
+            "" => return Err(PathFault::Empty),
+            "." | ".." => return Err(PathFault::Dots),
+            _ => {}
+        }
+    }
+    Ok(name)
+}
+
+/// Folders' names are looked at, too, but for that of the whole, which `find . | cpio` gives.
+fn folder_path(name: &[u8]) -> Result<(), PathFault> {
+    let name = name.strip_suffix(b"/").unwrap_or(name);
+    if name == b"." { Ok(()) } else { path(name).map(drop) }
 }
 
 /// Makes an archive: the same files in the same order give the same bytes.
@@ -275,8 +342,14 @@ impl Writer {
     /// A path or a size that `Reader` would refuse.
     pub fn file(&mut self, path: &str, bytes: &[u8], mtime: u32) -> Result<(), CpioError> {
         let refuse = |fault| Err(CpioError { offset: self.archive.len(), fault });
-        if self::path(path.as_bytes()) != Some(path) {
-            return refuse(Fault::Path);
+        match self::path(path.as_bytes()) {
+            Ok(plain) if plain == path => {}
+            Ok(_) => return refuse(Fault::Path(PathFault::Dots)),
+            Err(fault) => return refuse(Fault::Path(fault)),
+        }
+        // A file of that name would be the end.
+        if path.as_bytes() == TRAILER {
+            return refuse(Fault::AfterEnd);
         }
         let Ok(file_bytes) = u32::try_from(bytes.len()) else {
             return refuse(Fault::TooLarge);
@@ -406,12 +479,29 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_skipped_and_what_follows_the_trailer_too() {
-        let mut archive = one("40755", "site");
-        archive.extend([9; 100]);
-        assert_eq!(all(&archive).unwrap(), vec![]);
-        assert_eq!(all(&one("40755", ".")).unwrap(), vec![]);
+    fn folders_are_skipped() {
+        for name in ["site", "site/", ".", "./site", "./"] {
+            assert_eq!(all(&one("40755", name)).unwrap(), vec![], "{name}");
+        }
+        assert_eq!(fault(&one("40755", "../etc")), Fault::Path(PathFault::Dots));
         assert_eq!(all(&one("100644", "./a")).unwrap()[0].path, "a");
+    }
+
+    #[test]
+    fn only_zeros_follow_the_trailer() {
+        let archive = sample();
+        let padded = [&archive[..], &[0; 511]].concat();
+        assert_eq!(all(&padded).unwrap(), all(&archive).unwrap());
+        for (after, place) in [(&b"x"[..], 0), (b"\0\0\0x\0", 3), (&archive, 0)] {
+            let error = all(&[&archive, after].concat()).unwrap_err();
+            let offset = archive.len() + place;
+            assert_eq!(error, CpioError { offset, fault: Fault::AfterEnd });
+        }
+        // The size of the trailer, whose head is the last 124 bytes.
+        let mut hiding = archive.clone();
+        hiding[archive.len() - 124 + 61] = b'4';
+        assert_eq!(fault(&hiding), Fault::AfterEnd);
+        assert_eq!(Writer::new().file("TRAILER!!!", b"", 0).unwrap_err().fault, Fault::AfterEnd);
     }
 
     #[test]
@@ -423,14 +513,34 @@ mod tests {
 
     #[test]
     fn paths_stay_inside() {
-        for name in ["", "/a", "../a", "a/../b", "a//b", "a/", ".", "./", "././a", "a\0b"] {
-            assert_eq!(fault(&one("100644", name)), Fault::Path, "{name:?}");
-            assert_eq!(Writer::new().file(name, b"", 0).unwrap_err().fault, Fault::Path);
+        use PathFault::{Absolute, Control, Dots, Empty, NotUtf8, TooLong};
+        for (name, expected) in [
+            ("", Empty),
+            ("/a", Absolute),
+            ("../a", Dots),
+            ("a/../b", Dots),
+            ("a//b", Empty),
+            ("a/", Empty),
+            (".", Dots),
+            ("./", Empty),
+            ("././a", Dots),
+            ("a\0b", Control),
+            ("a\nb", Control),
+            ("a\x1b[2J", Control),
+            ("a\u{85}", Control),
+        ] {
+            assert_eq!(fault(&one("100644", name)), Fault::Path(expected), "{name:?}");
+            let error = Writer::new().file(name, b"", 0).unwrap_err();
+            assert_eq!(error.fault, Fault::Path(expected), "{name:?}");
         }
+        let mut archive = one("100644", "ab");
+        archive[111] = 0xff;
+        assert_eq!(fault(&archive), Fault::Path(NotUtf8));
         let longest = "x".repeat(PATH_BYTES_MAX);
         assert_eq!(all(&one("100644", &longest)).unwrap()[0].path, longest);
         for more in ["x", "xxxx"] {
-            assert_eq!(fault(&one("100644", &format!("{longest}{more}"))), Fault::Path);
+            let too_long = one("100644", &format!("{longest}{more}"));
+            assert_eq!(fault(&too_long), Fault::Path(TooLong));
         }
     }
 
@@ -441,7 +551,7 @@ mod tests {
         assert_eq!(fault(&archive), Fault::Truncated);
         let mut archive = sample();
         archive[94..102].copy_from_slice(b"ffffffff");
-        assert_eq!(fault(&archive), Fault::Path);
+        assert_eq!(fault(&archive), Fault::Path(PathFault::TooLong));
         assert_eq!(fault(b"070702"), Fault::Truncated);
         assert_eq!(fault(String::from("070702").repeat(20).as_bytes()), Fault::NotNewc);
     }

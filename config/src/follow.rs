@@ -25,7 +25,13 @@ pub fn following(section: &str, name: &str) -> Following {
         | ("http", "hosts" | "site_root")
         | ("gopher", "host")
         | ("log", "syslog") => Following::Own,
-        ("http", "index" | "requests_per_minute_max") | ("site", _) => Following::Restart,
+        ("http", "index" | "requests_per_minute_max" | "compress") | ("site", _) => {
+            Following::Restart
+        }
+        (
+            "http",
+            "compress_bytes_min" | "compress_streams_max" | "compress_bytes_per_second_max",
+        ) => Following::Restart,
         ("http" | "fastcgi" | "gopher" | "log" | "tasks" | "shutdown", _) => Following::Live,
         ("tls", "redirect" | "hsts_seconds" | "handshake_timeout_seconds" | "handshakes_max") => {
             Following::Restart

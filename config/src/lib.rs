@@ -33,6 +33,7 @@ pub mod folder;
 mod follow;
 mod keys;
 mod linux_ip;
+mod named_files;
 mod network;
 mod places;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use cmdline::unknown_words;
 pub use error::ConfigError;
 pub use follow::{Followed, Following, following};
 pub use keys::keys;
+pub use named_files::NamedFiles;
 pub use network::{Cidr, CongestionControl};
 pub use places::{Sought, line_of};
 pub use schema::{

@@ -210,6 +210,17 @@ pub struct Http {
     pub requests_per_minute_max: u32,
     /// Connections of one client at once; further ones are reset. Default 0: no limit, for the same reason.
     pub connections_per_client_max: usize,
+    /// Whether answers of handlers, and files without a compressed variant, are compressed while they are sent. Default false.
+    pub compress: bool,
+    /// Shorter answers are sent as they are. Default 1024 bytes: less gains nothing that a packet would notice.
+    pub compress_bytes_min: u64,
+    /// Answers that are compressed at once; those beyond are sent as they are. Default 8, each of some 330 KB.
+    pub compress_streams_max: usize,
+    /// Bytes of content that are compressed in a second, of all answers together; beyond, they are sent as they are. Default 8 MiB,
+    /// about a tenth of a CPU's time.
+    pub compress_bytes_per_second_max: u32,
+    /// The value of `Server` in answers; `version` stands for the appliance's name and version. Default none: it is not sent.
+    pub server_header: String,
 }
 
 impl Default for Http {
@@ -233,6 +244,11 @@ impl Default for Http {
             bytes_per_second_min: 500,
             requests_per_minute_max: 0,
             connections_per_client_max: 0,
+            compress: false,
+            compress_bytes_min: 1024,
+            compress_streams_max: 8,
+            compress_bytes_per_second_max: 8 << 20,
+            server_header: String::new(),
         }
     }
 }

@@ -602,7 +602,7 @@ mod tests {
         );
         assert_eq!(
             refused("[http]\n\n  prot = 80\n"),
-            "a.toml:3:3: found `prot`; allowed: in [http] the keys port, hosts, site_root, index, access_log, access_log_format, request_line_bytes_max, header_bytes_max, headers_max, body_bytes_max, head_timeout_seconds, body_timeout_seconds, write_timeout_seconds, idle_timeout_seconds, linger_timeout_seconds, bytes_per_second_min, requests_per_minute_max, connections_per_client_max"
+            "a.toml:3:3: found `prot`; allowed: in [http] the keys port, hosts, site_root, index, access_log, access_log_format, request_line_bytes_max, header_bytes_max, headers_max, body_bytes_max, head_timeout_seconds, body_timeout_seconds, write_timeout_seconds, idle_timeout_seconds, linger_timeout_seconds, bytes_per_second_min, requests_per_minute_max, connections_per_client_max, compress, compress_bytes_min, compress_streams_max, compress_bytes_per_second_max, server_header"
         );
         assert_eq!(
             refused("[htpt]"),

@@ -102,6 +102,7 @@ fn text(config: &Config, section: &str, name: &str) -> String {
         ("http", "site_root") => quoted(&http.site_root),
         ("http", "access_log_format") => quoted(&http.access_log_format),
         ("http", "index") => quoted(&http.index),
+        ("http", "server_header") => quoted(&http.server_header),
         ("site", _) => site_text(&config.site, name),
         ("gopher", "host") => quoted(&gopher.host),
         ("tls", "certificates") => list(&tls.certificates),

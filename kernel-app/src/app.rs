@@ -17,6 +17,8 @@ use core::cell::Cell;
 use core::time::Duration;
 use flow::time::Timers;
 use web::Routes;
+#[cfg(feature = "compression")]
+use web::layers::Compression;
 use web::layers::RateLimit;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -36,7 +38,8 @@ pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
     let routes = with_zmq(with_rpc(with_health(routes, context), context), context);
     let site = Site::new(context);
     let error_pages = site.error_pages();
-    let routes = with_proxies(routes.get("/*path", site), context);
+    // What other services answer is theirs to compress.
+    let routes = with_proxies(compressed(routes.get("/*path", site), context), context);
     let routes = match AccessRules::new(context) {
         Some(rules) => routes.layer(rules),
         None => routes,
@@ -46,6 +49,29 @@ pub fn routes<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
         requests => routes.layer(RateLimit::new(&context.timers, requests, MINUTE)),
     };
     routes.layer(error_pages)
+}
+
+/// Answers are compressed while they are sent, if the configuration says so.
+#[cfg(feature = "compression")]
+fn compressed<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    match HttpSettings::new(&context.config.http).compression {
+        None => routes,
+        Some(settings) => routes.layer(
+            Compression::new()
+                .with_bytes_min(settings.bytes_min)
+                .with_streams_max(settings.streams_max)
+                .with_bytes_per_second_max(&context.timers, settings.bytes_per_second_max)
+                .sparing_personal_answers(),
+        ),
+    }
+}
+
+#[cfg(not(feature = "compression"))]
+fn compressed<P: Platform>(routes: Routes, context: &Context<P>) -> Routes {
+    if context.config.http.compress {
+        log::warn!("[http] compress is without effect: it is not in this build");
+    }
+    routes
 }
 
 #[cfg(feature = "rpc-websocket")]
@@ -355,6 +381,7 @@ mod tests {
             "vsock",
             "shared-memory",
             "database",
+            "compression",
         ];
         let features: Vec<_> = features.filter(|name| !beside.contains(name)).collect();
         assert_eq!(entries, features);

@@ -58,6 +58,12 @@ pub struct Context<P: Platform> {
     /// The site, if it is on a disk instead of in the bundle.
     #[cfg(feature = "disk")]
     pub disk_site: Option<Rc<crate::disk::DiskSite>>,
+    /// The machine's disks.
+    #[cfg(feature = "disk")]
+    pub disks: Rc<[Rc<dyn storage::BlockDevice>]>,
+    /// What of the disk that is served from is in memory.
+    #[cfg(feature = "disk")]
+    pub(crate) disk_cache: Rc<core::cell::RefCell<Option<storage::PageCache>>>,
     /// Makes routes that lead to web sessions.
     pub sessions: SessionHost,
     /// The configuration as it is in force now.
@@ -101,6 +107,10 @@ impl<P: Platform> Clone for Context<P> {
             inspector: self.inspector.clone(),
             #[cfg(feature = "disk")]
             disk_site: self.disk_site.clone(),
+            #[cfg(feature = "disk")]
+            disks: self.disks.clone(),
+            #[cfg(feature = "disk")]
+            disk_cache: self.disk_cache.clone(),
             sessions: self.sessions.clone(),
             live_settings: self.live_settings.clone(),
             live_site: self.live_site.clone(),
@@ -173,6 +183,10 @@ impl<P: Platform> Context<P> {
             inspector: Inspector::default(),
             #[cfg(feature = "disk")]
             disk_site: None,
+            #[cfg(feature = "disk")]
+            disks: Rc::new([]),
+            #[cfg(feature = "disk")]
+            disk_cache: Rc::default(),
             platform,
             config,
             bundle: Rc::new(bundle),
@@ -196,7 +210,15 @@ impl<P: Platform> Context<P> {
     #[cfg(feature = "disk")]
     #[must_use]
     pub fn with_disk_site(self, site: Option<crate::disk::DiskSite>) -> Self {
+        self.disk_cache.replace(site.as_ref().map(|site| site.cache().clone()));
         Self { disk_site: site.map(Rc::new), ..self }
+    }
+
+    /// The same with the machine's disks.
+    #[cfg(feature = "disk")]
+    #[must_use]
+    pub fn with_disks(self, disks: crate::disk::Disks) -> Self {
+        Self { disks: disks.into(), ..self }
     }
 
     /// The vat of this appliance.

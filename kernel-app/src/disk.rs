@@ -96,6 +96,7 @@ pub fn with_site<P: Platform>(
     executor: &Executor,
 ) -> Result<Context<P>, String> {
     add_to_inspector(&context, disks.devices());
+    let context = context.with_disks(disks.devices());
     if loaded.is_none() && !is_wanted(&context.config) {
         return Ok(context);
     }
@@ -152,8 +153,6 @@ pub async fn load_bundle(
     spawner: &Spawner,
     timers: &Timers,
 ) -> Result<Option<DiskBundle>, String> {
-    /// Longest configuration.
-    const FILE_BYTES_MAX: usize = 1 << 20;
     let Some(disk) = disks.first() else { return Ok(None) };
     let say = |error: &dyn core::fmt::Display| format!("disk 1: {error}");
     let volume = match Volume::open(boot_cache(disk, spawner, timers)).await {
@@ -161,17 +160,83 @@ pub async fn load_bundle(
         Ok(_) | Err(VolumeError::UnknownFormat) => return Ok(None),
         Err(error) => return Err(say(&error)),
     };
+    let archive = without_site(&volume).await.map_err(|fault| format!("disk 1, {fault}"))?;
+    let bundle = Bundle::parse(archive.leak()).map_err(|error| say(&error))?;
+    log::info!("the bundle is on disk 1");
+    Ok(Some(DiskBundle { bundle: bundle.with_site_elsewhere(), volume }))
+}
+
+/// An archive of what a disk has beside the site.
+async fn without_site(volume: &Volume) -> Result<Vec<u8>, String> {
+    /// Longest configuration.
+    const FILE_BYTES_MAX: usize = 1 << 20;
     let mut archive = Writer::new();
     for path in [CONFIG_FILE, NAMES_FILE, MEDIA_TYPES_FILE] {
         if let Some(file) = volume.get(path) {
             let bytes = volume.read_whole(file, FILE_BYTES_MAX).await;
-            let bytes = bytes.map_err(|error| format!("disk 1, {path}: {error}"))?;
-            archive.file(path, &bytes, 0).map_err(|error| say(&error))?;
+            let bytes = bytes.map_err(|error| format!("{path}: {error}"))?;
+            archive.file(path, &bytes, 0).map_err(|error| error.to_string())?;
         }
     }
-    let bundle = Bundle::parse(archive.finish().leak()).map_err(|error| say(&error))?;
-    log::info!("the bundle is on disk 1");
-    Ok(Some(DiskBundle { bundle: bundle.with_site_elsewhere(), volume }))
+    Ok(archive.finish())
+}
+
+/// What reads disks anew, after the start.
+#[cfg(feature = "admin")]
+pub(crate) struct DiskReader {
+    disks: Rc<[Rc<dyn BlockDevice>]>,
+    environment: CacheEnvironment,
+    cache: CacheLimits,
+}
+
+/// A disk that was read anew.
+#[cfg(feature = "admin")]
+pub(crate) struct ReadDisk {
+    /// What is beside the site, as an archive.
+    pub(crate) without_site: Vec<u8>,
+    /// Files of all of it, none of which is in a folder that is served yet.
+    pub(crate) site: DiskSite,
+}
+
+#[cfg(feature = "admin")]
+impl DiskReader {
+    pub(crate) fn new<P: Platform>(context: &Context<P>) -> Self {
+        let memory_bytes = context.platform.memory_bytes();
+        let environment = CacheEnvironment {
+            spawner: context.spawner.clone(),
+            timers: context.timers.clone(),
+            ledger: context.ledger.clone(),
+        };
+        let cache = StorageSettings::new(&context.config.storage, memory_bytes).cache;
+        Self { disks: context.disks.clone(), environment, cache }
+    }
+
+    /// How many disks there are.
+    pub(crate) fn count(&self) -> usize {
+        self.disks.len()
+    }
+
+    /// Reads what is where on a disk, the first being 0, and the redirects of folders.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none to be served from.
+    pub(crate) async fn read(
+        &self,
+        number: usize,
+        folders: impl Iterator<Item = &str>,
+    ) -> Result<ReadDisk, String> {
+        let say = |error: &dyn core::fmt::Display| format!("disk {}: {error}", number + 1);
+        let disk = self.disks.get(number).ok_or_else(|| say(&"there is none"))?;
+        let boot = boot_cache(disk, &self.environment.spawner, &self.environment.timers);
+        let volume = Volume::open(boot).await.map_err(|error| say(&error))?;
+        let without_site = without_site(&volume).await.map_err(|fault| say(&fault))?;
+        let redirects = read_redirects(&volume, folders).await.map_err(|fault| say(&fault))?;
+        // What was read of the disk before may be of what was there then.
+        let cache = PageCache::new(disk.clone(), &self.environment, self.cache);
+        let volume = volume.with_cache(cache);
+        let site = DiskSite { volume, folder: String::new(), redirects };
+        Ok(ReadDisk { without_site, site })
+    }
 }
 
 /// Whether the configuration has the site on a disk.
@@ -209,7 +274,9 @@ pub async fn open_site<P: Platform>(
         ledger: context.ledger.clone(),
     };
     let cache = PageCache::new(disks[number].clone(), &environment, settings.cache);
-    let redirects = read_redirects(context, &volume, &folder).await?;
+    let hosts = context.config.site_hosts.iter().map(|host| host.root.as_str());
+    let folders = core::iter::once(&*folder).chain(hosts);
+    let redirects = read_redirects(&volume, folders).await?;
     let site = DiskSite { volume: volume.with_cache(cache), folder, redirects };
     if site.files().next().is_none() {
         let DiskSite { folder, .. } = site;
@@ -222,14 +289,12 @@ pub async fn open_site<P: Platform>(
 }
 
 /// The redirects of the folders that are served.
-async fn read_redirects<P: Platform>(
-    context: &Context<P>,
+async fn read_redirects(
     volume: &Volume,
-    own: &str,
+    folders: impl Iterator<Item = &str>,
 ) -> Result<Rc<[(String, Rc<Redirects>)]>, String> {
-    let hosts = context.config.site_hosts.iter().map(|host| host.root.as_str());
     let mut all = Vec::new();
-    for folder in core::iter::once(own).chain(hosts) {
+    for folder in folders {
         let path = if folder.is_empty() {
             REDIRECTS_FILE.to_string()
         } else {
@@ -258,7 +323,6 @@ impl DiskSite {
     }
 
     /// The pages of it that are in memory.
-    #[cfg(feature = "inspection")]
     pub(crate) fn cache(&self) -> &PageCache {
         self.volume.cache()
     }

@@ -64,9 +64,13 @@ fn add_metrics<P: Platform>(context: &Context<P>) {
     });
     inspector.add_metrics(log_ring::METRICS, |visit| visit(None, &()));
     #[cfg(feature = "disk")]
-    if let Some(site) = &context.disk_site {
-        let cache = site.cache().clone();
-        inspector.add_metrics(storage::CACHE_METRICS, move |visit| visit(None, &cache));
+    {
+        let cache = context.disk_cache.clone();
+        inspector.add_metrics(storage::CACHE_METRICS, move |visit| {
+            if let Some(cache) = &*cache.borrow() {
+                visit(None, cache);
+            }
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! The site as it is now: at first the bundle's or the disk's, later what has taken its place.
 
 #[cfg(feature = "admin")]
-mod prepared;
+pub(crate) mod prepared;
 
 use crate::Platform;
 use crate::context::Context;
@@ -35,6 +35,9 @@ pub(crate) struct LiveSite {
     root: String,
     /// How often they changed.
     version: Rc<Watch<u64>>,
+    /// Where they are, if they are on a disk.
+    #[cfg(feature = "disk")]
+    disk: RefCell<Option<Rc<crate::disk::DiskSite>>>,
     /// What is served to other hosts.
     hosts: Vec<(Vec<String>, LiveSite)>,
 }
@@ -51,8 +54,16 @@ impl LiveSite {
 
     fn of_folder<P: Platform>(context: &Context<P>, folder: FolderSettings) -> Self {
         let served = site::served(context, &folder);
+        #[cfg(feature = "disk")]
+        let disk = context.disk_site.clone().filter(|_| folder.names.is_empty());
         let FolderSettings { root, options, .. } = folder;
-        Self { bundle: context.bundle.clone(), root, ..Self::of(served, options) }
+        Self {
+            bundle: context.bundle.clone(),
+            root,
+            #[cfg(feature = "disk")]
+            disk: RefCell::new(disk),
+            ..Self::of(served, options)
+        }
     }
 
     /// What is served to a host, as a request names it.
@@ -87,6 +98,8 @@ impl LiveSite {
             root: String::new(),
             version: Watch::new(0),
             options: RefCell::new(options),
+            #[cfg(feature = "disk")]
+            disk: RefCell::default(),
             hosts: Vec::new(),
         }
     }
@@ -123,6 +136,12 @@ impl LiveSite {
         self.by_path().borrow().clone()
     }
 
+    /// The disk that they are on, if they are on one.
+    #[cfg(feature = "disk")]
+    pub(crate) fn disk(&self) -> Option<Rc<crate::disk::DiskSite>> {
+        self.disk.borrow().clone()
+    }
+
     /// How often the files changed.
     pub(crate) fn version(&self) -> u64 {
         self.version.get()
@@ -143,6 +162,8 @@ impl LiveSite {
 
     fn set(&self, files: Files) {
         self.by_path().replace(Rc::new(files));
+        #[cfg(feature = "disk")]
+        self.disk.replace(None);
         self.is_old.set(true);
         self.version.update(|version| *version += 1);
         web::repeating::take_back();

@@ -323,3 +323,111 @@ fn slow_readers_hold_no_more_than_they_may() {
     world.run();
     assert_eq!(world.get("/last").0, 200);
 }
+
+/// A world with a boot module, its admin port and two disks, of which the site is on none.
+fn with_two_disks(first: &[u8], second: &[u8]) -> (World, MemoryDisk) {
+    let mut world = World::start(first, Some("")).unwrap();
+    let other = MemoryDisk::new(second);
+    let disks: Disks = vec![
+        Rc::new(world.disk.clone()) as Rc<dyn BlockDevice>,
+        Rc::new(other.clone()) as Rc<dyn BlockDevice>,
+    ];
+    let network = MemoryNetwork::new(4096, 1000);
+    let platform =
+        Memory { network: network.clone(), memory_bytes: MEMORY_BYTES, vsock: None, clock: None };
+    let bundle = module_of("[admin]\nport = 9001\n[gopher]\nport = 70\n");
+    let config = Config::load(&bundle, "").unwrap();
+    let registry = Rc::new(StaticRegistry::default());
+    let context = Context::new(platform, config, bundle, registry, &world.executor, &world.timers);
+    world.context = context.with_disks(disks);
+    world.network = network;
+    world._app = App::start(&world.context, &Appliance).unwrap();
+    world.run();
+    (world, other)
+}
+
+impl World {
+    /// The menu of the site's root.
+    fn menu(&self) -> String {
+        let mut flow = block_on(self.network.connect(&target(70))).unwrap();
+        block_on(flow.write_all(b"\r\n")).unwrap();
+        let mut client = Client { flow, answer: Vec::new(), is_ended: false };
+        client.receive(self);
+        String::from_utf8(client.answer).unwrap()
+    }
+
+    /// The answer to POST at the admin port, as far as there is one.
+    fn post(&self, path: &str) -> Client {
+        let mut flow = block_on(self.network.connect(&target(9001))).unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        block_on(flow.write_all(request.as_bytes())).unwrap();
+        let mut client = Client { flow, answer: Vec::new(), is_ended: false };
+        client.receive(self);
+        client
+    }
+}
+
+#[test]
+fn a_disk_s_site_takes_the_place_of_what_is_served() {
+    let mut next = Writer::new();
+    next.file("site/index.html", b"second disk", 7).unwrap();
+    next.file("site/_redirects", b"/old /last\n/x/* /a\n/x/b /c\n", 7).unwrap();
+    let (world, other) = with_two_disks(&archive(""), &next.finish());
+    assert_eq!(world.get("/"), (200, b"in memory".to_vec()));
+    let answer = world.post("/api/v1/bundle?disk=1");
+    let said = String::from_utf8_lossy(answer.content()).into_owned();
+    assert_eq!((answer.status(), said.lines().count()), (200, 1), "{said}");
+    assert_eq!(world.get("/"), (200, b"front".to_vec()));
+    let (status, content) = world.get("/long");
+    assert!(status == 200 && content == long());
+    assert!(world.menu().contains("/last\t"), "{}", world.menu());
+    // An answer that has begun ends with what it began with.
+    world.disk.hold();
+    let mut waiting = world.ask("/part3");
+    let answer = world.post("/api/v1/bundle?disk=2&folder=site");
+    let said = String::from_utf8_lossy(answer.content()).into_owned();
+    assert_eq!(answer.status(), 200, "{said}");
+    assert!(said.contains("warning: site/ of the disk: _redirects:3: it never counts"), "{said}");
+    assert_eq!(world.get("/"), (200, b"second disk".to_vec()));
+    assert_eq!(world.get("/last").0, 404);
+    assert_eq!(world.get("/old").0, 301);
+    let menu = world.menu();
+    assert!(menu.contains("/index.html\t") && !menu.contains("/last\t"), "{menu}");
+    world.disk.release();
+    waiting.receive(&world);
+    assert!(waiting.is_ended && (waiting.status(), waiting.content().len()) != (200, 0));
+    assert!(other.reads() > 0);
+}
+
+#[test]
+fn a_disk_that_cannot_be_served_from_changes_nothing() {
+    let mut bad = Writer::new();
+    bad.file("appliance.toml", b"[http]\nport = 0\n", 7).unwrap();
+    bad.file("site/index.html", b"x", 7).unwrap();
+    let (world, other) = with_two_disks(&[0; 4096], &bad.finish());
+    for (query, status, words) in [
+        ("", 400, "?disk="),
+        ("?disk=0", 400, "?disk="),
+        ("?disk=x", 400, "?disk="),
+        ("?disk=3", 404, "of 3 it has none (it has 2)"),
+        ("?disk=1", 422, "disk 1: it begins with neither an archive"),
+        ("?disk=2", 422, "appliance.toml:2:8: found `0`"),
+    ] {
+        let answer = world.post(&format!("/api/v1/bundle{query}"));
+        let said = String::from_utf8_lossy(answer.content()).into_owned();
+        assert_eq!(answer.status(), status, "{query}: {said}");
+        assert!(said.contains(words), "{query}: {said}");
+        assert_eq!(world.get("/"), (200, b"in memory".to_vec()));
+    }
+    // One that does not answer is waited for no longer than a minute, and keeps others from being read only so long.
+    other.hold();
+    let mut waiting = world.post("/api/v1/bundle?disk=2");
+    assert!(waiting.answer.is_empty());
+    assert_eq!(world.post("/api/v1/bundle?disk=1").status(), 409);
+    world.advance(Duration::from_secs(61));
+    waiting.receive(&world);
+    assert!([422, 504].contains(&waiting.status()), "{}", waiting.status());
+    assert_eq!(world.post("/api/v1/bundle?disk=1").status(), 422);
+}

@@ -15,7 +15,7 @@ use aqueduct::settings::balance::BalanceSettings;
 use aqueduct::settings::database::DatabaseSettings;
 use aqueduct::settings::fastcgi::FastcgiSettings;
 use aqueduct::settings::gopher::GopherSettings;
-use aqueduct::settings::http::HttpSettings;
+use aqueduct::settings::http::{CompressionSettings, HttpSettings};
 use aqueduct::settings::memory::MemorySettings;
 use aqueduct::settings::names::NamesSettings;
 use aqueduct::settings::network::{SocketSettings, stack_config};
@@ -133,6 +133,12 @@ fn balanced_client(config: &Config) -> endpoints::http::client::ClientConfig {
     balance(config).client(Duration::from_secs(1))
 }
 
+/// As if it were on.
+fn compression(config: &Config) -> CompressionSettings {
+    let section = config::Http { compress: true, ..config.http.clone() };
+    HttpSettings::new(&section).compression.unwrap()
+}
+
 /// As if there were one.
 fn database(config: &Config) -> DatabaseSettings {
     let default = Database::default();
@@ -201,6 +207,17 @@ static ROWS: &[Row] = &[
     // Clients are told apart by their addresses, which flows in memory have not.
     row!("http", "requests_per_minute_max", "7", "7", |c: &Config| HttpSettings::new(&c.http).requests_per_minute_max),
     row!("http", "connections_per_client_max", "7", "7", |c: &Config| HttpSettings::new(&c.http).connections_per_client_max),
+    row!("http", "compress", "true", "true", |c: &Config| {
+        let answer = World::new(c).answer("GET /long.html HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\n\r\n");
+        answer.contains("Content-Encoding: gzip\r\n")
+    }),
+    row!("http", "compress_bytes_min", "7", "7", |c: &Config| compression(c).bytes_min),
+    row!("http", "compress_streams_max", "7", "7", |c: &Config| compression(c).streams_max),
+    row!("http", "compress_bytes_per_second_max", "77777", "77777", |c: &Config| compression(c).bytes_per_second_max),
+    row!("http", "server_header", "\"a/7 (b)\"", "Some(\"a/7 (b)\")", |c: &Config| {
+        let answer = World::new(c).answer("GET /page HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        answer.lines().find_map(|line| line.strip_prefix("Server: ")).map(ToOwned::to_owned)
+    }),
     row!("fastcgi", "port", "9000", "true", |c: &Config| World::new(c).is_open(9000)),
     row!("fastcgi", "access_log", "true", "true", |c: &Config| FastcgiSettings::new(&c.fastcgi).access_log),
     row!("fastcgi", "params_bytes_max", "2000", "2000", |c: &Config| fastcgi(c).params_bytes_max),
@@ -292,6 +309,7 @@ static ROWS: &[Row] = &[
     row!("shared_memory", "zmq_path", "\"/z\"", "true", |c: &Config| World::new(c).shares_memory_at("/z")),
     row!("shared_memory", "connections_max", "7", "7", |c: &Config| shared_memory(c).connections_max),
     row!("shared_memory", "ring_bytes", "8192", "8192", |c: &Config| shared_memory(c).ring_bytes),
+    row!("shared_memory", "busy_poll_microseconds", "7", "7µs", |c: &Config| shared_memory(c).busy_poll),
     row!("shared_memory", "connect_timeout_seconds", "7", "7s", |c: &Config| shared_memory(c).connect_timeout),
     row!("unix", "http", "\"/run/http\"", "true", |c: &Config| World::new(c).is_open_at("/run/http")),
     row!("unix", "fastcgi", "\"/run/fastcgi\"", "true", |c: &Config| World::new(c).is_open_at("/run/fastcgi")),

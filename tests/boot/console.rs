@@ -43,14 +43,18 @@ pub(super) fn flood(harness: &mut Harness) -> Result {
     }
 }
 
-/// The command line's level holds from the first line on.
+/// The command line's level holds from the first line on: what is beyond it is not written, and all else is.
 pub(super) fn level(harness: &mut Harness) -> Result {
-    let bundle = harness.bundle("", &[])?;
-    let words = format!("{} log=error", link::guest_words());
-    let setup = Setup { words, bundle: Some(bundle), ..Setup::default() };
-    let guest = harness.boot(&setup)?;
-    if guest.serial().contains("INFO") {
-        fail!("log=error does not hold:\n{}", guest.tail());
+    for (level, written) in
+        [("error", [false; 2]), ("warn", [false; 2]), ("info", [true, false]), ("debug", [true; 2])]
+    {
+        let bundle = harness.bundle("", &[])?;
+        let words = format!("{} log={level}", link::guest_words());
+        let setup = Setup { words, bundle: Some(bundle), ..Setup::default() };
+        let guest = harness.boot(&setup)?;
+        let serial = guest.serial();
+        let found = ["] INFO ", "] DEBUG "].map(|part| serial.contains(part));
+        equal(&format!("INFO and DEBUG by log={level}"), &found, &written)?;
     }
     Ok(())
 }

@@ -50,8 +50,7 @@ fn boots(harness: &mut Harness, firmware: Firmware, form: Form) -> Result {
     let command = pc.command(&scratch.path("qmp"))?;
     let mut guest = Guest::start_command(&command, scratch, &Echo::No)?;
     guest.wait_until("an HTTP answer", BOOT_LIMIT, |_| {
-        let answer = http_client::get(GUEST_ADDRESS, "/", ASK_LIMIT);
-        answer.is_some_and(|answer| (answer.status, answer.body_bytes) == (200, PAGE.len()))
+        http_client::content(GUEST_ADDRESS, "/", ASK_LIMIT) == Some((200, PAGE.into()))
     })?;
     guest.qmp()?.power_button()?;
     power::stopped(&mut guest, STOP_LIMIT)

@@ -4,7 +4,7 @@ use command::failure::Result;
 use lab::{
     harness::{GUEST_ADDRESS, Harness, Setup, equal},
     http_client,
-    qemu::Machine,
+    qemu::{MAC, Machine},
 };
 use std::time::Duration;
 
@@ -37,9 +37,8 @@ fn serves(harness: &mut Harness, machine: Machine, memory_mib: u32) -> Result {
     let bundle = harness.pack(&[("site/index.html", page)])?;
     let _guest =
         harness.boot(&Setup { machine, memory_mib, bundle: Some(bundle), ..Setup::default() })?;
-    let answer = http_client::get(GUEST_ADDRESS, "/", Duration::from_secs(5))
-        .map(|answer| (answer.status, answer.body_bytes));
-    equal("the index page", &answer, &Some((200, page.len())))
+    let answer = http_client::content(GUEST_ADDRESS, "/", Duration::from_secs(5));
+    equal("the index page", &answer, &Some((200, page.to_vec())))
 }
 
 /// The defaults and an empty site: every path is a 404, and that is an answer.
@@ -48,4 +47,16 @@ pub(super) fn no_bundle(harness: &mut Harness) -> Result {
     let status =
         http_client::get(GUEST_ADDRESS, "/", Duration::from_secs(5)).map(|answer| answer.status);
     equal("the status", &status, &Some(404))
+}
+
+/// Two cards with one hardware address, on two networks: it is said, and each is served. Others have nothing said of them.
+pub(super) fn one_address_twice(harness: &mut Harness) -> Result {
+    const SAID: &str = "card 1 has the hardware address of card 0";
+    for (mac, expected) in [(MAC, true), ("52:54:00:12:34:99", false)] {
+        let card = format!("virtio-net-device,netdev=second,mac={mac}");
+        let more = ["-netdev", "user,id=second", "-device", &card].map(Into::into).into();
+        let guest = harness.boot(&Setup { more, ..Setup::default() })?;
+        equal(&format!("whether it is said of {mac}"), &guest.serial().contains(SAID), &expected)?;
+    }
+    Ok(())
 }

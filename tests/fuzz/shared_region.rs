@@ -104,7 +104,7 @@ impl World {
             region.handle_input();
         }
         rings.notify();
-        let _ = rings.look() || rings.may_sleep();
+        let _ = rings.poll() || rings.may_sleep();
     }
 
     fn connect(&mut self) {

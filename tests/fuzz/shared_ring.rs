@@ -53,7 +53,7 @@ impl World {
             0..=1 => self.read(side, count),
             2..=3 => self.write(side, count),
             4 if act[2].is_multiple_of(2) => self.rings.notify(),
-            4 => drop(self.rings.look() || self.rings.may_sleep()),
+            4 => drop(self.rings.poll() || self.rings.may_sleep()),
             5 => drop(self.sides[side].poll_drained(&mut cx)),
             6 if act[2] == 0 => self.sides[side].finish(),
             6 if act[2] == 1 => {

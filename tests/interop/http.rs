@@ -118,6 +118,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("http/rpc_page_guest", PAGE, 240, rpc_page::of_guest),
     Case::new("http/rpc_page_process", PAGE, 180, rpc_page::of_process),
     Case::new("http/rpc_page_golden_in_node", NODE, 60, rpc_page::golden_in_node),
+    Case::new("http/golden_in_node", &[&programs::NODE], 120, rpc_page::cores_in_node),
     Case::new("http/prometheus_guest", &[&programs::CURL], 120, prometheus::scrapes_the_guest),
     Case::new("http/loss_and_reordering", &[&programs::CURL], 180, lossy_wire::loss_and_reordering),
     Case::new("http/recovery_beside_linux_process", &[&NSENTER], 240, recovery::process),

@@ -2,9 +2,8 @@
 //! one passes requests on, asks a service by ZeroMQ and calls an object; the other, on another kind of machine, is killed and started again.
 
 use command::{
-    child::Child,
-    failure::{OrSay, Result},
-    programs::{self, CURL},
+    failure::{OrSay, Result, fail},
+    programs::CURL,
 };
 use lab::{
     accel::Accel,
@@ -12,6 +11,7 @@ use lab::{
     harness::{
         BOOT_LIMIT, Case, GUEST_ADDRESS, Harness, Server, Setup, curl, equal, noise, same_bytes,
     },
+    http_client::{Download, End},
     process,
     qemu::{Machine, Netdev, Spec, shared_memory_device},
 };
@@ -20,15 +20,20 @@ use std::{
     time::Duration,
 };
 
-pub(crate) const CASES: &[Case] =
-    &[Case::new("ivshmem/guests_talk_and_one_is_killed", &[&CURL], 240, guests)
-        .with_long_form(2400)];
+pub(crate) const CASES: &[Case] = &[
+    Case::new("ivshmem/guests_talk_and_one_is_killed", &[&CURL], 240, guests).with_long_form(2400),
+    Case::new("ivshmem/a_guest_of_16_mib", &[&CURL], 120, small_guest),
+];
 
 const MEMORY_MIB: u32 = 256;
 /// With the long form's content in it.
 const LONG_MEMORY_MIB: u32 = 640;
+/// The least that there may be; in all more bytes go through, by more connections than there may be at once.
+const SMALL_MEMORY_MIB: u32 = 16;
+const SMALL_ECHO_BYTES: usize = 300 << 10;
+const SMALL_ECHOES: usize = 64;
 const REGION_MIB: u32 = 8;
-/// Longer than the client below takes until the other guest is dead.
+/// More than is on its way to a client that does not read.
 const BIG_BYTES: usize = 24 << 20;
 const LONG_BIG_BYTES: usize = 256 << 20;
 /// Of the long form's download, on a busy machine.
@@ -55,20 +60,14 @@ fn guests(harness: &mut Harness) -> Result {
     let big = noise(harness.usual_or_long(BIG_BYTES, LONG_BIG_BYTES));
     let files: [(&str, &[u8]); 2] = [("site/big", &big), ("site/small", SMALL.as_bytes())];
     let bundle = harness.bundle(BEHIND, &files)?;
-    let mut behind = behind(harness, &socket, &bundle)?;
-    let setup = Setup {
-        machine: Machine::Q35,
-        memory_mib: MEMORY_MIB,
-        bundle: Some(harness.bundle("", &[("names", NAMES.as_bytes())])?),
-        more: shared_memory_device(&socket),
-        ..Setup::trial()
-    };
-    let front = harness.boot(&setup)?;
+    let memory_mib = harness.usual_or_long(MEMORY_MIB, LONG_MEMORY_MIB);
+    let mut behind = behind(harness, &socket, &bundle, memory_mib)?;
+    let front = front(harness, &socket)?;
     let result = (|| {
         carried(harness, &big)?;
         for _ in 0..harness.usual_or_long(KILLS, LONG_KILLS) {
             cut_off(behind)?;
-            behind = self::behind(harness, &socket, &bundle)?;
+            behind = self::behind(harness, &socket, &bundle, memory_mib)?;
             equal("a page of its successor", &curl(&["--fail", &url("/small")])?.as_str(), &SMALL)?;
         }
         Ok(())
@@ -76,14 +75,47 @@ fn guests(harness: &mut Harness) -> Result {
     Server::Guest(Box::new(front)).judge(result)
 }
 
+/// The least memory that a machine may have: rings are small, and what is longer than they goes through, in all more than there is
+/// memory. What is too much to be held there is refused at once.
+fn small_guest(harness: &mut Harness) -> Result {
+    let socket = harness.scratch.path("shm");
+    let _server = process::serve_shared_memory(&socket, REGION_MIB)?;
+    let bundle = harness.bundle(BEHIND, &[("site/small", SMALL.as_bytes())])?;
+    let _behind = behind(harness, &socket, &bundle, SMALL_MEMORY_MIB)?;
+    let front = front(harness, &socket)?;
+    let result = (|| {
+        equal("a page", &curl(&["--fail", &url("/small")])?.as_str(), &SMALL)?;
+        echoed(harness, SMALL_ECHO_BYTES, SMALL_ECHOES)?;
+        let long = harness.scratch.path("long");
+        std::fs::write(&long, noise(ECHO_BYTES)).or_say(|| "cannot write a file".into())?;
+        let data = format!("@{}", long.display());
+        let asked = ["-o", "/dev/null", "-w", "%{http_code}", "--data-binary", &data];
+        let refused = curl(&[&asked[..], &[&url("/_test/echo")]].concat())?;
+        equal("a body that has no room there", &refused.as_str(), &"413")
+    })();
+    Server::Guest(Box::new(front)).judge(result)
+}
+
+/// The first guest, which passes requests on.
+fn front(harness: &mut Harness, socket: &Path) -> Result<Guest> {
+    let setup = Setup {
+        machine: Machine::Q35,
+        memory_mib: MEMORY_MIB,
+        bundle: Some(harness.bundle("", &[("names", NAMES.as_bytes())])?),
+        more: shared_memory_device(socket),
+        ..Setup::trial()
+    };
+    harness.boot(&setup)
+}
+
 /// The second guest, which others reach by shared memory alone.
-fn behind(harness: &Harness, socket: &Path, bundle: &Path) -> Result<Guest> {
+fn behind(harness: &Harness, socket: &Path, bundle: &Path, memory_mib: u32) -> Result<Guest> {
     let kernel: PathBuf = harness.trial().kernel.clone();
     let machine = Machine::MicrovmPcie;
     let spec = Spec {
         machine,
         accel: Accel::best(&kernel, machine)?,
-        memory_mib: harness.usual_or_long(MEMORY_MIB, LONG_MEMORY_MIB),
+        memory_mib,
         kernel,
         initrd: Some(bundle.to_owned()),
         append: "ip=10.0.2.15/24".into(),
@@ -99,7 +131,11 @@ fn behind(harness: &Harness, socket: &Path, bundle: &Path) -> Result<Guest> {
 
 /// Where the first guest passes requests on to the second.
 fn url(path: &str) -> String {
-    format!("http://{GUEST_ADDRESS}/_test/relay/shm:http{path}")
+    format!("http://{GUEST_ADDRESS}{}", relayed(path))
+}
+
+fn relayed(path: &str) -> String {
+    format!("/_test/relay/shm:http{path}")
 }
 
 fn carried(harness: &Harness, big: &[u8]) -> Result {
@@ -107,14 +143,10 @@ fn carried(harness: &Harness, big: &[u8]) -> Result {
     let to = out.display().to_string();
     curl(&["--fail", "--max-time", DOWNLOAD_SECONDS, "-o", &to, &url("/big")])?;
     same_bytes("a download", &out, big)?;
+    echoed(harness, ECHO_BYTES, harness.usual_or_long(ECHOES, LONG_ECHOES))?;
     let sent = noise(ECHO_BYTES);
     std::fs::write(&body, &sent).or_say(|| "cannot write a file".into())?;
     let data = format!("@{}", body.display());
-    for _ in 0..harness.usual_or_long(ECHOES, LONG_ECHOES) {
-        let echo = url("/_test/echo");
-        curl(&["--fail", "-o", &to, "--data-binary", &data, &echo])?;
-        same_bytes("an upload's echo", &out, &sent)?;
-    }
     // A call whose message is longer than a ring, and its answer.
     let call = format!("http://{GUEST_ADDRESS}/_test/call/shm:rpc");
     curl(&["--fail", "-o", &to, "--data-binary", &data, &call])?;
@@ -124,17 +156,27 @@ fn carried(harness: &Harness, big: &[u8]) -> Result {
     equal("what ZeroMQ's service made of it", &answer.as_str(), &"WATER FLOWS")
 }
 
+/// Bodies that go to the second guest and come back.
+fn echoed(harness: &Harness, bytes: usize, count: usize) -> Result {
+    let [body, out] = ["echoed", "echo"].map(|name| harness.scratch.path(name));
+    let (to, data) = (out.display().to_string(), format!("@{}", body.display()));
+    let sent = noise(bytes);
+    std::fs::write(&body, &sent).or_say(|| "cannot write a file".into())?;
+    for _ in 0..count {
+        curl(&["--fail", "-o", &to, "--data-binary", &data, &url("/_test/echo")])?;
+        same_bytes("an upload's echo", &out, &sent)?;
+    }
+    Ok(())
+}
+
 /// Kills the second guest in the middle of an answer.
 fn cut_off(behind: Guest) -> Result {
-    // A client that takes its time.
-    let mut command = programs::command(&CURL)?;
-    command.args(["-s", "-o", "/dev/null", "--limit-rate", "1M", &url("/big")]);
-    let mut client = Child::start(&command, |_| {})?;
-    std::thread::sleep(Duration::from_secs(1));
-    equal("whether the client has ended", &client.ended().is_some(), &false)?;
+    let path = relayed("/big");
+    let Some(download) = Download::start(GUEST_ADDRESS, &path, NOTICE_LIMIT) else {
+        fail!("{path} is not answered");
+    };
     drop(behind);
-    let is_cut = client.wait(NOTICE_LIMIT).is_some_and(|status| !status.success());
-    equal("whether the client was cut off", &is_cut, &true)?;
+    equal("the client's download", &download.rest(NOTICE_LIMIT), &End::Cut)?;
     let refused = curl(&["-o", "/dev/null", "-w", "%{http_code}", &url("/small")])?;
     equal("without the guest", &refused.as_str(), &"502")
 }

@@ -1,26 +1,35 @@
-//! Three processes that find each other by name servers of their own, and talk by shared memory as long as they can: two
-//! replicas, each of which keeps names, too, and one in front that passes requests on.
+//! Appliances that find others by names: by name servers of their own, as three processes that talk by shared memory as long as they
+//! can, two replicas, each of which keeps names, too, and one in front that passes requests on; and by a file whose hosts DNS has.
 
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    programs::CURL,
+    programs::{self, CURL, DNSMASQ},
 };
-use lab::harness::{Case, Harness, PROCESS_ADDRESS, contains, curl, equal};
+use lab::{
+    harness::{
+        Case, GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, equal,
+    },
+    link,
+};
 use rustix::process::Signal;
 use std::{
     fs,
     net::SocketAddr,
     path::PathBuf,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-pub(crate) const CASES: &[Case] = &[Case::new(
-    "names/processes_find_each_other_and_go_on_without_one",
-    &[&CURL],
-    120,
-    three_processes,
-)];
+pub(crate) const CASES: &[Case] = &[
+    Case::new(
+        "names/processes_find_each_other_and_go_on_without_one",
+        &[&CURL],
+        120,
+        three_processes,
+    ),
+    Case::new("names/a_written_host_is_found_by_dns", &[&CURL, &DNSMASQ], 90, written_and_resolved),
+];
 
 /// In the order in which readers have them.
 const REPLICAS: [&str; 2] = ["b1", "b2"];
@@ -104,6 +113,38 @@ impl World {
         let rows = table.split('{').filter(|row| row.contains(&format!("\"{host}\"")));
         Ok(rows.filter(|row| row.contains("\"is_in_use\":true")).collect())
     }
+}
+
+/// A guest's file `names` says a host by its name, which a server of DNS has: its service is that host's. A host that DNS has not is told as such.
+fn written_and_resolved(harness: &mut Harness) -> Result {
+    const NAMES: &[u8] = b"page here http far.example:8081\nlost here http nowhere.example:8081\n";
+    harness.tap()?;
+    let site = harness.bundle("[zmq]\nport = 0\n", &[("site/who", b"far away")])?;
+    let behind = harness.trial_process_at(SocketAddr::new(link::HOST_IPV4, 8081), &site)?;
+    let mut dns = programs::command(&DNSMASQ)?;
+    dns.args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv"]);
+    dns.args(["--bind-interfaces", "--user=root", "--group=root", "--log-facility=-"]);
+    dns.arg(format!("--listen-address={}", link::HOST_IPV4));
+    dns.arg(format!("--host-record=far.example,{}", link::HOST_IPV4));
+    dns.arg("--local=/example/");
+    let _dns = Child::start(&dns, |command| {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+    })?;
+    let config = format!("[network]\ndns = [\"{}\"]\n", link::HOST_IPV4);
+    let bundle = Some(harness.bundle(&config, &[("names", NAMES)])?);
+    let mut guest = harness.boot(&Setup { bundle, ..Setup::trial() })?;
+    let ask = |service: &str| {
+        let url = format!("http://{GUEST_ADDRESS}/_test/relay/service:%2F%2F{service}/who");
+        curl(&["-w", " %{http_code}", &url])
+    };
+    let result = (|| {
+        equal("who answers", &ask("page")?.as_str(), &"far away 200")?;
+        let lost = ask("lost")?;
+        equal("the status of what nobody has", &lost.rsplit(' ').next(), &Some("502"))?;
+        guest.wait_for("nowhere.example", PATIENCE)
+    })();
+    let result = Server::Guest(Box::new(guest)).judge(result);
+    Server::Process(Box::new(behind)).judge(result)
 }
 
 fn address(nth: usize) -> SocketAddr {

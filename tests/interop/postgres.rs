@@ -12,7 +12,7 @@ use lab::{
         Case, GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, equal,
     },
     link, peers,
-    postgres::{Cluster, INITDB, PASSWORD, POSTGRES, USER},
+    postgres::{Cluster, INITDB, PASSWORD, PGBOUNCER, POSTGRES, USER},
 };
 use rustix::process::Signal;
 use std::{
@@ -27,12 +27,19 @@ use std::{
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("postgres/client", &[&POSTGRES, &INITDB, &OPENSSL], 300, client),
+    Case::new("postgres/pgbouncer", &[&POSTGRES, &INITDB, &OPENSSL, &PGBOUNCER], 300, pgbouncer),
     Case::new("postgres/appliance", &[&POSTGRES, &INITDB, &OPENSSL, &CURL], 300, appliance),
 ];
 
 /// An address of the loopback interface that nobody else has.
 const ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 54)), 54_321);
+
+/// Where the pooler in front of it listens.
+const POOLER: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 54)), 6432);
+/// Connections that it has.
+const POOLED: usize = 2;
 
 /// Addresses from which guests ask, and processes that ask at the same address.
 const GUESTS: &str = "10.9.0.0/24";
@@ -59,26 +66,43 @@ fn client(harness: &mut Harness) -> Result {
         "transactions",
     ];
     for check in checks {
-        said_done(check, &[])?;
+        said_done(ADDRESS, check, &[])?;
     }
     let certificate = cluster.path("certificate.pem");
-    said_done("tls", &[&certificate])?;
-    outlives_its_server(&cluster, server)
+    said_done(ADDRESS, "tls", &[&certificate])?;
+    outlives(&peer(ADDRESS, "restart", &[]), server, || cluster.start()).map(drop)
 }
 
-fn outlives_its_server(cluster: &Site, mut server: Child) -> Result {
-    let mut peer = Child::start(&peer("restart", &[]), |command| {
+/// Without names of statements all of it goes through a pooler of transactions, which may be killed, as may the server behind it.
+fn pgbouncer(harness: &mut Harness) -> Result {
+    let cluster = Site::make(harness)?;
+    let server = cluster.start()?;
+    let start = || cluster.0.start_pooler(POOLER, POOLED);
+    let pooler = start()?;
+    said_done(POOLER, "pooler", &[])?;
+    let _pooler = outlives(&peer(POOLER, "pooler-restart", &[]), pooler, start)?;
+    outlives(&peer(POOLER, "pooler-restart", &[]), server, || cluster.start()).map(drop)
+}
+
+/// The peer's pool loses what is killed under a query, and finds what is started instead, which is given.
+fn outlives(
+    peer: &Command,
+    mut killed: Child,
+    start: impl FnOnce() -> Result<Child>,
+) -> Result<Child> {
+    let mut peer = Child::start(peer, |command| {
         command.stdout(Stdio::piped());
     })?;
     let Some(output) = peer.streams().stdout.take() else { fail!("the peer has no output") };
     let mut lines = BufReader::new(output).lines();
     wait_for(&mut lines, "connected")?;
     // Its processes go with it, since they notice.
-    server.signal(Signal::KILL);
-    server.wait(START_LIMIT);
+    killed.signal(Signal::KILL);
+    killed.wait(START_LIMIT);
     wait_for(&mut lines, "lost")?;
-    let _server = cluster.start()?;
-    wait_for(&mut lines, "done")
+    let started = start()?;
+    wait_for(&mut lines, "done")?;
+    Ok(started)
 }
 
 /// The appliance asks as its configuration says, as a process and then as a guest, which outlives a server that is killed under a
@@ -212,14 +236,14 @@ fn wait_for(lines: &mut Lines<BufReader<ChildStdout>>, word: &str) -> Result {
     fail!("the peer ended before it said `{word}`")
 }
 
-fn said_done(check: &str, words: &[&str]) -> Result {
-    let said = programs::output(&mut peer(check, words))?;
+fn said_done(at: SocketAddr, check: &str, words: &[&str]) -> Result {
+    let said = programs::output(&mut peer(at, check, words))?;
     contains(check, &said, "done")
 }
 
-fn peer(check: &str, words: &[&str]) -> Command {
+fn peer(at: SocketAddr, check: &str, words: &[&str]) -> Command {
     let mut command = Command::new(peers::flow());
-    command.args(["database", &ADDRESS.to_string(), check]).args(words);
+    command.args(["database", &at.to_string(), check]).args(words);
     command
 }
 

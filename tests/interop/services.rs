@@ -56,6 +56,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("zmq/patterns_and_mechanisms", ZMQ, 600, zmq::patterns_and_mechanisms),
     Case::new("zmq/patterns_process", ZMQ, 600, zmq::patterns_process),
     Case::new("zmq/patterns_guest", ZMQ, 900, zmq::patterns_guest),
+    Case::new("zws/jszmq", &[&programs::NODE], 120, zmq::jszmq),
     Case::new("zmq/service_process", ZMQ, 180, zmq::service_process),
     Case::new("zmq/service_guest", ZMQ, 300, zmq::service_guest),
     Case::new(

@@ -4,10 +4,11 @@
 use command::{
     child::Child,
     failure::{OrSay, Result, fail},
-    programs::{self, CC, CURL},
+    programs::{CC, CURL},
 };
 use lab::{
     harness::{Case, Harness, PROCESS_ADDRESS, Server, curl, equal, noise, same_bytes},
+    http_client::{Download, End},
     peers,
 };
 use rustix::process::Signal;
@@ -45,7 +46,6 @@ const LONG_ECHOES: usize = BIG_BYTES / ECHO_BYTES;
 const KILLS: usize = 1;
 const LONG_KILLS: usize = 20;
 const SMALL: &str = "a page";
-const NOTICE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A process that serves by memory at two paths, and one that knows a name for one of them.
@@ -80,7 +80,11 @@ impl Pair {
 
     /// Where the first process passes requests on to the second.
     fn url(&self, path: &str) -> String {
-        format!("http://{PROCESS_ADDRESS}/_test/relay/{}{path}", self.http)
+        format!("http://{PROCESS_ADDRESS}{}", self.path(path))
+    }
+
+    fn path(&self, path: &str) -> String {
+        format!("/_test/relay/{}{path}", self.http)
     }
 
     fn judge(self, result: Result) -> Result {
@@ -138,18 +142,15 @@ fn killed(harness: &mut Harness) -> Result {
 
 /// Kills the second process in the middle of an answer.
 fn cut_off(pair: &mut Pair) -> Result {
-    // A client that takes its time.
-    let mut command = programs::command(&CURL)?;
-    command.args(["-s", "-o", "/dev/null", "--limit-rate", "1M", &pair.url("/big")]);
-    let mut client = Child::start(&command, |_| {})?;
-    std::thread::sleep(NOTICE);
-    equal("whether the client has ended", &client.ended().is_some(), &false)?;
+    let path = pair.path("/big");
+    let Some(download) = Download::start(PROCESS_ADDRESS, &path, PATIENCE) else {
+        fail!("{path} is not answered");
+    };
     pair.behind.signal(Signal::KILL);
-    equal("whether the process is dead", &pair.behind.wait(NOTICE).is_some(), &true)?;
+    equal("whether the process is dead", &pair.behind.wait(PATIENCE).is_some(), &true)?;
     let refused = curl(&["-o", "/dev/null", "-w", "%{http_code}", &pair.url("/small")])?;
     equal("without the process", &refused.as_str(), &"502")?;
-    let is_cut = client.wait(PATIENCE).is_some_and(|status| !status.success());
-    equal("whether the client was cut off", &is_cut, &true)
+    equal("the client's download", &download.rest(PATIENCE), &End::Cut)
 }
 
 /// The C library's client has a page from us. It has no half-close: it asks for the connection to be closed.

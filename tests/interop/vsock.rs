@@ -2,7 +2,7 @@
 
 use crate::interop::services::{checked, rpc::OPEN};
 use command::{
-    failure::{OrSay, Result},
+    failure::{OrSay, Result, fail},
     programs::{CURL, Program},
 };
 use lab::{
@@ -139,7 +139,11 @@ fn admin(harness: &mut Harness) -> Result {
         contains("memory", &curl(&["--fail", "-H", TOKEN, &memory])?, "vsock buffers")?;
         drop(idle);
         let by_tcp = format!("http://{}/metrics", SocketAddr::new(GUEST_ADDRESS.ip(), 9001));
-        equal("whether TCP leads there", &curl(&["-H", TOKEN, &by_tcp]).is_ok(), &false)?;
+        match curl(&["-H", TOKEN, &by_tcp]) {
+            Ok(answer) => fail!("TCP leads there: {answer}"),
+            // Refused at once, and not silent.
+            Err(failure) => contains("by TCP", &failure.to_string(), "curl: (7)")?,
+        }
         let absent = device.connect(HTTP + 1).is_ok();
         equal("whether a port leads somewhere that nobody listens on", &absent, &false)
     })();

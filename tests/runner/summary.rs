@@ -1,10 +1,29 @@
 //! Summary: what passed, failed and was skipped, and which cases took longest.
 
 use command::failure::Result;
-use std::{cmp::Reverse, time::Duration};
+use std::{cmp::Reverse, ffi::OsStr, time::Duration};
 
 /// How many of the slowest cases are told.
 const SLOWEST: usize = 10;
+
+/// What it means that this machine cannot run a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skips {
+    /// It is told: a programmer's machine may lack something.
+    AreTold,
+    /// It is a failure: where changes are judged, a case that never ran has proved nothing.
+    Fail,
+}
+
+impl Skips {
+    /// By the variable `CI`, which continuous integration sets.
+    pub(super) fn said_by(variable: Option<&OsStr>) -> Self {
+        match variable {
+            Some(value) if !["", "0", "false"].iter().any(|no| value == *no) => Self::Fail,
+            _ => Self::AreTold,
+        }
+    }
+}
 
 /// The results so far.
 #[derive(Default)]
@@ -31,8 +50,12 @@ impl Summary {
         }
     }
 
-    pub(super) fn skip(&mut self, what: String) {
-        self.skipped.push(what);
+    /// Adds a case that cannot run here, with the reason.
+    pub(super) fn skip(&mut self, what: String, skips: Skips) {
+        match skips {
+            Skips::AreTold => self.skipped.push(what),
+            Skips::Fail => self.failed.push(format!("{what}: not run, and CI is set")),
+        }
     }
 
     /// Adds the result of a case, and prints it.
@@ -123,6 +146,24 @@ mod tests {
         assert_eq!((*passed, failed.len(), skipped.len()), (1, 1, 1));
         summary.libtest("error: nothing builds", false);
         assert_eq!(summary.failed.len(), 2);
+    }
+
+    #[test]
+    fn a_case_that_did_not_run_is_a_failure_where_changes_are_judged() {
+        for (value, skips) in [
+            (None, Skips::AreTold),
+            (Some(""), Skips::AreTold),
+            (Some("false"), Skips::AreTold),
+            (Some("0"), Skips::AreTold),
+            (Some("true"), Skips::Fail),
+            (Some("1"), Skips::Fail),
+        ] {
+            assert_eq!(Skips::said_by(value.map(OsStr::new)), skips, "{value:?}");
+            let mut summary = Summary::default();
+            summary.skip("one (no namespace)".into(), skips);
+            assert_eq!(summary.is_success(), skips == Skips::AreTold);
+            assert_eq!(summary.failed.len() + summary.skipped.len(), 1);
+        }
     }
 
     #[test]

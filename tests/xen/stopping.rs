@@ -2,16 +2,13 @@
 
 use super::{Site, expect_reason, url};
 use command::failure::Result;
-use lab::harness::{Harness, contains, equal};
+use lab::{
+    harness::{Harness, contains, equal},
+    xen::Domain,
+};
 
 pub(super) fn when_asked(harness: &mut Harness) -> Result {
     let site = Site::trial(harness)?;
-    for (command, reason) in [("xl shutdown one", 0), ("xl reboot one", 1)] {
-        let guest = site.guest()?;
-        site.host.must(command)?;
-        expect_reason(&guest, &site.host, reason)?;
-        contains("the console", &guest.console(&site.host)?, "stopped; 0 connections cut")?;
-    }
     let guest = site.guest()?;
     // What it does not know, it says, and goes on.
     let ask = "d=$(xl domid one); xenstore-write /local/domain/$d/control/shutdown dance; \
@@ -20,8 +17,9 @@ pub(super) fn when_asked(harness: &mut Harness) -> Result {
     equal("an acknowledged request", &site.host.must(ask)?.trim(), &"")?;
     guest.wait_answer(&site.host, &url("/"), super::ANSWER_LIMIT)?;
     contains("the console", &guest.console(&site.host)?, "request is unknown")?;
-    site.host.must("xl mem-set one 32; xl shutdown one")?;
-    expect_reason(&guest, &site.host, 0)?;
+    stops(&site, &guest, "xl mem-set one 32; xl shutdown one", 0)?;
+    let guest = site.guest()?;
+    stops(&site, &guest, "xl reboot one", 1)?;
     // A fault of the machine is a crash.
     let guest = site.guest()?;
     site.host.run(&format!("timeout 60 wget -q -O /dev/null {}", url("/_test/fault/null")))?;
@@ -29,10 +27,21 @@ pub(super) fn when_asked(harness: &mut Harness) -> Result {
     contains("the console", &guest.console(&site.host)?, "page fault")
 }
 
+fn stops(site: &Site, guest: &Domain, command: &str, reason: u32) -> Result {
+    site.host.must(command)?;
+    expect_reason(guest, &site.host, reason)?;
+    contains("the console", &guest.console(&site.host)?, "stopped; 0 connections cut")
+}
+
 pub(super) fn finishes_a_transfer(harness: &mut Harness) -> Result {
     let site = Site::new(harness)?;
     let guest = site.guest()?;
-    site.fetch_while("xl shutdown one")?;
+    // What it does meanwhile is told, and it does not end before.
+    let state = "$(xenstore-read /local/domain/$(xl domid one)/data/aqueduct/state)";
+    site.fetch_while(&format!(
+        "[ {state} = running ] && xl shutdown one; n=0; \
+         until [ {state} = stopping ] || [ $n -ge 600 ]; do sleep 0.1; n=$((n+1)); done; [ {state} = stopping ]"
+    ))?;
     expect_reason(&guest, &site.host, 0)
 }
 

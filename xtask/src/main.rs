@@ -5,6 +5,7 @@ mod bench;
 mod capability;
 mod codegen;
 mod completions;
+mod deb;
 mod docs;
 mod fuzz;
 mod image;
@@ -88,6 +89,7 @@ enum Verb {
     Wasm(wasm::Words),
     Xen(xen::Words),
     Codegen(codegen::Words),
+    Deb(deb::Words),
     Docs(docs::Words),
     Tidy(tidy::Words),
     Fuzz(fuzz::Words),
@@ -139,6 +141,7 @@ fn dispatch(verb: Verb, install: Install) -> Result<ExitCode> {
         Verb::Wasm(words) => wasm::main(&words, install),
         Verb::Xen(words) => xen::main(words, install),
         Verb::Codegen(words) => codegen::main(&words, install),
+        Verb::Deb(words) => deb::main(&words, install),
         Verb::Docs(words) => docs::main(&words),
         Verb::Tidy(words) => tidy::main(&words),
         Verb::Fuzz(words) => fuzz::main(&words, install),

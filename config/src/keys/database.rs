@@ -82,7 +82,7 @@ pub(super) const DATABASE: &[Key] = &[
     key(
         "database",
         "statements_max",
-        count(1, 10_000, |c| Number::Usize(&mut own(c).statements_max)),
+        count(0, 10_000, |c| Number::Usize(&mut own(c).statements_max)),
     ),
     key(
         "database",

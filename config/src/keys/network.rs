@@ -110,6 +110,11 @@ pub(super) const TRANSPORTS: &[Key] = &[
     ),
     key(
         "shared_memory",
+        "busy_poll_microseconds",
+        count(0, 10_000, |c| Number::U32(&mut c.shared_memory.busy_poll_microseconds)),
+    ),
+    key(
+        "shared_memory",
         "connect_timeout_seconds",
         seconds(1, 300, |c| &mut c.shared_memory.connect_timeout),
     ),

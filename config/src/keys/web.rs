@@ -10,6 +10,15 @@ use crate::texts::{is_host_text, is_path};
 /// What lists of fingerprints hold.
 const FINGERPRINTS: &str = "SHA-256 of certificates, 64 hexadecimal digits each, as `openssl x509 -fingerprint -sha256` has them";
 
+const SERVER_HEADER: &str =
+    "\"version\", a text of at most 128 visible ASCII characters and single spaces, or none";
+
+/// RFC 9110 section 10.2.4: products and comments; nobody reads them as more than a text.
+fn is_server_header(text: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic());
+    text.is_empty() || text.len() <= 128 && text.split(' ').all(is_word)
+}
+
 pub(super) const WEB: &[Key] = &[
     key("http", "port", Rule::Port(|c| &mut c.http.port)),
     list(
@@ -62,6 +71,25 @@ pub(super) const WEB: &[Key] = &[
         "connections_per_client_max",
         count(0, 1 << 20, |c| Number::Usize(&mut c.http.connections_per_client_max)),
     ),
+    key("http", "compress", Rule::Flag(|c| &mut c.http.compress)),
+    key(
+        "http",
+        "compress_bytes_min",
+        count(0, 1 << 40, |c| Number::U64(&mut c.http.compress_bytes_min)),
+    ),
+    key(
+        "http",
+        "compress_streams_max",
+        count(1, 1024, |c| Number::Usize(&mut c.http.compress_streams_max)),
+    ),
+    key(
+        "http",
+        "compress_bytes_per_second_max",
+        count(1 << 16, 1 << 30, |c| Number::U32(&mut c.http.compress_bytes_per_second_max)),
+    ),
+    text("http", "server_header", SERVER_HEADER, |c, text| {
+        is_server_header(text) && put(&mut c.http.server_header, text)
+    }),
     key("fastcgi", "port", Rule::PortOrOff(|c| &mut c.fastcgi.port)),
     key("fastcgi", "access_log", Rule::Flag(|c| &mut c.fastcgi.access_log)),
     key(

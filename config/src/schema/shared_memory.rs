@@ -18,6 +18,9 @@ pub struct SharedMemory {
     /// Bytes of the ring in each direction at most, the next lower power of two being taken. Default 1 MiB, the most that there
     /// is: who writes waits for who reads once for each ring. A small machine has smaller ones.
     pub ring_bytes: usize,
+    /// Microseconds for which a loop polls rings at most before it sleeps; zero is never. Default 200, as KVM has it for a guest
+    /// that halts (`halt_poll_ns`).
+    pub busy_poll_microseconds: u32,
     /// How long the other process may take to accept a connection of ours. Default 5 s: one that works takes milliseconds.
     pub connect_timeout: Duration,
 }
@@ -30,6 +33,7 @@ impl Default for SharedMemory {
             zmq_path: String::new(),
             connections_max: 64,
             ring_bytes: 1 << 20,
+            busy_poll_microseconds: 200,
             connect_timeout: Duration::from_secs(5),
         }
     }

@@ -23,7 +23,8 @@
 //!   server has seen to it, so that it hits no other query.
 //! * **A [`Transaction`] that is dropped is rolled back.**
 //! * **Rows wait on the server** while nobody takes them: a [`RowStream`] holds some 200 KiB at most, or one row.
-//! * **Statements are prepared once** for each connection, and kept in the order of their last use.
+//! * **Statements are prepared once** for each connection, and kept in the order of their last use, or never
+//!   ([`Options::statements_max`]).
 
 mod answer;
 mod cancel;
@@ -88,7 +89,8 @@ pub struct Options {
     /// Then the query fails with [`ClientError::QueryTimeout`], is cancelled, and the connection ends, with all that is behind
     /// it. Zero is no limit. Default 30 s.
     pub query_timeout: Duration,
-    /// Prepared statements that are kept. Default 100; at least 1.
+    /// Prepared statements that are kept. Zero is for poolers that hand connections round between transactions: statements have no
+    /// names then, and are parsed with each execution. Default 100.
     pub statements_max: usize,
     /// Bytes of rows that [`Client::query`] collects; what is longer is for [`Client::query_stream`]. Default 16 MiB.
     pub result_bytes_max: usize,

@@ -16,6 +16,7 @@ use crate::request::ParsedRequest;
 use crate::send::Sender;
 use crate::{Error, Limits, OutOfTurn};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -39,12 +40,16 @@ pub struct Config {
     /// Time since 1970-01-01T00:00:00Z when `now` was zero; without a clock there is none, and responses have no date
     /// (RFC 9110 section 6.6.1).
     pub wall_clock_start: Option<Duration>,
+    /// The value of `Server` in responses that have none of their own (RFC 9110 section 10.2.4); none is not sent.
+    pub server: Option<String>,
 }
 
 /// What all connections of a server share: its configuration, and what is known of earlier requests.
 #[derive(Debug, Default)]
 pub struct Shared {
     config: Config,
+    /// The field line of [`Config::server`].
+    server_line: Box<[u8]>,
     heads: HeadCache,
     date: RefCell<DateCache>,
 }
@@ -52,7 +57,9 @@ pub struct Shared {
 impl Shared {
     /// For a server that is told this.
     pub fn new(config: Config) -> Shared {
-        Shared { config, heads: HeadCache::default(), date: RefCell::default() }
+        let line = |value: &String| format!("Server: {value}\r\n").into_bytes().into();
+        let server_line = config.server.as_ref().map(line).unwrap_or_default();
+        Shared { config, server_line, heads: HeadCache::default(), date: RefCell::default() }
     }
 
     /// The date at `now`, if there is a clock.

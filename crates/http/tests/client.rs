@@ -640,3 +640,23 @@ fn what_ends_a_connection_ends_pipelining() {
     client.note_events(&[]);
     assert_eq!(client.events, ["failed: NoResponse"]);
 }
+
+/// RFC 9110 section 9.2.2: only what is idempotent may be sent again by itself, and only what is still there.
+#[test]
+fn rfc9110_9_2_2_what_is_repeatable_is_idempotent_and_there() {
+    for (method, expected) in [
+        (Method::Get, true),
+        (Method::Head, true),
+        (Method::Put, true),
+        (Method::Delete, true),
+        (Method::Options, true),
+        (Method::Post, false),
+        (Method::Patch, false),
+    ] {
+        let request = || Request::new(method, "a", "/").unwrap();
+        let streamed = || Content::Stream(Some(3));
+        assert_eq!(request().is_repeatable(), expected, "{method:?}");
+        assert_eq!(request().with_content("text/plain", "abc").is_repeatable(), expected);
+        assert!(!request().carrying(streamed()).is_repeatable(), "{method:?}");
+    }
+}

@@ -111,7 +111,17 @@ fn rfc9112_6_1_transfer_codings() {
         b"Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
         400,
     );
-    assert_refused("in HTTP/1.0", b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400);
+    // In HTTP/1.0 also where body and what follows would be well-formed: nothing behind the head is a request.
+    let old = "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
+    for (name, rest) in [
+        ("in HTTP/1.0", ""),
+        ("in HTTP/1.0, kept open", "Connection: keep-alive\r\n"),
+        ("in HTTP/1.0, with a length", "Content-Length: 26\r\n"),
+    ] {
+        let body = "1\r\na\r\n0\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_refused(name, format!("{old}{rest}\r\n{body}").as_bytes(), 400);
+        assert_refused(name, format!("{old}{rest}\r\n").as_bytes(), 400);
+    }
 }
 
 #[test]

@@ -145,3 +145,33 @@ fn a_server_that_goes_down_says_so_in_what_it_repeats() {
     assert!(outcome.output.contains("Connection: close"), "{outcome:?}");
     assert_eq!(outcome.state, ConnectionState::EndOutput);
 }
+
+/// Answers of handlers, of the core itself and repeated ones have it; who says it himself stays.
+#[test]
+fn rfc9110_10_2_4_a_server_says_its_name_if_it_is_told_to() {
+    let said = |name: Option<&str>, head: &str, own: bool| {
+        let config = Config { server: name.map(str::to_owned), ..Config::default() };
+        let shared = Rc::new(Shared::new(config));
+        let mut last = String::new();
+        for _ in 0..3 {
+            let mut connection = Connection::new(shared.clone(), Duration::ZERO);
+            connection.handle_input(Duration::ZERO, head.as_bytes());
+            if let Some(Event::Request(_)) = connection.poll_event() {
+                let response = Response::ok("text/plain", "kept").repeatable();
+                let response = if own { response.with_header("Server", "b") } else { response };
+                connection.respond(Duration::ZERO, response).unwrap();
+            }
+            let mut out = [0; 512];
+            let len = connection.poll_transmit(Duration::ZERO, &mut out);
+            last = String::from_utf8(out[..len].to_vec()).unwrap();
+        }
+        let lines = last.lines().filter_map(|line| line.strip_prefix("Server: "));
+        lines.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let (good, bad) = ("GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n", "GET  / HTTP/1.1\r\n\r\n");
+    assert_eq!(said(None, good, false), [""; 0]);
+    assert_eq!(said(Some("a/1"), good, false), ["a/1"]);
+    assert_eq!(said(Some("a/1"), good, true), ["b"]);
+    assert_eq!(said(None, good, true), ["b"]);
+    assert_eq!(said(Some("a/1"), bad, false), ["a/1"]);
+}

@@ -265,3 +265,29 @@ fn rfc9112_5_1_whitespace_around_values_is_no_part_of_them() {
         outcome.output
     );
 }
+
+/// However long an answer's own fields are, and whether there is room for its head at once.
+#[test]
+fn a_long_head_is_sent_whole() {
+    use http::server::{Config, Connection, Event, Shared};
+    use std::{rc::Rc, time::Duration};
+    for length in [0, 1, 200, 256, 300, 5_000] {
+        for room in [100, 10_000] {
+            let shared = Rc::new(Shared::new(Config::default()));
+            let mut connection = Connection::new(shared, Duration::ZERO);
+            connection.handle_input(Duration::ZERO, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+            let value = "v".repeat(length);
+            let response = web::Response::ok("text/plain", "body").with_header("X", &value);
+            connection.respond(Duration::ZERO, response).unwrap();
+            let mut sent = Vec::new();
+            let mut out = vec![0; room];
+            while let count @ 1.. = connection.poll_transmit(Duration::ZERO, &mut out) {
+                sent.extend_from_slice(&out[..count]);
+            }
+            let sent = String::from_utf8(sent).unwrap();
+            assert!(sent.contains(&format!("\r\nX: {value}\r\n")), "{length} {room}: {sent}");
+            assert!(sent.ends_with("\r\n\r\nbody"), "{length} {room}: {sent}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Cap'n Proto RPC: calls without parameters, made to the bootstrap object or to the service that the target's path names.
 
-use super::calls::Protocol;
+use super::calls::{Failed, Protocol};
+use ::capnp::ErrorKind;
 use ::capnp::any_pointer;
 use ::capnp::capability::Client;
 use ::flow::Flow;
@@ -37,16 +38,23 @@ impl Protocol for Capnp {
         }
     }
 
-    async fn call(peer: &Client, kind: &RequestKind) -> Result<(), Failure> {
+    async fn call(peer: &Client, kind: &RequestKind) -> Result<(), Failed> {
         // The scenario has one for each kind, or was refused.
         let (interface, method) = kind.call.ok_or(Failure::Protocol)?;
         let request =
             peer.new_call::<any_pointer::Owned, any_pointer::Owned>(interface, method, None);
         match request.send().promise.await {
             Ok(_) => Ok(()),
-            Err(error) if error.kind == ::capnp::ErrorKind::Disconnected => Err(Failure::Reset),
-            // An exception, as HTTP has statuses.
-            Err(_) => Err(Failure::Status),
+            // An exception, as HTTP has statuses; but for that of a connection that is lost.
+            Err(error) => {
+                let (failure, kind) = match error.kind {
+                    ErrorKind::Disconnected => (Failure::Reset, "disconnected"),
+                    ErrorKind::Overloaded => (Failure::Status, "overloaded"),
+                    ErrorKind::Unimplemented => (Failure::Status, "unimplemented"),
+                    _ => (Failure::Status, "failed"),
+                };
+                Err(Failed::saying(failure, kind, &error.extra))
+            }
         }
     }
 }

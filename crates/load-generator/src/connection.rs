@@ -3,6 +3,7 @@
 use super::http::HttpConnection;
 use super::shared::{Seat, Shared, failure};
 use alloc::rc::Rc;
+use alloc::string::ToString;
 use endpoints::drive::drive;
 use flow::Connector;
 use flow::task::wait_fn;
@@ -30,7 +31,9 @@ pub(crate) async fn run<C: Connector>(shared: Rc<Shared>, connector: C) {
                     Ok(opened) => flow = Some(opened),
                     Err(error) => {
                         let now = shared.timers().now();
-                        shared.finish(now, job, Outcome::Failure(failure(error)));
+                        let failure = failure(error);
+                        shared.note_error(failure, "connection", &error.to_string());
+                        shared.finish(now, job, Outcome::Failure(failure));
                         shared.rest().await;
                         continue;
                     }

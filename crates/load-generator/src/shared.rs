@@ -263,6 +263,11 @@ impl Shared {
         self.record(|workload| workload.finish(now, job, outcome));
     }
 
+    /// What was said of a request that failed.
+    pub(crate) fn note_error(&self, failure: Failure, kind: &'static str, text: &str) {
+        self.record(|workload| workload.recorder_mut().note_error(failure, kind, text));
+    }
+
     pub(crate) fn count_bytes(&self, received: usize, sent: usize) {
         self.record(|workload| workload.recorder_mut().count_bytes(received, sent));
     }

@@ -15,7 +15,9 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use endpoints::http::{Server, ServerConfig};
-use load::{Failure, Place, Rate, Recorder, Scenario, Schedule, Shape, Share, Spacing};
+use load::{
+    Failure, Place, Rate, Recorder, Report, Run, Scenario, Schedule, Shape, Share, Spacing,
+};
 use web::{Handler, Request, Response, Status};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -444,6 +446,15 @@ fn calls_of_capnproto_are_answered_and_exceptions_are_told() {
             Some(failure) => assert_eq!(recorder.failures(failure), 100, "{method}"),
         }
         assert_bytes(&recorder, 100, 100 * 16);
+        let report = Report::new(&calling, recorder, &Run::default());
+        match &report.errors[..] {
+            [error] => {
+                let found = (error.failure, error.kind, error.count);
+                assert_eq!((method, found), (5, ("status", "failed", 100)));
+                assert!(error.text.contains("as asked"), "{}", error.text);
+            }
+            errors => assert!(method != 5 && errors.is_empty(), "{errors:?}"),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! ZeroMQ: a REQ socket for each connection, whose messages have the request's body as their only part.
 
-use super::calls::{Protocol, judge};
+use super::calls::{Failed, Protocol, judge};
 use ::flow::task::Spawner;
 use ::flow::time::Timers;
 use ::flow::{ConnectError, Connector, Flow, Target};
@@ -39,10 +39,12 @@ impl Protocol for ZeroMq {
         Open(socket)
     }
 
-    async fn call(Open(socket): &Open, kind: &RequestKind) -> Result<(), Failure> {
+    async fn call(Open(socket): &Open, kind: &RequestKind) -> Result<(), Failed> {
         let body = Bytes::copy_from_slice(kind.body.as_bytes());
-        socket.send(body).await.map_err(|_| Failure::Reset)?;
-        let answer = socket.recv().await.map_err(|_| Failure::Reset)?;
+        let sent = socket.send(body).await;
+        sent.map_err(|error| Failed::saying(Failure::Reset, "request", &error))?;
+        let answer = socket.recv().await;
+        let answer = answer.map_err(|error| Failed::saying(Failure::Reset, "reply", &error))?;
         judge(kind, answer.last())
     }
 }

@@ -57,9 +57,9 @@ pub use arrivals::{Arrivals, Rate, Schedule, Share, Spacing};
 pub use histogram::Histogram;
 pub use progress::ProgressLine;
 pub use recorder::{Failure, Progress, Recorder};
-pub use report::{Latency, Report, Run, Second};
+pub use report::{ErrorReport, Latency, Report, Run, Second};
 pub use scenario::{
-    CONNECTIONS_MAX, ConnectionUse, GuestUse, Place, Protocol, RequestKind, Scenario,
+    CONNECTIONS_MAX, ConnectionUse, Fault, GuestUse, Place, Protocol, RequestKind, Scenario,
     ScenarioError, Shape, check_field,
 };
 pub use workload::{Job, Next, Outcome, Workload};

@@ -2,6 +2,7 @@
 
 use crate::histogram::Compact;
 use crate::{Histogram, Job, Outcome, Scenario};
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -46,6 +47,19 @@ impl Failure {
     }
 }
 
+/// Characters of an error's text that are kept.
+const TEXT_CHARS_MAX: usize = 300;
+
+/// Errors of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ErrorRecord {
+    pub(crate) failure: Failure,
+    pub(crate) kind: &'static str,
+    pub(crate) count: u64,
+    /// Of the first.
+    pub(crate) text: String,
+}
+
 /// What became of requests.
 #[derive(Clone, Debug)]
 pub struct Recorder {
@@ -61,6 +75,8 @@ pub struct Recorder {
     seconds: Vec<SecondRecord>,
     totals: Progress,
     failures: [u64; Failure::ALL.len()],
+    /// One of each kind; kinds are few, since they are the program's own words.
+    errors: Vec<ErrorRecord>,
 }
 
 /// What is counted of a kind of requests.
@@ -145,6 +161,7 @@ impl Recorder {
             seconds: Vec::new(),
             totals: Progress::default(),
             failures: [0; Failure::ALL.len()],
+            errors: Vec::new(),
         }
     }
 
@@ -191,6 +208,25 @@ impl Recorder {
         self.record_latency(kind, now.saturating_sub(due));
     }
 
+    /// What was said of a request that failed, such as an exception's text: of each kind the first is kept, up to 300 characters.
+    pub fn note_error(&mut self, failure: Failure, kind: &'static str, text: &str) {
+        self.add_error(failure, kind, 1, text);
+    }
+
+    fn add_error(&mut self, failure: Failure, kind: &'static str, count: u64, text: &str) {
+        let known = self.errors.iter_mut().find(|it| (it.failure, it.kind) == (failure, kind));
+        if let Some(error) = known {
+            error.count += count;
+            return;
+        }
+        let end = text.char_indices().nth(TEXT_CHARS_MAX).map(|(end, _)| end);
+        let text = match end.and_then(|end| text.get(..end)) {
+            Some(part) => part.to_owned() + "...",
+            None => text.to_owned(),
+        };
+        self.errors.push(ErrorRecord { failure, kind, count, text });
+    }
+
     /// A connection was opened.
     pub fn count_connection(&mut self) {
         self.totals.connections += 1;
@@ -224,6 +260,9 @@ impl Recorder {
         for (count, more) in self.failures.iter_mut().zip(other.failures) {
             *count += more;
         }
+        for ErrorRecord { failure, kind, count, text } in other.errors {
+            self.add_error(failure, kind, count, &text);
+        }
     }
 
     /// From the begin to the end of the last request.
@@ -251,6 +290,10 @@ impl Recorder {
     /// The same from when requests were made: in an open loop without the time for which they had to wait for a connection.
     pub fn service_times(&self) -> &Histogram {
         &self.service
+    }
+
+    pub(crate) fn errors(&self) -> &[ErrorRecord] {
+        &self.errors
     }
 
     pub(crate) fn kinds(&self) -> &[Kind] {

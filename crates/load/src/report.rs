@@ -4,7 +4,7 @@ mod html;
 mod svg;
 mod text;
 
-use crate::recorder::Kind;
+use crate::recorder::{ErrorRecord, Kind};
 use crate::{Failure, Histogram, Progress, Rate, Recorder, Scenario, Shape, Spacing};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -67,6 +67,8 @@ pub struct Report {
     pub unstarted: u64,
     /// Failures by their reason.
     pub failures: BTreeMap<&'static str, u64>,
+    /// What was said of failures, by kind.
+    pub errors: Vec<ErrorReport>,
     /// Connections that were opened.
     pub connections_opened: u64,
     /// Bytes of answers, as received.
@@ -114,6 +116,19 @@ pub struct Latency {
     pub p99_99: f64,
     /// The longest.
     pub max: f64,
+}
+
+/// Failures of which something was said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ErrorReport {
+    /// What they are counted as.
+    pub failure: &'static str,
+    /// Whose kind it is: of an exception of RPC `failed`, `overloaded`, `disconnected` or `unimplemented`; else what failed.
+    pub kind: &'static str,
+    /// How many.
+    pub count: u64,
+    /// What was said of the first, 300 characters at most. It may be the server's own text.
+    pub text: String,
 }
 
 /// One kind of requests.
@@ -208,6 +223,7 @@ impl Report {
                 .into_iter()
                 .filter(|(_, count)| *count > 0)
                 .collect(),
+            errors: recorder.errors().iter().map(ErrorReport::of).collect(),
             connections_opened: recorder.progress().connections,
             bytes_received: recorder.progress().bytes_received,
             bytes_sent: recorder.progress().bytes_sent,
@@ -283,6 +299,22 @@ impl Latency {
     /// One of its values as results have it: nothing where nothing was measured, which is no latency of zero.
     pub(crate) fn shown(&self, value: f64) -> String {
         shown(Some(value).filter(|_| self.count > 0))
+    }
+}
+
+impl ErrorReport {
+    fn of(error: &ErrorRecord) -> Self {
+        let ErrorRecord { failure, kind, count, text } = error;
+        Self { failure: failure.name(), kind, count: *count, text: text.clone() }
+    }
+
+    /// Its text on one line, without what a terminal would act on.
+    fn line(&self) -> String {
+        let escape = |letter: char| match letter {
+            letter if letter.is_control() => letter.escape_default().to_string(),
+            letter => letter.to_string(),
+        };
+        self.text.chars().map(escape).collect()
     }
 }
 

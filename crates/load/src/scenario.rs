@@ -7,7 +7,7 @@ mod read;
 
 pub use field::check_field;
 pub use place::{Place, Protocol};
-pub use read::ScenarioError;
+pub use read::{Fault, ScenarioError};
 
 use crate::{Prefix, Schedule};
 use alloc::borrow::ToOwned;
@@ -186,7 +186,7 @@ impl Scenario {
     /// Reads a scenario. `file` names it in errors.
     ///
     /// # Errors
-    /// The first thing that is not TOML, not known, missing or out of range, with its line and what is allowed.
+    /// All that is not TOML, or all that is not known, missing or out of range, each with its line and what is allowed.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
         read::scenario(file, text)
     }
@@ -199,7 +199,7 @@ impl Scenario {
         if bytes.len() > Self::FILE_BYTES_MAX {
             let sentence =
                 format!("found {} bytes; allowed: {}", bytes.len(), Self::FILE_BYTES_MAX);
-            return Err(ScenarioError { file: file.to_owned(), line: 1, sentence });
+            return Err(ScenarioError::new(file, 1, sentence));
         }
         match core::str::from_utf8(bytes) {
             Ok(text) => Self::parse(file, text),
@@ -207,7 +207,7 @@ impl Scenario {
                 let before = bytes.get(..error.valid_up_to()).unwrap_or(&[]);
                 let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
                 let sentence = "no text in UTF-8".to_owned();
-                Err(ScenarioError { file: file.to_owned(), line, sentence })
+                Err(ScenarioError::new(file, line, sentence))
             }
         }
     }
@@ -215,8 +215,9 @@ impl Scenario {
     /// What does not go together, whoever said it.
     ///
     /// # Errors
-    /// One sentence with what is allowed.
+    /// A line for each fault, with what is allowed.
     pub fn check(&self) -> Result<(), String> {
-        check::check(self)
+        let faults = check::faults(self);
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
     }
 }

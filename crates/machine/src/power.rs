@@ -67,16 +67,8 @@ pub fn fail() -> ! {
     hypervisor.shut_down(Shutdown::Crash);
     if !IS_UP.load(Ordering::Relaxed) {
         hypervisor.shut_down(Shutdown::Off);
-        pause();
+        // What cannot be switched off does not start over and over.
+        tsc::wait_seconds();
     }
     instructions::reset()
-}
-
-/// Some seconds, by no clock that may be missing: what cannot be switched off does not start over and over.
-fn pause() {
-    const TICKS: u64 = 1 << 34;
-    let begin = tsc::ticks();
-    while tsc::ticks().wrapping_sub(begin) < TICKS {
-        core::hint::spin_loop();
-    }
 }

@@ -177,6 +177,28 @@ impl Connection {
         Ok(())
     }
 
+    /// Has a statement parsed under no name and executed in one, with parameters of these types: [`Event::Parsed`],
+    /// [`Event::Columns`], [`Event::Rows`] and [`Event::Complete`] come of it. Nothing of it is left on the server for a
+    /// later step, which a pooler between may send to another of its connections.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn execute_unnamed(
+        &mut self,
+        sql: &str,
+        types: &[Oid],
+        values: &[&dyn ToSql],
+    ) -> Result<(), SendError> {
+        self.check()?;
+        self.output.parse_bind_execute(sql, types, values)?;
+        self.steps.push(Step::Parse);
+        self.steps.push(Step::Bind);
+        self.steps.push(Step::DescribeColumns);
+        // How many columns there are is known by then.
+        self.steps.push(Step::Execute { columns: 0, copying: Copying::No });
+        Ok(())
+    }
+
     /// Forgets a statement.
     ///
     /// # Errors

@@ -123,12 +123,54 @@ impl Output {
         types: &[Oid],
         values: &[&dyn ToSql],
     ) -> Result<(), SendError> {
+        self.whole(|output| {
+            output.bind(statement, types, values)?;
+            output.execute()
+        })
+    }
+
+    /// The same of a statement that is parsed anew, under no name; the rows' columns are described in between.
+    pub(crate) fn parse_bind_execute(
+        &mut self,
+        sql: &str,
+        types: &[Oid],
+        values: &[&dyn ToSql],
+    ) -> Result<(), SendError> {
+        self.whole(|output| {
+            output.parse("", sql, types)?;
+            output.bind("", types, values)?;
+            output.write(Some(b'D'), |body| {
+                body.u8(b'P');
+                body.text("")
+            })?;
+            output.execute()
+        })
+    }
+
+    /// Writes several messages, or none.
+    fn whole(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        let start = self.bytes.len();
+        let written = write(self);
+        if written.is_err() {
+            self.bytes.truncate(start);
+        }
+        written
+    }
+
+    fn bind(
+        &mut self,
+        statement: &str,
+        types: &[Oid],
+        values: &[&dyn ToSql],
+    ) -> Result<(), SendError> {
         const BINARY: u16 = 1;
         if types.len() != values.len() {
             return Err(SendError::ParameterCount(types.len()));
         }
-        let start = self.bytes.len();
-        let bound = self.write(Some(b'B'), |body| {
+        self.write(Some(b'B'), |body| {
             body.text("")?;
             body.text(statement)?;
             body.u16(1);
@@ -140,18 +182,15 @@ impl Output {
             body.u16(1);
             body.u16(BINARY);
             Ok(())
-        });
-        let executed = bound.and_then(|()| {
-            self.write(Some(b'E'), |body| {
-                body.text("")?;
-                body.i32(0);
-                Ok(())
-            })
-        });
-        if executed.is_err() {
-            self.bytes.truncate(start);
-        }
-        executed
+        })
+    }
+
+    fn execute(&mut self) -> Result<(), SendError> {
+        self.write(Some(b'E'), |body| {
+            body.text("")?;
+            body.i32(0);
+            Ok(())
+        })
     }
 
     pub(crate) fn sync(&mut self) {
@@ -323,6 +362,22 @@ mod tests {
             b"B\0\0\0\x1D\0s\0\0\x01\0\x01\0\x02\0\0\0\x04\0\0\0\x07\xFF\xFF\xFF\xFF\0\x01\0\x01";
         let expected = [&bind[..], b"E\0\0\0\x09\0\0\0\0\0"].concat();
         assert_eq!(written(&mut output), expected);
+    }
+
+    #[test]
+    fn a_statement_without_a_name_is_parsed_with_each_execution_or_not_at_all() {
+        let mut output = Output::default();
+        let error = output.parse_bind_execute("x", &[Oid::INT4], &[&"text"]);
+        assert_eq!(error, Err(SendError::Parameter(0, ValueError::Type(Oid::INT4))));
+        assert!(output.is_empty());
+        output.parse_bind_execute("x", &[Oid::INT4], &[&7_i32]).unwrap();
+        let expected = [
+            &b"P\0\0\0\x0D\0x\0\0\x01\0\0\0\x17"[..],
+            b"B\0\0\0\x18\0\0\0\x01\0\x01\0\x01\0\0\0\x04\0\0\0\x07\0\x01\0\x01",
+            b"D\0\0\0\x06P\0",
+            b"E\0\0\0\x09\0\0\0\0\0",
+        ];
+        assert_eq!(written(&mut output), expected.concat());
     }
 
     #[test]

@@ -413,7 +413,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> AnyLine for Line<M, D> {
         self.notify_of_all();
     }
 
-    fn look(&self) -> bool {
+    fn poll(&self) -> bool {
         let found = self.state.borrow_mut().has_come(Ring::readable, Ring::room, Ring::undelivered);
         if found {
             self.wake();

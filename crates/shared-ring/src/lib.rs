@@ -23,12 +23,12 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod busy_poll;
 pub mod control;
 mod counters;
 mod flow;
 mod geometry;
 mod inspection;
-mod looking;
 mod memory;
 mod ring;
 mod rings;
@@ -37,10 +37,10 @@ mod tests;
 mod watch;
 
 pub use crate::flow::RingFlow;
+pub use busy_poll::BusyPoll;
 pub use counters::{COUNTER_METRICS, Counts};
 pub use geometry::{BadGeometry, Geometry};
 pub use inspection::{FLOWS, FlowInfo, FlowRow};
-pub use looking::Looking;
 pub use memory::SharedMemory;
 pub use ring::{Fill, Readable, Ring, Role, Violation, Waits};
 pub use rings::{Doorbell, GAUGE_METRICS, Peer, Rings};

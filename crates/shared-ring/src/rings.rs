@@ -30,7 +30,7 @@ pub trait Doorbell: 'static {
 ///
 /// A loop that sleeps calls [`notify`](Self::notify) in each turn, once the tasks have run, and [`may_sleep`](Self::may_sleep)
 /// before it sleeps: the first notifies the other sides, and the second asks them to notify this one. In between it may
-/// [`look`](Self::look) for a while, which spares both sides that.
+/// [`poll`](Self::poll) for a while, which spares both sides that.
 #[derive(Clone, Default)]
 pub struct Rings(Rc<Inner>);
 
@@ -82,17 +82,17 @@ impl Rings {
         }
     }
 
-    /// Whether any task began to wait since the last [`may_sleep`](Self::may_sleep), so that [`look`](Self::look) may find
+    /// Whether any task began to wait since the last [`may_sleep`](Self::may_sleep), so that [`poll`](Self::poll) may find
     /// something.
     pub fn is_awaiting(&self) -> bool {
         !self.0.awaiting.borrow().is_empty()
     }
 
     /// Wakes the tasks for which the other side did something since they began to wait; whether there is one.
-    pub fn look(&self) -> bool {
+    pub fn poll(&self) -> bool {
         let mut found = false;
         for line in self.0.awaiting.borrow().iter().filter_map(Weak::upgrade) {
-            found |= line.look();
+            found |= line.poll();
         }
         found
     }
@@ -202,7 +202,7 @@ pub(crate) trait AnyLine {
     /// Notifies the other side, if it waits for what was done.
     fn notify(&self);
     /// Wakes who waits for what the other side has done by now; whether there is one.
-    fn look(&self) -> bool;
+    fn poll(&self) -> bool;
     /// The same, and where there is nothing yet, asks the other side to notify this one.
     fn ask(&self) -> bool;
     /// By which it is known.

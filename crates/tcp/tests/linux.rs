@@ -8,12 +8,8 @@
 //! Where no network namespace can be made, nothing is compared, and the test says so. `LINUX=all` tries every script and
 //! prints what Linux does.
 
-#[path = "support/line.rs"]
-mod line;
-
 use lab::link::ip;
 use lab::namespace::Namespace;
-use line::{Line, Outcome, option, parse};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionread;
 use rustix::net::sockopt::set_socket_linger;
@@ -22,6 +18,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 use tcp::options::SackBlocks;
 use tcp::{Flags, Options, Segment, SeqNumber};
+use tcp_script::line::{Line, Outcome, option, parse};
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 const SAME: &str = "# Linux: the same.";

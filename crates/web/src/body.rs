@@ -118,28 +118,33 @@ impl Body {
         BodyWatch(self.state.clone())
     }
 
-    /// The whole body, if it is at most `bytes_max` long.
+    /// The whole body, if it is at most `bytes_max` long, and no longer than may be held of one client: a small machine takes less.
+    ///
+    /// # Errors
+    /// See [`BodyError`].
     #[track_caller]
     pub fn collect(
         &mut self,
         bytes_max: usize,
     ) -> impl Future<Output = Result<Vec<u8>, BodyError>> {
         waiting(async move {
+            let bytes_max = bytes_max.min(self.collected_bytes_max());
             let mut whole = Vec::new();
             while let Some(bytes) = self.next().await? {
-                if bytes.len() > bytes_max - whole.len() {
+                if !append(&mut whole, bytes, bytes_max) {
                     self.weigh_collected(0);
                     return Err(BodyError::TooLong);
-                }
-                if whole.is_empty() {
-                    whole = bytes;
-                } else {
-                    whole.extend_from_slice(&bytes);
                 }
                 self.weigh_collected(whole.capacity());
             }
             Ok(whole)
         })
+    }
+
+    /// Most that may be held of it in one piece.
+    pub(crate) fn collected_bytes_max(&self) -> usize {
+        let of_state = |state: &Rc<RefCell<State>>| state.borrow().collected_bytes_max;
+        self.state.as_ref().and_then(of_state).unwrap_or(usize::MAX)
     }
 
     /// So many bytes of it are held by its reader.
@@ -153,6 +158,23 @@ impl Body {
     pub fn trailers(&self) -> Option<Trailers> {
         self.state.as_ref()?.borrow_mut().trailers.take()
     }
+}
+
+/// Adds bytes to what is collected, if that is at most `bytes_max` then, as is what it takes of memory; whether it is.
+pub(crate) fn append(whole: &mut Vec<u8>, bytes: Vec<u8>, bytes_max: usize) -> bool {
+    if bytes.len() > bytes_max - whole.len() {
+        return false;
+    }
+    if whole.is_empty() {
+        *whole = bytes;
+        return true;
+    }
+    if bytes.len() > whole.capacity() - whole.len() {
+        let capacity = (2 * whole.len()).max(whole.len() + bytes.len());
+        whole.reserve_exact(capacity.min(bytes_max) - whole.len());
+    }
+    whole.extend_from_slice(&bytes);
+    true
 }
 
 /// Whether a body is being waited for.
@@ -184,6 +206,11 @@ impl BodySender {
     /// No more bytes fit until the handler has taken some.
     pub fn is_full(&self) -> bool {
         self.state.borrow().bytes.len() >= WAITING_BYTES_MAX
+    }
+
+    /// No more of it is to be held in one piece: who collects more would be paused for what it holds, for good.
+    pub fn limit_collected(&self, bytes_max: usize) {
+        self.state.borrow_mut().collected_bytes_max = Some(bytes_max);
     }
 
     /// Bytes of memory that the body holds: what waits for the handler, and what that collected of it.
@@ -239,6 +266,8 @@ struct State {
     kept: Option<Rc<Kept>>,
     /// What the handler has of it in one piece: it is held until the request is answered.
     collected_bytes: usize,
+    /// Most that it may have so, if there is a limit.
+    collected_bytes_max: Option<usize>,
     /// The connection's task.
     connection: WakerSlot,
     /// The task that waits for bytes, if it is another.
@@ -316,6 +345,28 @@ mod tests {
         over.limit(5);
         assert_eq!(block_on(over.next()), Err(BodyError::TooLong));
         assert_eq!(block_on(over.next()), Err(BodyError::TooLong));
+    }
+
+    #[test]
+    fn what_is_collected_is_no_more_than_may_be_held_in_one_piece() {
+        let collected = |limit: usize, pieces: &[&[u8]]| {
+            let (sender, mut body) = Body::channel();
+            sender.limit_collected(limit);
+            let mut collecting = core::pin::pin!(body.collect(100));
+            let mut cx = Context::from_waker(core::task::Waker::noop());
+            for piece in pieces {
+                assert!(collecting.as_mut().poll(&mut cx).is_pending());
+                assert!(sender.held_bytes() <= limit, "{} bytes", sender.held_bytes());
+                sender.push(piece);
+            }
+            sender.end(Ok(None));
+            let Poll::Ready(outcome) = collecting.as_mut().poll(&mut cx) else { panic!("pending") };
+            outcome
+        };
+        assert_eq!(collected(8, &[b"12345", b"678"]), Ok(b"12345678".to_vec()));
+        assert_eq!(collected(8, &[b"12345", b"6789"]), Err(BodyError::TooLong));
+        assert_eq!(collected(8, &[b"123456789"]), Err(BodyError::TooLong));
+        assert_eq!(collected(200, &[&[b'x'; 101]]), Err(BodyError::TooLong));
     }
 
     #[test]

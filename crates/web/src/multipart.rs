@@ -22,6 +22,7 @@
 
 mod parser;
 
+use crate::body::append;
 use crate::{Body, BodyError, Reply, Request, Response, Status};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -218,12 +219,12 @@ impl Part<'_> {
     /// # Errors
     /// See [`MultipartError`].
     pub async fn collect(&mut self, bytes_max: usize) -> Result<Vec<u8>, MultipartError> {
+        let bytes_max = bytes_max.min(self.form.body.collected_bytes_max());
         let mut whole = Vec::new();
         while let Some(bytes) = self.next().await? {
-            if bytes.len() > bytes_max - whole.len() {
+            if !append(&mut whole, bytes, bytes_max) {
                 return Err(MultipartError::TooLarge);
             }
-            whole.extend_from_slice(&bytes);
             self.form.collected_bytes = whole.capacity();
             self.form.weigh();
         }

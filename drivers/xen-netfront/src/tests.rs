@@ -250,6 +250,29 @@ fn interfaces_are_told_once_each_also_when_they_come_later() {
 }
 
 #[test]
+fn of_two_with_one_address_the_first_is_used() {
+    let (store, mut daemon) = fake::connect();
+    let mut all = run(&store, &mut daemon, Interfaces::new(&store)).unwrap().unwrap();
+    let folder = |number: u32| format!("/local/domain/1/device/vif/{number}");
+    // Numbers are no words: 9 is before 10.
+    for number in [10, 9] {
+        make_front(&mut daemon, &folder(number));
+    }
+    make_front(&mut daemon, &folder(11));
+    daemon.set(&format!("{}/mac", folder(11)), "00:16:3e:01:02:04");
+    let mut fresh = |daemon: &mut Daemon| {
+        let fresh = run(&store, daemon, all.fresh()).unwrap().unwrap();
+        fresh.iter().map(|interface| interface.number).collect::<Vec<_>>()
+    };
+    assert_eq!(fresh(&mut daemon), [9, 11]);
+    // When the first goes, the other is what comes back under another number, and no new one.
+    daemon.remove(&folder(9));
+    assert_eq!(fresh(&mut daemon), []);
+    let now = run(&store, &mut daemon, Interfaces::now(&store)).unwrap().unwrap();
+    assert_eq!(now.iter().map(|interface| interface.number).collect::<Vec<_>>(), [10, 11]);
+}
+
+#[test]
 fn random_states_of_the_backend_are_survived() {
     for seed in 1..200_u64 {
         let mut state = seed;

@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Interfaces of one guest, with those that were taken away: each has memory of its own for good,
 /// for it may come back.
 const INTERFACES_MAX: usize = 8;
+const TOO_MANY: &str = "there are too many already";
 /// Disks of one guest: each has memory of its own.
 #[cfg(feature = "disk")]
 const DISKS_MAX: usize = 8;
@@ -66,7 +67,11 @@ impl Guest {
     pub(crate) fn cards(&mut self) -> Result<Vec<XenNetfront>, String> {
         let store = self.store.clone();
         let mut cards = Vec::new();
-        for interface in wait(&store, self.known.fresh())?.into_iter().take(INTERFACES_MAX) {
+        let interfaces = wait(&store, self.known.fresh())?;
+        for interface in interfaces.iter().skip(INTERFACES_MAX) {
+            refuse(interface, &TOO_MANY);
+        }
+        for interface in interfaces.into_iter().take(INTERFACES_MAX) {
             let opening = xen_netfront::open(&store, &interface, &self.settings);
             match store.block_on(PATIENCE, opening) {
                 Some(Ok((card, frontend))) => {
@@ -196,7 +201,7 @@ impl Arrivals {
                     for interface in interfaces {
                         count += 1;
                         if count > INTERFACES_MAX {
-                            refuse(&interface, &"there are too many already");
+                            refuse(&interface, &TOO_MANY);
                         } else {
                             self.open(interface);
                         }

@@ -151,6 +151,12 @@ impl Interfaces {
         if let Some(first) = interfaces.first() {
             stack.listen_as(&first.stack);
         }
+        if let Some(same) = interfaces.iter().position(|interface| interface.mac == mac) {
+            let number = interfaces.len();
+            log::warn!(
+                "card {number} has the hardware address of card {same}; on one network a switch finds only one of them"
+            );
+        }
         interfaces.push(Interface {
             mac,
             stack,
@@ -232,7 +238,7 @@ impl Driver for Interfaces {
         #[cfg(feature = "shared-memory")]
         let awaits = self.shared_memory.is_awaiting();
         #[cfg(feature = "shared-memory")]
-        if self.shared_memory.look(deadline) || !self.shared_memory.may_sleep() {
+        if self.shared_memory.poll(deadline) || !self.shared_memory.may_sleep() {
             return;
         }
         let now = machine::clock::now();

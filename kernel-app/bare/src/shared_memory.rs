@@ -15,14 +15,14 @@ use flow::time::Timers;
 use flow::{Dispatcher, Listeners, Scheme, Target, VchanPlace};
 use ivshmem::SharedMemoryDriver;
 use shared_region::Limits;
-use shared_ring::{Looking, Rings};
+use shared_ring::{BusyPoll, Rings};
 use xen_vchan::{Settings, Vchans};
 
 /// All that is shared, where the machine has a way to. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct SharedMemory {
     way: Option<Way>,
-    looking: Rc<Looking>,
+    busy_poll: Rc<BusyPoll>,
 }
 
 #[derive(Clone)]
@@ -33,10 +33,6 @@ enum Way {
     Device(Rc<SharedMemoryDriver>),
 }
 
-/// How long a machine looks before it sleeps: as KVM does for a guest that halts (`halt_poll_ns`), which costs the less to the
-/// host.
-const LOOK_WINDOW: Duration = Duration::from_micros(200);
-
 impl SharedMemory {
     /// Nothing is shared yet. Of several devices the first that can be used is.
     pub(crate) fn new(
@@ -46,13 +42,14 @@ impl SharedMemory {
         timers: &Timers,
     ) -> Self {
         let memory_bytes = machine::memory::usage().total_bytes;
-        let SharedMemorySettings { connections_max, ring_bytes, connect_timeout, .. } =
-            SharedMemorySettings::new(&config.shared_memory, memory_bytes);
-        let looking = Rc::new(Looking::new(LOOK_WINDOW));
+        let SharedMemorySettings {
+            connections_max, ring_bytes, busy_poll, connect_timeout, ..
+        } = SharedMemorySettings::new(&config.shared_memory, memory_bytes);
+        let busy_poll = Rc::new(BusyPoll::new(busy_poll));
         if let Some(guest) = guest {
             let settings = Settings { connections_max, ring_bytes, connect_timeout };
             let vchans = Vchans::new(guest.store(), spawner, timers, settings);
-            return Self { way: Some(Way::Vchans(vchans)), looking };
+            return Self { way: Some(Way::Vchans(vchans)), busy_poll };
         }
         let limits = Limits { connections_max, ring_bytes };
         let open = |device| match device {
@@ -63,7 +60,7 @@ impl SharedMemory {
             }
         };
         let driver = machine::ivshmem::devices().into_iter().find_map(open);
-        Self { way: driver.map(|driver| Way::Device(Rc::new(driver))), looking }
+        Self { way: driver.map(|driver| Way::Device(Rc::new(driver))), busy_poll }
     }
 
     /// Listens for other machines: at a name, or on a Xen host at a path of xenstore, too.
@@ -125,12 +122,12 @@ impl SharedMemory {
         }
     }
 
-    /// Looks for a while at what tasks wait for, where that pays, no longer than until `deadline`; whether there is something.
-    pub(crate) fn look(&self, deadline: Option<Duration>) -> bool {
+    /// Polls for a while what tasks wait for, where that pays, no longer than until `deadline`; whether there is something.
+    pub(crate) fn poll(&self, deadline: Option<Duration>) -> bool {
         let Some(rings) = self.rings().filter(Rings::is_awaiting) else { return false };
         let now = machine::clock::now();
         let limit = deadline.map(|deadline| deadline.saturating_sub(now));
-        self.looking.look(&rings, limit, machine::clock::now)
+        self.busy_poll.poll(&rings, limit, machine::clock::now)
     }
 
     /// Whether tasks wait for what others do, who are not asked yet to notify this machine.
@@ -140,7 +137,7 @@ impl SharedMemory {
 
     /// The machine slept for so long while tasks waited so.
     pub(crate) fn learn_of_sleep(&self, slept: Duration) {
-        self.looking.learn_of_sleep(slept);
+        self.busy_poll.learn_of_sleep(slept);
     }
 
     /// Asks the others to notify this machine, and makes ready for that; no, if there is something to do by now.

@@ -6,10 +6,10 @@
 //! Why no eventfd: its two ends are one file description, whose flags either side may change, so that a hostile peer could
 //! have us block. A socket's ends are two, and each call says for itself that it does not wait.
 
+mod busy_poll;
 mod connect;
 mod doorbell;
 mod listen;
-mod looking;
 mod mapping;
 mod meeting;
 #[cfg(test)]
@@ -25,7 +25,7 @@ use flow::Address;
 use flow::time::Timers;
 use mapping::Mapping;
 use mio::net::UnixStream;
-use shared_ring::{Looking, Ring, RingFlow, Rings};
+use shared_ring::{BusyPoll, Ring, RingFlow, Rings};
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -42,7 +42,7 @@ struct Inner {
     reactor: Reactor,
     rings: Rings,
     settings: SharedMemorySettings,
-    looking: Looking,
+    busy_poll: BusyPoll,
     timers: Timers,
     /// Connections of ours that the other process has not accepted.
     meetings: Cell<usize>,
@@ -56,8 +56,8 @@ impl SharedMemory {
         Self(Rc::new(Inner {
             reactor: reactor.clone(),
             rings: Rings::default(),
+            busy_poll: busy_poll::of_this_machine(settings.busy_poll),
             settings,
-            looking: looking::of_this_machine(),
             timers: timers.clone(),
             meetings: Cell::new(0),
             ends: Cell::new(0),
@@ -69,8 +69,8 @@ impl SharedMemory {
         self.0.rings.notify();
     }
 
-    /// Waits by `sleep`, but for at most `timeout`, unless something comes by shared memory before. It looks for a while first:
-    /// [`looking`] says for how long.
+    /// Waits by `sleep`, but for at most `timeout`, unless something comes by shared memory before. It polls for a while first:
+    /// [`busy_poll`] says for how long.
     ///
     /// # Errors
     /// Those of `sleep`.
@@ -79,7 +79,7 @@ impl SharedMemory {
         timeout: Option<Duration>,
         sleep: impl FnOnce(Option<Duration>) -> io::Result<()>,
     ) -> io::Result<()> {
-        looking::wait(&self.0.looking, &self.0.rings, timeout, sleep)
+        busy_poll::wait(&self.0.busy_poll, &self.0.rings, timeout, sleep)
     }
 
     /// What they have together.

@@ -24,7 +24,7 @@ pub struct FolderMenus {
 impl FolderMenus {
     /// Menus of the folders under the configured root; `next` is asked first.
     pub fn new<P: Platform>(context: &Context<P>, next: Rc<dyn Handler>) -> Self {
-        Self { next, files: SiteFiles::new(context), access: Rules::new(&context.config) }
+        Self { next, files: SiteFiles(context.live_site()), access: Rules::new(&context.config) }
     }
 }
 
@@ -56,33 +56,24 @@ fn is_served(path: &str) -> bool {
     path != REDIRECTS_FILE && !path.split('/').any(|segment| segment.starts_with('.'))
 }
 
-/// What files the site has.
-enum SiteFiles {
-    Live(Rc<LiveSite>),
-    #[cfg(feature = "disk")]
-    Disk(Rc<crate::disk::DiskSite>),
-}
+/// What files the site has, as it is now.
+struct SiteFiles(Rc<LiveSite>);
 
 impl SiteFiles {
-    fn new<P: Platform>(context: &Context<P>) -> Self {
-        #[cfg(feature = "disk")]
-        if let Some(site) = &context.disk_site {
-            return Self::Disk(site.clone());
-        }
-        Self::Live(context.live_site())
-    }
-
     /// Its pages are read while they are asked for.
     fn is_waited_for(&self) -> bool {
-        !matches!(self, Self::Live(_))
+        #[cfg(feature = "disk")]
+        return self.0.disk().is_some();
+        #[cfg(not(feature = "disk"))]
+        false
     }
 
     fn menu(&self, folder: &str, is_shown: impl Fn(&str) -> bool) -> Option<Menu> {
-        match self {
-            Self::Live(site) => menu_of(site.files().keys().map(String::as_str), folder, is_shown),
-            #[cfg(feature = "disk")]
-            Self::Disk(site) => menu_of(site.paths(), folder, is_shown),
+        #[cfg(feature = "disk")]
+        if let Some(site) = self.0.disk() {
+            return menu_of(site.paths(), folder, is_shown);
         }
+        menu_of(self.0.files().keys().map(String::as_str), folder, is_shown)
     }
 }
 
@@ -204,7 +195,7 @@ mod tests {
             live.replace(files.into_iter().collect());
             let menus = FolderMenus {
                 next: Rc::new(Always(status)),
-                files: SiteFiles::Live(Rc::new(live)),
+                files: SiteFiles(Rc::new(live)),
                 access: Rules::new(&config::Config::parse("a", &text).unwrap()),
             };
             let address: SocketAddr = format!("{from}:1").parse().unwrap();

@@ -10,7 +10,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use config::{Bundle, File, MEDIA_TYPES_FILE};
+use config::{Bundle, File, MEDIA_TYPES_FILE, NamedFiles};
 use core::time::Duration;
 use flow::time::Timers;
 use web::files::redirects::{REDIRECTS_FILE, Redirects};
@@ -123,7 +123,10 @@ pub(crate) fn check<P: Platform>(context: &Context<P>) -> Result<(), StartError>
     for root in core::iter::once(own).chain(hosts).map(|folder| folder.root) {
         let path = format!("{root}/{REDIRECTS_FILE}");
         let Some(file) = context.bundle.get(&path) else { continue };
-        redirects(file.bytes).map_err(|reason| refused(path, reason))?;
+        let redirects = redirects(file.bytes).map_err(|reason| refused(path, reason))?;
+        for hidden in redirects.hidden() {
+            log::warn!("{root}/{hidden}");
+        }
     }
     Ok(())
 }
@@ -207,39 +210,24 @@ fn on_disk<P: Platform>(_: &Context<P>, _: &FolderSettings) -> Option<files::Sit
 }
 
 /// What the settings of a folder name and it has not, a line each.
-fn absent<'a>(
+pub(crate) fn absent<'a>(
     paths: impl Iterator<Item = &'a str>,
     place: &str,
     folder: &FolderSettings,
 ) -> Vec<String> {
-    let Options { index, fallback, listing, errors, .. } = &folder.options;
-    // A folder that is listed needs no index, and that of errors nobody who has not said its name.
-    let mut has_index = *listing;
-    let mut has_errors = errors.is_empty() || *errors == Options::default().errors;
-    let mut has_fallback = fallback.is_none();
-    for path in paths {
-        has_index |= path.rsplit('/').next() == Some(index);
-        has_fallback |= fallback.as_deref() == Some(path);
-        has_errors |= path.strip_prefix(&**errors).is_some_and(|rest| rest.starts_with('/'));
-    }
-    let (http, site) = match &*folder.names {
-        [] => ("[http]", "[site]"),
-        _ => ("[[site_host]]", "[[site_host]]"),
-    };
-    let mut absent = Vec::new();
-    if !has_index {
-        absent.push(format!(
-            "{http} index: no file under {place} is named {index}, so `/` finds nothing"
-        ));
-    }
-    if let Some(name) = fallback.as_deref().filter(|_| !has_fallback) {
-        absent.push(format!("{site} fallback: {place} has no {name}, so nothing falls back on it"));
-    }
-    if !has_errors {
-        absent
-            .push(format!("{site} errors: {place} has no files in {errors}/, so errors are texts"));
-    }
-    absent
+    absent_of(paths, place, !folder.names.is_empty(), &folder.options)
+}
+
+/// The same of a `[[site_host]]` or the site's own folder.
+pub(crate) fn absent_of<'a>(
+    paths: impl Iterator<Item = &'a str>,
+    place: &str,
+    is_host: bool,
+    options: &Options,
+) -> Vec<String> {
+    let Options { index, fallback, listing, errors, .. } = options;
+    let fallback = fallback.as_deref().unwrap_or("");
+    NamedFiles { is_host, index, fallback, listing: *listing, errors }.absent(paths, place)
 }
 
 fn made(
@@ -264,29 +252,14 @@ mod tests {
 
     #[test]
     fn what_is_named_and_absent_is_told() {
-        let told = |names: &[&str], options: Options, paths: &[&str]| {
-            let names = names.iter().map(ToString::to_string).collect();
-            let folder = FolderSettings { names, root: "shop".to_owned(), options };
-            let all = absent(paths.iter().copied(), "shop/", &folder);
-            all.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
-        };
-        let plain = Options::default;
-        let all = || Options {
-            fallback: Some("app.html".into()),
-            errors: "faults".into(),
-            ..Options::default()
-        };
-        let nothing: [&str; 0] = [];
-        assert_eq!(told(&[], plain(), &["index.html"]), nothing);
-        assert_eq!(told(&[], plain(), &["d/index.html"]), nothing);
-        assert_eq!(told(&[], plain(), &["a"]), ["[http] index"]);
-        assert_eq!(told(&["a"], plain(), &["a"]), ["[[site_host]] index"]);
-        assert_eq!(told(&["a"], Options { listing: true, ..plain() }, &["a"]), nothing);
-        assert_eq!(told(&[], Options { errors: "".into(), ..plain() }, &["index.html"]), nothing);
-        let near = ["index.html", "d/app.html", "faults", "faults2/404.html"];
-        assert_eq!(told(&[], all(), &near), ["[site] fallback", "[site] errors"]);
-        let there = ["index.html", "app.html", "faults/404.html"];
-        assert_eq!(told(&["a"], all(), &there), nothing);
+        let options = Options { fallback: Some("app.html".into()), ..Options::default() };
+        let folder = FolderSettings { names: Vec::new(), root: "shop".to_owned(), options };
+        let told = absent(["index.html"].into_iter(), "shop/", &folder);
+        let expected = "[site] fallback: shop/ has no app.html, so nothing falls back on it";
+        assert_eq!(told, [expected]);
+        let folder = FolderSettings { names: Vec::from(["a".to_owned()]), ..folder };
+        let told = absent(["a", "app.html"].into_iter(), "shop/", &folder);
+        assert!(told.len() == 1 && told[0].starts_with("[[site_host]] index: "), "{told:?}");
     }
 
     /// Rules are for refusals of whoever is asked before the site, with a page and without.

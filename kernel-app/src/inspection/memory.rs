@@ -58,8 +58,7 @@ pub(super) fn add<P: Platform>(context: &Context<P>) {
             row("vsock buffers".into(), network.buffered_bytes(), limit);
         }
         #[cfg(feature = "disk")]
-        if let Some(site) = &of.disk_site {
-            let cache = site.cache();
+        if let Some(cache) = &*of.disk_cache.borrow() {
             row(
                 "pages of disks".into(),
                 cache.counters().held_bytes,

@@ -8,81 +8,263 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use config::cpio::Reader;
 use config::{Bundle, Config, MEDIA_TYPES_FILE, MediaType};
 use web::files::redirects::REDIRECTS_FILE;
+use web::files::rules::FieldRule;
 use web::files::{self, Options};
 
+/// What a file of a bundle takes beside its bytes and its path: its places in the index and in the trees of files, with the
+/// fields of its answers. `tests/bundle_memory.rs` measures it.
+const FILE_BYTES: usize = 1792;
+/// How often its path is there, and how often the fields of rules are, at most.
+const PATH_COPIES: usize = 8;
+const FIELD_COPIES: usize = 3;
+/// Most media types that an appliance ever knows beside its own: those of all bundles that were served.
+const MEDIA_TYPES_MAX: usize = 4096;
+
 /// Files that are checked, for each site.
-pub(crate) struct Prepared<'a>(Vec<(&'a LiveSite, (Files, files::Site, Options))>);
+#[derive(Default)]
+pub(crate) struct Prepared<'a> {
+    sites: Vec<(&'a LiveSite, Files, files::Site, Options)>,
+    /// Where the site's own are, if they are on a disk.
+    #[cfg(feature = "disk")]
+    disk: Option<Rc<crate::disk::DiskSite>>,
+    warnings: Vec<String>,
+}
+
+/// Why a bundle is not served, in a sentence or a line for each fault.
+pub(crate) enum Unfit {
+    /// It is no archive as it should be.
+    Archive(String),
+    /// It would take more memory than there is for it.
+    TooLarge(String),
+    /// What is in it is wrong.
+    Content(String),
+}
 
 impl Prepared<'_> {
     /// Serves them from now on, all at once. How many there are.
-    pub(crate) fn serve(self) -> usize {
+    pub(crate) fn serve(mut self) -> usize {
         let mut count = 0;
-        for (site, (files, served, options)) in self.0 {
+        // The site's own folder is the first.
+        for (site, files, served, options) in core::mem::take(&mut self.sites) {
             count += served.len();
             site.options.replace(options);
             site.set(files);
             site.served.replace(Rc::new(served));
             site.is_old.set(false);
+            #[cfg(feature = "disk")]
+            site.disk.replace(self.disk.take());
         }
         count
+    }
+
+    /// What a boot would warn of.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 
 impl LiveSite {
     /// The files of another bundle, for this site and those of other hosts, all of which are checked and none of which is served
-    /// yet. Their bytes stay in the archive.
+    /// yet. Their bytes stay in the archive. What all of it takes is known, and at most `memory_bytes_max`, before any of it is.
     ///
     /// # Errors
-    /// What is wrong with the bundle, a line each.
-    pub(crate) fn prepare(&self, archive: &Bytes) -> Result<Prepared<'_>, String> {
-        let bundle = Bundle::parse(archive).map_err(|error| error.to_string())?;
-        Config::load(&bundle, "").map_err(|error| error.to_string())?;
-        let types = bundle.get(MEDIA_TYPES_FILE).map(|file| media_types(file.bytes)).transpose();
-        let types = types.map_err(|reason| format!("{MEDIA_TYPES_FILE}: {reason}"))?;
-        let types = types.unwrap_or_default();
-        let sites = core::iter::once(self).chain(self.hosts.iter().map(|(_, site)| site));
-        let prepared = sites.map(|site| Ok((site, site.prepare_own(&bundle, archive, &types)?)));
-        Ok(Prepared(prepared.collect::<Result<_, String>>()?))
+    /// What is wrong with the bundle.
+    pub(crate) fn prepare(
+        &self,
+        archive: &Bytes,
+        memory_bytes_max: usize,
+    ) -> Result<Prepared<'_>, Unfit> {
+        let sites: Vec<_> =
+            core::iter::once(self).chain(self.hosts.iter().map(|(_, site)| site)).collect();
+        let counts = weigh(archive, &sites, memory_bytes_max)?;
+        let bundle = Bundle::parse(archive).map_err(|error| Unfit::Archive(error.to_string()))?;
+        Config::load(&bundle, "").map_err(|error| Unfit::Content(error.to_string()))?;
+        let types = types_of(&bundle)?;
+        if let Some((site, _)) = sites.iter().zip(counts).find(|(_, count)| *count == 0) {
+            let text = format!("{}/ has no files, and it is served here", site.root);
+            return Err(Unfit::Content(text));
+        }
+        let mut prepared = Prepared::default();
+        for site in sites {
+            let is_host = !core::ptr::eq(site, self);
+            let options = site.prepare_options(&bundle, &types).map_err(Unfit::Content)?;
+            let (paths, place) = (site::below(&bundle, &site.root), format!("{}/", site.root));
+            let paths = paths.map(|(path, _)| path);
+            let hidden = options.redirects.hidden().map(|hidden| format!("{place}{hidden}"));
+            prepared.warnings.extend(hidden);
+            prepared.warnings.extend(site::absent_of(paths, &place, is_host, &options));
+            let (files, served) = site.prepare_files(&bundle, archive, &options);
+            prepared.sites.push((site, files, served, options));
+        }
+        Ok(prepared)
     }
 
-    fn prepare_own(
-        &self,
-        bundle: &Bundle<'_>,
-        archive: &Bytes,
-        types: &[MediaType],
-    ) -> Result<(Files, files::Site, Options), String> {
+    /// How its files are served: as before, but for what the bundle says.
+    fn prepare_options(&self, bundle: &Bundle<'_>, types: &[MediaType]) -> Result<Options, String> {
         let root = &self.root;
         let mut options = self.options.borrow().clone();
         let path = format!("{root}/{REDIRECTS_FILE}");
         let redirects = bundle.get(&path).map(|file| site::redirects(file.bytes)).transpose();
         options.redirects =
             redirects.map_err(|faults| format!("{root}/: {faults}"))?.unwrap_or_default().into();
-        add_types(&mut options, types);
+        add_types(&mut options, types)?;
+        Ok(options)
+    }
+
+    fn prepare_files(
+        &self,
+        bundle: &Bundle<'_>,
+        archive: &Bytes,
+        options: &Options,
+    ) -> (Files, files::Site) {
         let (mut by_path, mut variants) = (Files::new(), Vec::new());
-        for (path, file) in site::below(bundle, root) {
+        for (path, file) in site::below(bundle, &self.root) {
             let content = archive.slice_ref(file.bytes);
             let variant = site::variant(file, content.clone());
             variants.push((String::from(path), variant, Some(file.mtime.into())));
             by_path.insert(path.into(), content);
         }
-        if by_path.is_empty() {
-            return Err(format!("{root}/ has no files, and it is served here"));
-        }
-        let served = files::Site::new(variants, options.clone());
-        Ok((by_path, served, options))
+        (by_path, files::Site::new(variants, options.clone()))
     }
 }
 
+#[cfg(feature = "disk")]
+impl LiveSite {
+    /// The folders that are served: the first the site's own, those of other hosts behind it.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
+        let hosts = self.hosts.iter().map(|(_, site)| &*site.root);
+        core::iter::once(&*self.root).chain(hosts)
+    }
+
+    /// As [`prepare`](Self::prepare), of a disk, whose folder `own` is the site's own. What is in memory of its files is what
+    /// is asked for.
+    ///
+    /// # Errors
+    /// What is wrong with what is on it.
+    pub(crate) fn prepare_disk(
+        &self,
+        disk: &crate::disk::ReadDisk,
+        own: &str,
+        memory_bytes_max: usize,
+    ) -> Result<Prepared<'_>, Unfit> {
+        let bundle = Bundle::parse(&disk.without_site);
+        let bundle = bundle.map_err(|error| Unfit::Archive(error.to_string()))?;
+        let bundle = bundle.with_site_elsewhere();
+        Config::load(&bundle, "").map_err(|error| Unfit::Content(error.to_string()))?;
+        let types = types_of(&bundle)?;
+        let sites = core::iter::once(self).chain(self.hosts.iter().map(|(_, site)| site));
+        let mut prepared = Prepared::default();
+        let (mut bytes, mut count) = (0, 0);
+        for site in sites {
+            let is_host = !core::ptr::eq(site, self);
+            let folder = if is_host { &*site.root } else { own };
+            let files = disk.site.of_folder(folder);
+            let mut options = site.options.borrow().clone();
+            add_types(&mut options, &types).map_err(Unfit::Content)?;
+            options.redirects = files.redirects();
+            let weight = Weight::of(&options);
+            let before = count;
+            for path in files.paths() {
+                count += 1;
+                bytes += weight.file(path);
+            }
+            if count == before {
+                let text = format!("{folder}/ of the disk has no files, and it is served here");
+                return Err(Unfit::Content(text));
+            }
+            if bytes > memory_bytes_max {
+                return Err(Unfit::TooLarge(format!(
+                    "a disk whose files take at most {memory_bytes_max} bytes, a quarter of the memory, without their content; the first {count} take {bytes}"
+                )));
+            }
+            let place = files.name();
+            let hidden = options.redirects.hidden().map(|hidden| format!("{place}: {hidden}"));
+            prepared.warnings.extend(hidden);
+            prepared.warnings.extend(site::absent_of(files.paths(), &place, is_host, &options));
+            let served = files::Site::new(files.variants(), options.clone());
+            prepared.sites.push((site, Files::new(), served, options));
+            prepared.disk.get_or_insert_with(|| Rc::new(files));
+        }
+        Ok(prepared)
+    }
+}
+
+/// What is kept of each file of a folder, in bytes.
+struct Weight {
+    fields: usize,
+}
+
+impl Weight {
+    fn of(options: &Options) -> Self {
+        let of_rule = |rule: &FieldRule| {
+            rule.set.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>()
+        };
+        Self { fields: options.rules.iter().map(of_rule).sum() }
+    }
+
+    fn file(&self, path: &str) -> usize {
+        FILE_BYTES + PATH_COPIES * path.len() + FIELD_COPIES * self.fields
+    }
+}
+
+fn types_of(bundle: &Bundle<'_>) -> Result<Vec<MediaType>, Unfit> {
+    let types = bundle.get(MEDIA_TYPES_FILE).map(|file| media_types(file.bytes)).transpose();
+    let types = types.map_err(|reason| Unfit::Content(format!("{MEDIA_TYPES_FILE}: {reason}")));
+    Ok(types?.unwrap_or_default())
+}
+
+/// Goes through an archive without taking memory: how many files each of the sites has of it.
+///
+/// # Errors
+/// It is none, or what it takes with all that is kept of each file is more than `memory_bytes_max`.
+fn weigh(
+    archive: &Bytes,
+    sites: &[&LiveSite],
+    memory_bytes_max: usize,
+) -> Result<Vec<usize>, Unfit> {
+    let mut counts = alloc::vec![0; sites.len()];
+    let weights: Vec<_> = sites.iter().map(|site| Weight::of(&site.options.borrow())).collect();
+    let mut bytes = archive.len();
+    for member in Reader::new(archive) {
+        let path = member.map_err(|error| Unfit::Archive(error.to_string()))?.path;
+        bytes += FILE_BYTES;
+        for ((site, count), weight) in sites.iter().zip(&mut counts).zip(&weights) {
+            let below = path.strip_prefix(&*site.root).is_some_and(|rest| rest.starts_with('/'));
+            if below {
+                *count += 1;
+                bytes += weight.file(path);
+            }
+        }
+    }
+    if bytes <= memory_bytes_max {
+        return Ok(counts);
+    }
+    let (count, length) = (counts.iter().sum::<usize>(), archive.len());
+    Err(Unfit::TooLarge(format!(
+        "a bundle that takes at most {memory_bytes_max} bytes, a quarter of the memory; this one takes {bytes}: its own {length}, and what is kept of each of {count} files"
+    )))
+}
+
 /// Adds media types that the options have not. Each is kept for the life of the appliance, once.
-fn add_types(options: &mut Options, types: &[MediaType]) {
+///
+/// # Errors
+/// They are too many.
+fn add_types(options: &mut Options, types: &[MediaType]) -> Result<(), String> {
     let is_new = |wanted: &&MediaType| {
         options.media_types.iter().all(|(extension, _)| *extension != wanted.extension)
     };
     let new: Vec<_> = types.iter().filter(is_new).cloned().collect();
+    if options.media_types.len() + new.len() > MEDIA_TYPES_MAX {
+        return Err(format!(
+            "{MEDIA_TYPES_FILE}: at most {MEDIA_TYPES_MAX} media types, those of earlier bundles included"
+        ));
+    }
     if !new.is_empty() {
         let new = new.into_iter().map(|it| (it.extension, leaked(it.media_type)));
         options.media_types = options.media_types.iter().cloned().chain(new).collect();
     }
+    Ok(())
 }

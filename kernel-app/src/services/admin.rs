@@ -116,6 +116,7 @@ fn server<P: Platform>(context: &Context<P>, routes: Routes, is_secure: bool) ->
         hosts: Vec::new(),
         is_secure,
         wall_clock_start: context.date_start(),
+        server: None,
         ledger: Some(context.service_ledger(NAME)),
     };
     Server::with_handler(config, &context.spawner, &context.timers, Rc::new(routes))

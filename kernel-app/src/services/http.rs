@@ -48,9 +48,15 @@ pub(super) fn tell(
     wall_clock_start: Option<Duration>,
 ) -> impl Fn(&config::Config) -> (Shared, bool, usize) {
     move |config| {
-        let HttpSettings { hosts, limits, access_log, connections_per_client_max, .. } =
-            HttpSettings::new(&config.http);
-        let core = Shared::new(Config { limits, hosts, is_secure, wall_clock_start });
+        let HttpSettings {
+            hosts,
+            limits,
+            access_log,
+            connections_per_client_max,
+            server_header: server,
+            ..
+        } = HttpSettings::new(&config.http);
+        let core = Shared::new(Config { limits, hosts, is_secure, wall_clock_start, server });
         (core, access_log, connections_per_client_max)
     }
 }

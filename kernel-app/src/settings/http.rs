@@ -1,5 +1,6 @@
 //! `[http]`: the web server, and the site that it serves.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use config::{AccessLogFormat, Http};
@@ -23,8 +24,23 @@ pub struct HttpSettings {
     pub requests_per_minute_max: u32,
     /// Connections of one client at once; zero is no limit.
     pub connections_per_client_max: usize,
+    /// How answers are compressed while they are sent, if they are.
+    pub compression: Option<CompressionSettings>,
+    /// The value of `Server`, if it is sent.
+    pub server_header: Option<String>,
     /// What is served where no other route is.
     pub site: SiteSettings,
+}
+
+/// Bounds on what is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompressionSettings {
+    /// Shorter answers go as they are.
+    pub bytes_min: u64,
+    /// Answers at once.
+    pub streams_max: usize,
+    /// Bytes that go in, in a second, of all answers together.
+    pub bytes_per_second_max: u32,
 }
 
 /// The site in the bundle.
@@ -58,6 +74,11 @@ impl HttpSettings {
             bytes_per_second_min,
             requests_per_minute_max,
             connections_per_client_max,
+            compress,
+            compress_bytes_min: bytes_min,
+            compress_streams_max: streams_max,
+            compress_bytes_per_second_max: bytes_per_second_max,
+            server_header,
         } = section.clone();
         let limits = Limits {
             request_line_bytes_max,
@@ -85,6 +106,16 @@ impl HttpSettings {
             access_log_format,
             requests_per_minute_max,
             connections_per_client_max,
+            compression: compress.then_some(CompressionSettings {
+                bytes_min,
+                streams_max,
+                bytes_per_second_max,
+            }),
+            server_header: match &*server_header {
+                "" => None,
+                "version" => Some(format!("aqueduct/{}", env!("CARGO_PKG_VERSION"))),
+                _ => Some(server_header),
+            },
             site: SiteSettings { root, index },
         }
     }

@@ -17,6 +17,8 @@ pub struct SharedMemorySettings {
     pub connections_max: usize,
     /// Bytes of the ring in each direction.
     pub ring_bytes: usize,
+    /// How long a loop polls rings before it sleeps.
+    pub busy_poll: Duration,
     /// How long the other process may take to accept.
     pub connect_timeout: Duration,
 }
@@ -36,6 +38,7 @@ impl SharedMemorySettings {
             zmq_path,
             connections_max,
             ring_bytes,
+            busy_poll_microseconds,
             connect_timeout,
         } = section;
         let share = machine_bytes / 8;
@@ -50,6 +53,7 @@ impl SharedMemorySettings {
             zmq_path: some(zmq_path),
             connections_max: (*connections_max).min(room).max(1),
             ring_bytes,
+            busy_poll: Duration::from_micros((*busy_poll_microseconds).into()),
             connect_timeout: *connect_timeout,
         }
     }

@@ -102,11 +102,17 @@ fn rules(rules: &[SiteRule], names: &[String]) -> Rc<[FieldRule]> {
     own.filter_map(rule).collect()
 }
 
+/// Longest file of media types: there are some 2000 registered ones.
+const MEDIA_TYPES_BYTES_MAX: usize = 128 << 10;
+
 /// The media types of a bundle's file of them, a line each.
 ///
 /// # Errors
 /// The first line that is none.
 pub fn media_types(file: &[u8]) -> Result<Vec<MediaType>, String> {
+    if file.len() > MEDIA_TYPES_BYTES_MAX {
+        return Err(format!("{} bytes; allowed: at most {MEDIA_TYPES_BYTES_MAX}", file.len()));
+    }
     let text = core::str::from_utf8(file).map_err(|error| error.to_string())?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
     let parsed = lines.map(|(index, line)| {

@@ -1,7 +1,10 @@
 //! A new bundle by the admin port.
 
-use super::World;
+use super::{PORT, World, receive};
 use config::cpio;
+use flow::FlowExt;
+use flow::task::block_on;
+use std::time::Duration;
 
 fn archive(files: &[(&str, &str)]) -> String {
     let mut writer = cpio::Writer::new();
@@ -45,7 +48,7 @@ fn a_bad_bundle_changes_nothing_and_is_told_why() {
     let world = World::new();
     let before = world.get("/");
     let (status, said) = world.admin_with("PUT", "/api/v1/bundle", "", "no archive");
-    assert_eq!(status, 422, "{said}");
+    assert_eq!(status, 400, "{said}");
     assert!(said.starts_with("bundle, byte 0:"), "{said}");
     let index = ("site/index.html", "<p>another");
     for (files, reason) in [
@@ -55,7 +58,7 @@ fn a_bad_bundle_changes_nothing_and_is_told_why() {
         ),
         (&[index, ("appliance.toml", "[http]\nport = 0\n")], "appliance.toml:2:8: found `0`"),
         (&[index, ("media-types", "x\n")], "media-types: line 1"),
-        (&[("other/index.html", "x")], "site/ has none"),
+        (&[("other/index.html", "x")], "site/ has no"),
     ] {
         let (status, said) = put(&world, files);
         assert_eq!(status, 422, "{said}");
@@ -64,4 +67,100 @@ fn a_bad_bundle_changes_nothing_and_is_told_why() {
     }
     assert_eq!(put(&world, &[index]).0, 200);
     assert_ne!(world.get("/"), before);
+}
+
+/// What is no bundle is refused with what is wrong with it, and what was served stays.
+#[test]
+fn odd_archives_are_refused_with_the_reason() {
+    let world = World::new();
+    let before = world.get("/");
+    let good = archive(&[("site/index.html", "<p>another"), ("site/other.htm", "x")]);
+    let renamed = |name: &str| good.replacen("site/other.htm", name, 1);
+    let at = good.find("TRAILER!!!").unwrap() - 110;
+    for (odd, reason) in [
+        (renamed("site/../aa.htm"), "a path with a part `.` or `..`"),
+        (renamed("/ite/other.htm"), "an absolute path"),
+        (renamed("site//ther.htm"), "with an empty part"),
+        (renamed("site/othe\n.htm"), "a path with a control character"),
+        (good.clone() + &good, "something behind the end of the archive"),
+        (good.clone() + "\0\0 ", "something behind the end of the archive"),
+        (good[..at].to_owned(), "ends before its trailer"),
+        (good[..at].to_owned() + &good, "the same path twice"),
+    ] {
+        let (status, said) = world.admin_with("PUT", "/api/v1/bundle", "", &odd);
+        assert_eq!(status, 400, "{said}");
+        assert!(said.starts_with("bundle, byte ") && said.contains(reason), "{reason}: {said}");
+        assert_eq!(world.get("/"), before);
+    }
+    let padded = good + &"\0".repeat(512);
+    assert_eq!(world.admin_with("PUT", "/api/v1/bundle", "", &padded).0, 200);
+}
+
+#[test]
+fn what_a_boot_would_warn_of_is_in_the_answer() {
+    let world = World::new();
+    let files = [("site/a.html", "a"), ("site/_redirects", "/x/* /a.html\n/x/y /a.html\n")];
+    let (status, said) = put(&world, &files);
+    assert_eq!(status, 200);
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines[0], "1 files are served now");
+    assert!(lines[1].starts_with("warning: site/_redirects:2: it never counts"), "{said}");
+    assert!(lines[2].starts_with("warning: [http] index: no file under site/"), "{said}");
+    assert_eq!(lines.len(), 3);
+}
+
+/// Who drips is told so, and others can put theirs: for the whole there is a time, not only for each byte.
+#[test]
+fn a_bundle_that_drips_is_ended_and_the_next_is_taken() {
+    let world = World::new();
+    let mut flow = world.connect(PORT);
+    let head = format!(
+        "PUT /api/v1/bundle HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nContent-Length: 100000\r\n\r\n"
+    );
+    block_on(flow.write_all(head.as_bytes())).unwrap();
+    world.run();
+    let mut answer = Vec::new();
+    for second in 1..=40 {
+        world.pass(Duration::from_secs(1));
+        world.run();
+        receive(&mut flow, &mut answer);
+        if !answer.is_empty() {
+            assert!(second > 29, "{second}");
+            break;
+        }
+        // More than the least rate of any connection, and less than that of a bundle.
+        block_on(flow.write_all(&[b'0'; 2000])).unwrap();
+        world.run();
+    }
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("a bundle within 30 seconds"), "{answer}");
+    assert!(world.get("/").starts_with("HTTP/1.1 404"));
+    assert_eq!(put(&world, &[("site/index.html", "<p>next")]).0, 200);
+}
+
+/// Nothing of a bundle that would take too much is kept: 413 says what it would take.
+#[test]
+fn a_bundle_of_too_many_files_is_refused() {
+    let world = World::new();
+    let mut writer = cpio::Writer::new();
+    for number in 0..40_000 {
+        writer.file(&format!("site/{number}"), b"", 0).unwrap();
+    }
+    let archive = String::from_utf8(writer.finish()).unwrap();
+    assert!(archive.len() < 8 << 20);
+    let mut flow = world.connect(PORT);
+    let head = format!(
+        "PUT /api/v1/bundle HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        archive.len()
+    );
+    for piece in [head.as_bytes()].into_iter().chain(archive.as_bytes().chunks(32 << 10)) {
+        block_on(flow.write_all(piece)).unwrap();
+        world.run();
+    }
+    let mut answer = Vec::new();
+    receive(&mut flow, &mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("a quarter of the memory; this one takes "), "{answer}");
 }

@@ -22,6 +22,7 @@ const PATHS: &[(&str, &str, &str, &str)] = &[
     ("/api/v1/log/levels/{module}", "put", "Sets a module's level by `?level=`", "204"),
     ("/api/v1/log/levels/{module}", "delete", "Has a module logged as all others, and `*` as the configuration says", "204"),
     ("/api/v1/bundle", "put", "Serves the site of the bundle that is the content from now on; nothing changes unless all of it is right", "400"),
+    ("/api/v1/bundle", "post", "Serves the site that is on the disk `?disk=` now, which 1 is the first of, from its folder `?folder=` if that is not the configured one; nothing changes unless all of it is right", "400"),
     ("/api/v1/tasks/dump", "post", "Writes all tasks into the log, those together that wait at the same place; the answer is what was written", "200"),
     ("/api/v1/tasks/{id}/cancel", "post", "Ends a task at once", "404"),
     ("/api/v1/sessions/{id}/values/{name}", "put", "Gives a session's value what the content says", "404"),

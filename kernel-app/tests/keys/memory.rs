@@ -93,6 +93,11 @@ impl World {
         answer.split(' ').nth(1).unwrap_or_default().to_owned()
     }
 
+    /// The answer to a request, which may be binary: its text is lossy.
+    pub(crate) fn answer(&self, request: &str) -> String {
+        self.ask(request)
+    }
+
     /// The status of a page.
     pub(crate) fn get(&self, path: &str) -> String {
         self.status(&format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n"))
@@ -171,6 +176,40 @@ impl World {
         self.send(&mut flow, "GET /long HTTP/1.1\r\nHost: a.example\r\n\r\n");
         self.app.stop();
         self.time_until(|| self.app.has_stopped(0))
+    }
+
+    /// Bytes of the machine's memory.
+    #[allow(dead_code, reason = "for the test of a bundle's memory")]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.context.platform.memory_bytes()
+    }
+
+    /// The status of the answer to a bundle at the admin port, and what it says.
+    #[allow(dead_code, reason = "for the test of a bundle's memory")]
+    pub(crate) fn put_bundle(&self, archive: &[u8]) -> (String, String) {
+        const ADMIN: u16 = 9001;
+        let mut flow = block_on(self.network.connect(&target(ADMIN))).unwrap();
+        let length = archive.len();
+        self.send(
+            &mut flow,
+            &format!(
+                "PUT /api/v1/bundle HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            ),
+        );
+        for piece in archive.chunks(CAPACITY_BYTES) {
+            block_on(flow.write_all(piece)).unwrap();
+            self.run();
+        }
+        let mut answer = Vec::new();
+        while receive(&mut flow, &mut |bytes| answer.extend_from_slice(bytes))
+            .is_some_and(|n| n > 0)
+        {
+            self.run();
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
+        let said = answer.split_once("\r\n\r\n").map_or_else(String::new, |it| it.1.to_owned());
+        (status, said)
     }
 
     fn connect(&self) -> MemoryFlow {
@@ -255,11 +294,12 @@ fn bundle() -> Bundle<'static> {
     let long = vec![b'x'; LONG_BYTES];
     // What `authorities` of [tls] names in its row: it is read at the start.
     let authority = include_bytes!("../../../tests/sweep/tls/cert.pem");
-    let files: [(&str, &[u8]); 7] = [
+    let files: [(&str, &[u8]); 8] = [
         ("a", authority),
         ("site/page", b"site page"),
         ("site/folder/start", b"start"),
         ("site/long", &long),
+        ("site/long.html", &long),
         ("other/page", b"other page"),
         ("other/folder/start", b"start"),
         ("other/long", &long),

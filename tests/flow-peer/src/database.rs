@@ -2,6 +2,7 @@
 //! (`tools/lab/src/postgres.rs`), with the user and the password below.
 
 mod load;
+mod pooler;
 
 use super::turns::Turns;
 use aqueduct_linux::sockets::KernelConnector;
@@ -30,7 +31,12 @@ pub(super) fn check(turns: &Turns, target: Target, name: &str, words: &[String])
             .expect("random bytes");
     });
     let environment = Environment { spawner, timers, entropy, ledger: None };
-    let bench = Bench { environment, connector: turns.connector(), target };
+    let is_pooled = name.starts_with("pooler");
+    let options = Options {
+        statements_max: if is_pooled { 0 } else { Options::default().statements_max },
+        ..Options::default()
+    };
+    let bench = Bench { environment, connector: turns.connector(), target, options };
     if matches!(name, "lone" | "pipelined" | "rows") && !words.is_empty() {
         let number = |word: &String| word.parse().expect("a number");
         let (count, width) = (number(&words[0]), words.get(1).map_or(1, number));
@@ -53,7 +59,8 @@ pub(super) fn check(turns: &Turns, target: Target, name: &str, words: &[String])
             "start" => bench.start().await,
             "passwords" => bench.passwords().await,
             "tls" => bench.tls(&certificate.expect("a certificate")).await,
-            "restart" => bench.restart().await,
+            "pooler" => bench.pooler().await,
+            "restart" | "pooler-restart" => bench.restart().await,
             other => panic!("no check {other}"),
         }
     });
@@ -65,6 +72,7 @@ struct Bench {
     environment: Environment,
     connector: KernelConnector,
     target: Target,
+    options: Options,
 }
 
 impl Bench {
@@ -73,7 +81,7 @@ impl Bench {
     }
 
     async fn connect_as(&self, settings: &Settings) -> Result<Client, ClientError> {
-        connect(&[self.server()], settings, &Options::default(), &self.environment).await
+        connect(&[self.server()], settings, &self.options, &self.environment).await
     }
 
     async fn client(&self) -> Client {
@@ -87,7 +95,7 @@ impl Bench {
             ..PoolConfig::default()
         };
         let servers = vec![self.server()];
-        Pool::new(servers, settings(), Options::default(), config, self.environment.clone())
+        Pool::new(servers, settings(), self.options.clone(), config, self.environment.clone())
     }
 
     /// Values of all types are what the server's own text says, read and written.

@@ -3,13 +3,15 @@
 //! `flow-peer serve TARGET` serves the next two at an address or a path: `flow-peer bulk TARGET MEBIBYTES` sends so much, and
 //! `flow-peer round-trips TARGET COUNT` sends a byte and waits for one, so often. `flow-peer calls TARGET COUNT` makes so
 //! many calls to the appliance's calculator, one after another. Each prints `name value unit`.
-//! `flow-peer database ADDRESS CHECK|LOAD` is a client of PostgreSQL.
+//! `flow-peer database ADDRESS CHECK|LOAD` is a client of PostgreSQL. `flow-peer zws-serve ADDRESS` and `flow-peer zws-ask ADDRESS`
+//! are ZeroMQ sockets over WebSockets.
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 mod database;
 mod turns;
+mod zws;
 
 use endpoints::rpc::{Limits, Rpc};
 use flow::{ConnectError, Connector, Listener, Target};
@@ -36,10 +38,12 @@ fn main() {
     }
     let turns = Turns::new();
     match (&**verb, &target) {
+        ("zws-serve", Target::Address(address)) => zws::serve(&turns, *address),
+        ("zws-ask", _) => zws::ask(&turns, &target),
         ("serve", Target::Address(address)) => serve(&turns, turns.listen(*address)),
         ("serve", Target::SharedMemory(path)) => serve(&turns, turns.listen_at(Path::new(path))),
         (_, Target::SharedMemory(_)) => {
-            ask(&turns, verb, turns.memory.connector(), &target, number)
+            ask(&turns, verb, turns.memory.connector(), &target, number);
         }
         _ => ask(&turns, verb, turns.connector(), &target, number),
     }

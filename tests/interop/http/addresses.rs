@@ -6,7 +6,7 @@ use command::{
     programs,
 };
 use lab::{
-    harness::{BOOT_LIMIT, GUEST_ADDRESS, Harness, Server, Setup, curl, equal},
+    harness::{BOOT_LIMIT, GUEST_ADDRESS, Harness, Server, Setup, contains, curl, equal},
     http_client, link, qemu,
 };
 use std::{
@@ -105,7 +105,10 @@ pub(super) fn ping(harness: &mut Harness) -> Result {
             command
                 .args(["-c", "5", "-i", "0.2", "-w", "10", "-s", bytes])
                 .arg(address.to_string());
-            result = result.and_then(|()| programs::output(&mut command).map(drop));
+            // One answer is enough for ping.
+            result = result.and_then(|()| {
+                contains("ping's report", &programs::output(&mut command)?, " 0% packet loss")
+            });
         }
     }
     Server::Guest(Box::new(guest)).judge(result)

@@ -178,7 +178,8 @@ fn captures(harness: &Harness, program: &Path) -> Result {
     };
     contains("tshark's interfaces", &tshark(&["-D"])?, "aqueduct")?;
     let is_over = Arc::new(AtomicBool::new(false));
-    let asking = asking(GUEST_ADDRESS, &is_over);
+    // A few at a time: what it is to see is a few packets, and each takes this machine's time.
+    let asking = asking(GUEST_ADDRESS, &is_over, Duration::from_millis(100));
     let fields = ["-T", "fields", "-e", "ip.proto", "-e", "tcp.srcport", "-e", "tcp.dstport"];
     let seen =
         tshark(&[&["-i", "aqueduct", "-f", "tcp port 80", "-c", "20"][..], &fields].concat());
@@ -195,13 +196,19 @@ fn captures(harness: &Harness, program: &Path) -> Result {
     }
 }
 
-/// A client that asks for the same file until it is told to end.
-fn asking(server: SocketAddr, is_over: &Arc<AtomicBool>) -> thread::JoinHandle<Result> {
+/// A client that asks for the same file until it is told to end, with a pause now and then.
+fn asking(
+    server: SocketAddr,
+    is_over: &Arc<AtomicBool>,
+    pause: Duration,
+) -> thread::JoinHandle<Result> {
     let is_over = is_over.clone();
     thread::spawn(move || {
-        let url = format!("http://{server}/file?[1-50]");
+        let count = if pause.is_zero() { 50 } else { 5 };
+        let url = format!("http://{server}/file?[1-{count}]");
         while !is_over.load(Ordering::Relaxed) {
             curl(&["-o", "/dev/null", &url])?;
+            thread::sleep(pause);
         }
         Ok(())
     })
@@ -225,7 +232,7 @@ pub(super) fn profile_process(harness: &mut Harness) -> Result {
 
 fn profiles(admin: &str, server: SocketAddr, function: &str) -> Result {
     let is_over = Arc::new(AtomicBool::new(false));
-    let downloading = asking(server, &is_over);
+    let downloading = asking(server, &is_over, Duration::ZERO);
     let folded = ask_at(admin, "profile?seconds=2&hertz=500", &[])?;
     let mut samples = 0;
     for line in folded.lines() {

@@ -39,6 +39,18 @@ pub(super) fn golden_in_node(_: &mut Harness) -> Result {
     contains("Node's output", &programs::output(&mut node)?, "all checked")
 }
 
+/// The protocol cores in Node make of their golden files what they make of them on the host (`tests/golden`).
+pub(super) fn cores_in_node(_: &mut Harness) -> Result {
+    let mut node = programs::command(&programs::NODE)?;
+    node.arg(paths::root().join("tests/golden/tests/node.mjs"));
+    node.arg(paths::made("golden")?.join("golden.wasm"));
+    let said = programs::output(&mut node)?;
+    for core in ["http", "pipe", "tcp", "web", "websocket", "zmq"] {
+        contains("Node's output", &said, &format!("{core}: "))?;
+    }
+    Ok(())
+}
+
 /// The page as `cargo xtask wasm` makes it, which was built before: cases have no network.
 fn packed(harness: &Harness) -> Result<PathBuf> {
     let out = harness.scratch.path("page.cpio");

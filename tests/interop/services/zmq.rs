@@ -1,12 +1,20 @@
 //! ZeroMQ.
 
 use super::{checked, on_guest, on_process};
-use command::{failure::Result, programs};
+use command::{
+    child::Child,
+    failure::{OrSay, Result, fail},
+    programs,
+};
 use lab::{
-    harness::{GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, curl, equal},
+    harness::{GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, equal},
     link, peers,
 };
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    io::{BufRead, BufReader},
+    net::{IpAddr, SocketAddr},
+    process::{Command, Stdio},
+};
 
 const PORT: u16 = 5555;
 /// For a message of 64 MiB on its way in and out.
@@ -16,6 +24,23 @@ const MEMORY_MIB: u32 = 1024;
 pub(super) fn patterns_and_mechanisms(_: &mut Harness) -> Result {
     let test = peers::source("tests/interop/zmq/test_zmq.py");
     programs::output(peers::python()?.arg(test).arg(peers::zmq())).map(drop)
+}
+
+/// Another implementation of ZWS 2.0, whose sockets come to ours and the other way.
+pub(super) fn jszmq(_: &mut Harness) -> Result {
+    let mut serving = Command::new(peers::flow());
+    serving.args(["zws-serve", &PROCESS_ADDRESS.to_string()]);
+    let mut serving = Child::start(&serving, |command| {
+        command.stdout(Stdio::piped());
+    })?;
+    let Some(output) = serving.streams().stdout.take() else { fail!("the peer has no output") };
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line).or_say(|| "the peer's output".into())?;
+    equal("our sockets", &line.trim(), &"listening")?;
+    let mut node = programs::command(&programs::NODE)?;
+    node.arg(peers::source("tests/interop/zmq/jszmq.mjs")).arg(peers::node_folder()?);
+    node.arg(peers::flow()).arg(PROCESS_ADDRESS.to_string());
+    contains("Node's output", &programs::output(&mut node)?, "both ways")
 }
 
 /// Patterns of sockets in the appliance as a process.

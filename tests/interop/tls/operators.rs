@@ -1,6 +1,6 @@
 //! The admin port by TLS: curl and aqueductctl, with the token, with certificates, and with neither.
 
-use super::{Papers, bundle};
+use super::{Papers, bundle, clients::fails_with};
 use crate::interop::admin_port::{self, PORT as ADMIN_PORT};
 use command::failure::{OrSay, Result, fail};
 use command::{programs, programs::output};
@@ -33,8 +33,8 @@ fn with_curl(papers: &Papers) -> Result {
     equal("the token", &status(&["-H", &bearer])?, &"200".into())?;
     equal("a certificate", &status(&["--cert", &certificate, "--key", &key])?, &"200".into())?;
     let (certificate, key) = (papers.path("stranger.pem"), papers.path("stranger.key"));
-    let refused = status(&["--cert", &certificate, "--key", &key]).is_err();
-    equal("a stranger's certificate is refused", &refused, &true)
+    let refused = status(&["--cert", &certificate, "--key", &key]);
+    fails_with("a stranger's certificate", refused, "alert")
 }
 
 fn with_aqueductctl(papers: &Papers, program: &Path) -> Result {

@@ -23,6 +23,7 @@ import zlib
 
 import cbor2
 import zmq
+import zmq.utils.monitor
 
 
 def argument(name, default):
@@ -403,8 +404,8 @@ def asks(peer, theirs):
 
 
 def sends(peer, theirs):
-    """Our side sends."""
-    for _ in range(5):
+    """Our side sends, a message every few hundredths of a second."""
+    for _ in range(2):
         assert theirs.recv() == b"water"
 
 
@@ -418,7 +419,7 @@ def receives(peer, theirs):
             theirs.send(b"water")
         except zmq.Again:
             pass
-        done.join(0.02)
+        done.join(0.004)
 
 
 # Our verb, our type and its words, libzmq's type, what is done.
@@ -470,29 +471,84 @@ def every_pattern_by_every_mechanism_and_either_side_binding():
                         raise AssertionError(where) from error
 
 
+def refused(sockets, port, **options):
+    """libzmq's side does not get through: no handshake is completed, and its message is not answered."""
+    theirs = sockets.context.socket(zmq.DEALER)
+    sockets.made.append(theirs)
+    theirs.linger = 0
+    for name, value in options.items():
+        setattr(theirs, name, value)
+    # It may not try again, so that the one attempt has to be seen.
+    monitor = theirs.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | FAILED)
+    theirs.connect(f"tcp://{THERE}:{port}")
+    theirs.send_multipart([b"", b"let me in"])
+    assert monitor.poll(DEADLINE_S * 1000), "the attempt does not end"
+    event = zmq.utils.monitor.recv_monitor_message(monitor)["event"]
+    assert event != zmq.EVENT_HANDSHAKE_SUCCEEDED, "the handshake was completed"
+    theirs.disable_monitor()
+    try:
+        raise AssertionError(f"got {theirs.recv_multipart(zmq.NOBLOCK)}")
+    except zmq.Again:
+        pass
+
+
+FAILED = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+@test
+def only_the_mechanism_that_is_wanted_gets_through():
+    """Every mechanism offered at every one wanted, of which only the pairs that fit do; either side is the server."""
+    ours_all, theirs_all = zip(*mechanisms())
+    for (row, ours), (column, theirs) in itertools.product(
+        enumerate(ours_all), enumerate(theirs_all)
+    ):
+        if row == column:
+            # Each of these pairs is a row of `mechanisms`, and carries all patterns above.
+            continue
+        if (row, column) in ((1, 2), (3, 4)):
+            # libzmq's greeting does not say that it is a server, so that two servers wait for each other's client.
+            theirs = dict(handshake_ivl=500, **theirs)
+        with Sockets() as sockets, Zap(sockets):
+            port = free_port()
+            with Peer("echo", "rep", "bind", port, *ours):
+                try:
+                    refused(sockets, port, **theirs)
+                except Exception as error:
+                    raise AssertionError((ours, theirs)) from error
+
+
 @test
 def wrong_secrets_get_nothing_through():
-    _, server_secret = zmq.curve_keypair()
+    server, server_secret = zmq.curve_keypair()
     other_public, _ = zmq.curve_keypair()
     public, secret = zmq.curve_keypair()
+    stranger, stranger_secret = zmq.curve_keypair()
+    serves = [f"curve-server={server_secret.decode()}:{secret.decode()}"]
+    plain = ["plain-server=ada:1815"]
     cases = [
-        (["plain-server=ada:1815"], dict(plain_username=b"ada", plain_password=b"no")),
-        (["plain-server=ada:1815"], {}),
-        (
-            [f"curve-server={server_secret.decode()}:{secret.decode()}"],
-            dict(curve_serverkey=other_public, curve_publickey=public, curve_secretkey=secret),
-        ),
+        (plain, dict(plain_username=b"ada", plain_password=b"no")),
+        (plain, dict(plain_username=b"ada", plain_password=b"18150")),
+        (plain, dict(plain_username=b"eve", plain_password=b"1815")),
+        # The server's key is not the one that the client expects.
+        (serves, dict(curve_serverkey=other_public, curve_publickey=public, curve_secretkey=secret)),
+        # It is, but the client's own is nobody's whom the server knows.
+        (serves, dict(curve_serverkey=server, curve_publickey=stranger, curve_secretkey=stranger_secret)),
+        # The password of the other side's server, and its key.
+        (["plain=ada:no"], dict(plain_server=1)),
+        ([f"curve={other_public.decode()}:{secret.decode()}"], dict(curve_server=1, curve_secretkey=server_secret)),
     ]
     for words, options in cases:
-        with Sockets() as sockets:
+        with Sockets() as sockets, Zap(sockets):
             port = free_port()
             with Peer("echo", "rep", "bind", port, *words):
-                req = sockets.make(zmq.REQ, False, port, rcvtimeo=500, **options)
-                req.send(b"let me in")
                 try:
-                    raise AssertionError(f"got {req.recv()}")
-                except zmq.Again:
-                    pass
+                    refused(sockets, port, **options)
+                except Exception as error:
+                    raise AssertionError((words, options)) from error
 
 
 @test
@@ -565,7 +621,8 @@ def a_silent_connection_is_kept(words, options):
             for _ in range(2):
                 req.send(b"still there?")
                 assert req.recv() == b"still there?"
-                time.sleep(1)
+                # Several times as long as a side waits for the other's answer to a heartbeat.
+                time.sleep(0.7)
             assert monitor.poll(0) == 0, "the connection was lost"
             if not APPLIANCE:
                 # And a peer that stops is noticed.

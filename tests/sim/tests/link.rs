@@ -43,10 +43,16 @@ impl Host {
 
     /// What leaves meanwhile.
     fn pass(&mut self, period: Duration) -> Vec<Vec<u8>> {
+        self.pass_timed(period).into_iter().map(|(_, frame)| frame).collect()
+    }
+
+    /// The same, and when.
+    fn pass_timed(&mut self, period: Duration) -> Vec<(Duration, Vec<u8>)> {
         let until = self.0.now + period;
         let mut frames = Vec::new();
         loop {
-            frames.extend(self.0.turn());
+            let sent = self.0.turn();
+            frames.extend(sent.into_iter().map(|frame| (self.0.now, frame)));
             if !self.0.step(until) {
                 return frames;
             }
@@ -258,6 +264,64 @@ fn rfc_5227_2_1_1_own_addresses_are_probed() {
             && matches!(message, NdiscRepr::NeighborSolicit { target_addr: OURS_V6, lladdr: None })
     };
     assert_eq!(ndiscs(&frames).iter().filter(|it| solicits(it)).count(), 1);
+}
+
+/// RFC 5227 section 1.1: from PROBE_MIN to PROBE_MAX between two probes; RFC 4861 section 10: RETRANS_TIMER. At the start and when the
+/// link returns, each at once: it is asked while the address is in use.
+#[test]
+fn rfc_5227_2_1_1_probes_are_one_to_two_seconds_apart() {
+    let mut host = Host::new();
+    for _ in 0..2 {
+        let began = host.0.now;
+        let frames = host.pass_timed(Duration::from_secs(10));
+        let is_probe = |frame: &[u8]| {
+            read_arp(frame) == Some((ArpOperation::Request, Ipv4Addr::UNSPECIFIED, OURS))
+        };
+        let probes: Vec<_> =
+            frames.iter().filter(|(_, frame)| is_probe(frame)).map(|(at, _)| *at - began).collect();
+        assert_eq!(probes.len(), 3, "{probes:?}");
+        assert!(probes[0] <= Duration::from_secs(1), "PROBE_WAIT: {probes:?}");
+        for pair in probes.windows(2) {
+            let apart = pair[1] - pair[0];
+            assert!(
+                (Duration::from_secs(1)..=Duration::from_secs(2)).contains(&apart),
+                "{probes:?}"
+            );
+        }
+        host.0.wire.set_link_up(false);
+        host.pass(Duration::from_secs(5));
+        host.0.wire.set_link_up(true);
+    }
+}
+
+/// RFC 4861 section 7.1.2: who answers our question through a router is no neighbour, also when nobody else answers.
+#[test]
+fn rfc_4861_7_1_2_advertisements_that_came_through_a_router_are_not_learned() {
+    let advert = NdiscRepr::NeighborAdvert {
+        flags: NdiscNeighborFlags::SOLICITED | NdiscNeighborFlags::OVERRIDE,
+        target_addr: PEER_V6,
+        lladdr: Some(RawHardwareAddress::from_bytes(&OTHER)),
+    };
+    let frame = ndisc(PEER_V6, OURS_V6, advert);
+    for (frame, is_learned) in [(through_router(frame.clone()), false), (frame, true)] {
+        let mut host = Host::settled();
+        let connector = host.0.stack.connector();
+        let target = Target::Address(SocketAddr::new(PEER_V6.into(), 7));
+        host.0.executor.spawner().spawn("connect", async move {
+            let _ = connector.connect(&target).await;
+        });
+        let asked = host.pass(Duration::from_millis(10));
+        assert!(
+            ndiscs(&asked).iter().any(|(_, _, message)| matches!(
+                message,
+                NdiscRepr::NeighborSolicit { target_addr: PEER_V6, .. }
+            )),
+            "the neighbour is asked for"
+        );
+        let answers = host.ask(frame);
+        let syn = answers.iter().find(|frame| tcp_fields(frame).is_some());
+        assert_eq!(syn.map(|frame| frame[..6] == OTHER), is_learned.then_some(true));
+    }
 }
 
 #[test]

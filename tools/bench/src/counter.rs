@@ -10,20 +10,25 @@ use std::{fs::File, os::unix::fs::FileExt, path::PathBuf};
 const SOURCE: &str = include_str!("count.c");
 
 /// The compiled plugin.
-pub(crate) struct Plugin {
+pub struct Plugin {
     scratch: Scratch,
     object: PathBuf,
 }
 
 /// The count of one guest.
-pub(crate) struct Counter {
+pub struct Counter {
     file: File,
     /// What QEMU is told.
-    pub(crate) options: [String; 2],
+    pub options: [String; 2],
 }
 
 impl Plugin {
-    pub(crate) fn build() -> Result<Self> {
+    /// Compiles it.
+    ///
+    /// # Errors
+    ///
+    /// There is no C compiler, or QEMU does not say its version.
+    pub fn build() -> Result<Self> {
         let scratch = Scratch::new()?;
         let (source, object) = (scratch.path("count.c"), scratch.path("count.so"));
         std::fs::write(&source, SOURCE).or_say(|| "cannot write the plugin".into())?;
@@ -37,7 +42,12 @@ impl Plugin {
         Ok(Self { scratch, object })
     }
 
-    pub(crate) fn counter(&self, name: &str) -> Result<Counter> {
+    /// A counter for a guest that is yet to be started, and that no other has the name of.
+    ///
+    /// # Errors
+    ///
+    /// Its file cannot be made.
+    pub fn counter(&self, name: &str) -> Result<Counter> {
         let path = self.scratch.path(name);
         std::fs::write(&path, [0; 8]).or_say(|| "cannot write a count".into())?;
         let file = File::open(&path).or_say(|| "cannot read a count".into())?;
@@ -48,7 +58,11 @@ impl Plugin {
 
 impl Counter {
     /// Instructions so far. The plugin maps the file, so reading it reads the plugin's memory.
-    pub(crate) fn now(&self) -> Result<u64> {
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn now(&self) -> Result<u64> {
         let mut bytes = [0; 8];
         self.file.read_exact_at(&mut bytes, 0).or_say(|| "cannot read a count".into())?;
         Ok(u64::from_ne_bytes(bytes))

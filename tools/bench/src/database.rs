@@ -8,7 +8,7 @@ use super::{
 };
 use command::{
     child::Child,
-    failure::{Failure, OrSay, Result, fail},
+    failure::{OrSay, Result, fail},
     files, paths,
     programs::{self, Install, Program},
 };
@@ -45,7 +45,9 @@ const ROWS: u32 = 1_000_000;
 const SLEEPERS: usize = 100;
 const WAKE: &str = "select pg_terminate_backend(pid, 5000) from pg_stat_activity \
     where usename = current_user and pid <> pg_backend_pid()";
-const RATE: &str = "1000";
+/// Rounds of what is measured with sleepers and without, each of some seconds: a median of few is noise.
+const SLEEPERS_ROUNDS: usize = 9;
+const RATE: &str = "2000";
 const SECONDS: &str = "4s";
 const START_LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -195,7 +197,8 @@ fn libpq_client(scratch: &paths::Scratch) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The 99th percentile of a plain page's latency, without and with sessions that wait for the database.
+/// The 99th percentile of a plain page's latency, with sessions that wait for the database, without, and without again: how far the
+/// last two are apart is noise.
 fn sleepers(database: SocketAddr) -> Result {
     let (appliance, load) = (process::build_trial()?, process::build_load()?);
     let bundle = paths::made("bench-database-bundle")?;
@@ -208,24 +211,36 @@ fn sleepers(database: SocketAddr) -> Result {
         SLEEPERS + 1
     );
     files::write(&bundle.join("appliance.toml"), config)?;
-    let mut samples = [const { Vec::new() }; 2];
-    for _ in 0..ROUNDS {
-        let address = link::free_address()?;
-        let mut server = serve(&appliance, &bundle, address)?;
-        samples[1].push(latency(&load, address)?);
-        let visitors = sleep(address, &mut server)?;
-        samples[0].push(latency(&load, address)?);
-        drop((visitors, server));
-        // A server does not notice that who sleeps has gone.
-        sql(database, WAKE)?;
+    let mut samples = [const { Vec::new() }; 3];
+    for round in 0..SLEEPERS_ROUNDS {
+        // Each is first as often as it is last.
+        for place in 0..samples.len() {
+            let which = (round + place) % samples.len();
+            let address = link::free_address()?;
+            let mut server = serve(&appliance, &bundle, address)?;
+            let visitors = if which == 0 { sleep(address, &mut server)? } else { Vec::new() };
+            samples[which].push(latency(&load, address)?);
+            drop((visitors, server));
+            // A server does not notice that who sleeps has gone.
+            sql(database, WAKE)?;
+        }
     }
-    let [with, without] = samples.each_mut().map(|samples| median(samples));
     println!();
     println!(
-        "a page's latency at {RATE} requests/s, with {SLEEPERS} sessions that wait for a query, and without"
+        "a page's latency at {RATE} requests/s, with {SLEEPERS} sessions that wait for a query, and without; \
+         medians of {SLEEPERS_ROUNDS} rounds, in turns"
     );
-    println!("{:<34} {}", "", cost::names(&["with", "without"]));
-    cost::print("99 %, ms", &[with, without], &Verdict::OfPeers(&[Some(1.1)]));
+    println!("{:<34} {}", "", cost::names(&["with", "without", "again"]));
+    for (what, of) in [
+        ("50 %, ms", (|it: &Percentiles| it.median) as fn(&Percentiles) -> f64),
+        ("99 %, ms", |it| it.p99),
+    ] {
+        let values = samples.each_ref().map(|samples| {
+            let mut values: Vec<f64> = samples.iter().map(of).collect();
+            median(&mut values)
+        });
+        cost::print(what, &values, &Verdict::OfPeers(&[Some(1.1), None]));
+    }
     Ok(())
 }
 
@@ -252,12 +267,20 @@ fn sleep(appliance: SocketAddr, server: &mut Child) -> Result<Vec<TcpStream>> {
     Ok(visitors)
 }
 
-fn latency(program: &Path, appliance: SocketAddr) -> Result<f64> {
+/// Of a page's latency, milliseconds.
+struct Percentiles {
+    median: f64,
+    p99: f64,
+}
+
+fn latency(program: &Path, appliance: SocketAddr) -> Result<Percentiles> {
     let mut command = Command::new(program);
     command.args(["-c", "16", "--rate", RATE, "--duration", SECONDS, "--json", "-", "-q"]);
     let report = programs::output(command.arg(format!("http://{appliance}/")))?;
     let latency = report.split_once("\"latency\": {").map(|(_, latency)| latency);
-    latency
-        .and_then(|latency| number_after(latency, "\"p99\": "))
-        .ok_or_else(|| Failure(format!("no latency in:\n{report}")))
+    let number = |name: &str| latency.and_then(|latency| number_after(latency, name));
+    match (number("\"p50\": "), number("\"p99\": ")) {
+        (Some(median), Some(p99)) => Ok(Percentiles { median, p99 }),
+        _ => fail!("no latency in:\n{report}"),
+    }
 }

@@ -212,13 +212,15 @@ fn oha(program: PathBuf) -> Client {
         program,
         arguments: |url, seconds, rate| {
             let rate = rate.map(|rate| ["-q".into(), rate.to_string()]);
-            let words = ["--no-tui", "-c", CONNECTIONS, "-z", &format!("{seconds}s"), url];
+            let seconds = format!("{seconds}s");
+            // Its threads are two by default, and its unit is what fits.
+            let words = ["--no-tui", "--worker-threads", "1", "--time-unit", "ms"];
+            let words = words.into_iter().chain(["-c", CONNECTIONS, "-z", &*seconds, url]);
             rate.into_iter().flatten().chain(words.map(String::from)).collect()
         },
         requests: |report| number_after(report, "[200]"),
         tail: |report| {
-            let seconds = |sign| number_after(report, sign).map(|seconds| seconds * 1000.0);
-            Some((seconds("99.00% in ")?, seconds("Slowest:")?))
+            Some((number_after(report, "99.00% in ")?, number_after(report, "Slowest:")?))
         },
     }
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod cost;
-mod counter;
+pub mod counter;
 mod database;
 mod disk;
 mod generators;

@@ -34,6 +34,9 @@ const COUNTED_CALLS: u32 = 2_000;
 const START_LIMIT: Duration = Duration::from_secs(20);
 const PEER: &str = "flow-peer";
 
+/// What the columns are.
+const WAYS: [&str; 2] = ["shared", "TCP"];
+
 /// One line of the table: the peer's verb, how much, what it prints, and what is to be reached.
 struct Row {
     verb: &'static str,
@@ -79,7 +82,7 @@ pub fn shared(install: Install) -> Result<ExitCode> {
     let folder = paths::made("bench-shared")?;
     files::make_folder(&folder)?;
     println!("two processes of one host; medians of {ROUNDS} rounds, in turns");
-    print_head();
+    print_head(WAYS);
     plain(&folder)?;
     calls(&folder)?;
     Ok(ExitCode::SUCCESS)
@@ -157,11 +160,11 @@ fn calls(folder: &Path) -> Result {
     Ok(())
 }
 
-fn print_head() {
-    println!("{:<28} {:>10} {:>10} {:>8}  reach", "", "shared", "TCP", "times");
+fn print_head([one, other]: [&str; 2]) {
+    println!("{:<28} {one:>10} {other:>10} {:>8}  reach", "", "times");
 }
 
-/// Has the same done by shared memory, which is way 0, and by TCP, in turns.
+/// Has the same done by both ways in turns, of which the first is shared memory.
 fn measure(row: &Row, rounds: usize, mut put: impl FnMut(usize) -> Result<f64>) -> Result {
     let mut samples = [const { Vec::new() }; 2];
     for _ in 0..rounds {
@@ -169,9 +172,9 @@ fn measure(row: &Row, rounds: usize, mut put: impl FnMut(usize) -> Result<f64>) 
             samples.push(put(way)?);
         }
     }
-    let [shared, tcp] = samples.each_mut().map(|samples| median(samples));
-    let times = if row.less_is_better { tcp / shared } else { shared / tcp };
-    println!("{:<28} {shared:>10.2} {tcp:>10.2} {times:>8.2}  {}", row.what, row.reach);
+    let [ours, other] = samples.each_mut().map(|samples| median(samples));
+    let times = if row.less_is_better { other / ours } else { ours / other };
+    println!("{:<28} {ours:>10.2} {other:>10.2} {times:>8.2}  {}", row.what, row.reach);
     Ok(())
 }
 

@@ -126,6 +126,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Metrics => say(&table::printable_lines(&admin.text("/metrics")?)),
         Verb::Replay { session } => replay(&admin, options.json, *session),
         Verb::Bundle { verb: BundleVerb::Put { file } } => put_bundle(&admin, file),
+        Verb::Bundle { verb: BundleVerb::Disk { number, folder } } => {
+            change("POST", &path_of_disk(*number, folder.as_deref()))
+        }
         Verb::Dump => change("POST", "/api/v1/tasks/dump"),
         Verb::Cancel { task } => change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task))),
         Verb::Level { module, level: Some(level) } => {
@@ -137,6 +140,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         }
         Verb::ShmServer(_) | Verb::Completions { .. } | Verb::Man => Ok(()),
     }
+}
+
+fn path_of_disk(number: u32, folder: Option<&str>) -> String {
+    let folder = folder.map(|folder| format!("&folder={}", encoded(folder))).unwrap_or_default();
+    format!("/api/v1/bundle?disk={number}{folder}")
 }
 
 fn put_bundle(admin: &Admin, file: &Path) -> Result<(), Failure> {

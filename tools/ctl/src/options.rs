@@ -182,6 +182,14 @@ pub(crate) enum BundleVerb {
         /// What `cargo xtask bundle DIR --out FILE` made
         file: PathBuf,
     },
+    /// Serves the site that is on a disk of the machine from now on, as it is there now
+    Disk {
+        /// Which one; the first is 1
+        number: u32,
+        /// The folder with the site, if it is not the one that the configuration says
+        #[arg(long)]
+        folder: Option<String>,
+    },
 }
 
 #[derive(Args)]

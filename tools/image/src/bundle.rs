@@ -186,6 +186,25 @@ pub fn check(archive: &[u8]) -> Result {
     Ok(())
 }
 
+/// What a boot with a bundle would warn of: redirects that never count, and files that settings name and the bundle has not.
+///
+/// # Errors
+///
+/// Those of [`check`].
+pub fn warnings(archive: &[u8]) -> Result<Vec<String>> {
+    let bundle = Bundle::parse(archive).map_err(|error| Failure(error.to_string()))?;
+    let config = Config::load(&bundle, "").map_err(|error| Failure(error.to_string()))?;
+    let hosts = config.site_hosts.iter().map(|host| &host.root);
+    let mut warnings = Vec::new();
+    for root in std::iter::once(&config.http.site_root).chain(hosts) {
+        let Some(file) = bundle.get(&format!("{root}/{REDIRECTS_FILE}")) else { continue };
+        let Ok(redirects) = Redirects::parse(file.bytes) else { continue };
+        warnings.extend(redirects.hidden().map(|hidden| format!("{root}/{hidden}")));
+    }
+    warnings.extend(config.absent_files(&bundle));
+    Ok(warnings)
+}
+
 /// The configuration of a folder, its file checked; the defaults if it has none.
 pub fn configuration(folder: &Path) -> Result<Config> {
     folder::configuration(folder).map_err(|error| Failure(error.to_string()))
@@ -315,6 +334,33 @@ mod tests {
             lines[1].starts_with("site/_redirects:3: found `999`; allowed: nothing, or 200"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn what_a_boot_would_warn_of_is_told() {
+        let scratch = folder(&[
+            ("site/a.html", "hello"),
+            ("site/_redirects", "/a/* /b\n/a/c /d\n"),
+            ("appliance.toml", "[site]\nfallback = \"app.html\"\nerrors = \"faults\"\n"),
+        ]);
+        let warnings = warnings(&pack(&scratch.path("")).unwrap()).unwrap();
+        let starts = [
+            "site/_redirects:2: it never counts, since line 1 is",
+            "[http] index: no file under site/",
+            "[site] fallback: site/ has no app.html",
+            "[site] errors: site/ has no files in faults/",
+        ];
+        assert_eq!(warnings.len(), starts.len(), "{warnings:?}");
+        for (warning, start) in warnings.iter().zip(starts) {
+            assert!(warning.starts_with(start), "{warning}");
+        }
+    }
+
+    #[test]
+    fn odd_names_make_no_bundle() {
+        let bad = folder(&[("site/a\nb", "x")]);
+        let said = pack(&bad.path("")).unwrap_err().to_string();
+        assert!(said.ends_with("a path with a control character"), "{said}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+pub mod deb;
 mod elf;
 mod features;
 pub mod hermit;

@@ -76,6 +76,21 @@ pub fn build(install: Install) -> Result<Page> {
     Ok(Page { folder, module_bytes, compressed_bytes })
 }
 
+/// Compiles the module in which the protocol cores run their golden files; where it is.
+///
+/// # Errors
+///
+/// A compiler is missing, or it does not compile.
+pub fn build_golden(install: Install) -> Result<PathBuf> {
+    let compiler = Compiler::find(install)?;
+    let mut build = compiler.command("build")?;
+    build.args(["--package", "golden", "--lib"]);
+    cargo::build(&mut build, "the module of the golden files")?;
+    let module = paths::made("golden")?.join("golden.wasm");
+    copy(&compiler.target().join(TARGET).join("debug/golden.wasm"), &module)?;
+    Ok(module)
+}
+
 /// The folder of the page that was built last.
 ///
 /// # Errors

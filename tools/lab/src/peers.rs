@@ -31,6 +31,12 @@ pub const CXX: Program = Program { name: "g++", package: "g++" };
 /// ZeroMQ's C library.
 pub const ZMQ_HEADERS: Program = Program { name: "/usr/include/zmq.h", package: "libzmq3-dev" };
 
+/// Installs packages for Node.
+const NPM: Program = Program { name: "npm", package: "npm" };
+
+/// Of npm: ZeroMQ over WebSockets in JavaScript.
+const JSZMQ: &str = "jszmq@0.1.2";
+
 /// The binary of our ZeroMQ peer.
 const ZMQ_PEER: &str = "zmq-peer";
 
@@ -41,6 +47,8 @@ const PYTHON_PACKAGES: &[(&str, &str)] = &[
     ("cbor2", "cbor2"),
     ("websockets", "websockets"),
     ("tlslite", "tlslite-ng==0.8.2"),
+    ("kubernetes_validate", "kubernetes-validate"),
+    ("hcl2", "python-hcl2"),
 ];
 const CXX_WORDS: &[&str] =
     &["-O2", "-std=c++17", "-lcapnp-rpc", "-lcapnp", "-lkj-async", "-lkj", "-lpthread"];
@@ -70,7 +78,10 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("http/prometheus") {
         unpack(PROMETHEUS_PACKAGES, prometheus_folder()?)?;
     }
-    if ["rpc/", "zmq/", "unix/", "http/websocket_python", "tls/tlslite"].into_iter().any(any) {
+    if ["rpc/", "zmq/", "unix/", "http/websocket_python", "tls/tlslite", "interop/definitions"]
+        .into_iter()
+        .any(any)
+    {
         python_packages(install)?;
     }
     if any("rpc/") {
@@ -80,6 +91,9 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     }
     if any("http/rpc_page") {
         page::build(install)?;
+    }
+    if any("http/golden") {
+        page::build_golden(install)?;
     }
     if any("zmq/") {
         build_zmq()?;
@@ -97,9 +111,12 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     if any("xen/shares_memory") {
         vchan_in_dom0()?;
     }
-    if any("postgres/") {
+    if any("zws/") {
+        node_packages(install)?;
+    }
+    if any("postgres/") || any("zws/") {
         let words = ["build", "--release", "--package", "flow-peer"];
-        cargo::build(cargo::command().args(words), "our client of PostgreSQL")?;
+        cargo::build(cargo::command().args(words), "our peer for databases and WebSockets")?;
     }
     Ok(())
 }
@@ -309,6 +326,28 @@ fn python_packages(install: Install) -> Result {
     let mut pip = programs::command(&PIP)?;
     programs::output(pip.args(["install", "--quiet", "--target"]).arg(folder).args(&missing))?;
     Ok(())
+}
+
+/// Packages of npm, for Node.
+fn node_packages(install: Install) -> Result {
+    let folder = node_folder()?;
+    if folder.join("node_modules/jszmq").exists() {
+        return Ok(());
+    }
+    let words = format!("npm install --prefix {} {JSZMQ}", folder.display());
+    if install == Install::OnlyTell {
+        fail!("Node lacks {JSZMQ}: `{words}`, or leave out --no-install");
+    }
+    programs::need(&[&NPM], install)?;
+    eprintln!("xtask: installing {JSZMQ} ({words})");
+    let mut npm = programs::command(&NPM)?;
+    npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
+    programs::output(npm.arg(folder).arg(JSZMQ)).map(drop)
+}
+
+/// Where Node finds them.
+pub fn node_folder() -> Result<PathBuf> {
+    paths::made("node")
 }
 
 fn python_folder() -> Result<PathBuf> {

@@ -31,6 +31,9 @@ const NOBODY: u32 = 65_534;
 const START_LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// A pooler of connections.
+pub const PGBOUNCER: Program = Program { name: "pgbouncer", package: "pgbouncer" };
+
 /// A server's folder.
 pub struct Cluster {
     folder: PathBuf,
@@ -102,6 +105,48 @@ impl Cluster {
             }
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Starts PgBouncer in front of the server, which hands so many connections to it round between transactions.
+    ///
+    /// # Errors
+    ///
+    /// It does not start; its log says why.
+    pub fn start_pooler(&self, address: SocketAddr, connections_max: usize) -> Result<Child> {
+        let file = |name: &str, text: String| -> Result {
+            files::write(Path::new(&self.path(name)), text)
+        };
+        file("users.txt", format!("\"{USER}\" \"{PASSWORD}\"\n"))?;
+        let (to, at) = (self.address, address);
+        let settings = format!(
+            "[databases]\npostgres = host={} port={} dbname=postgres\n\
+             [pgbouncer]\nlisten_addr = {}\nlisten_port = {}\nunix_socket_dir =\n\
+             auth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
+             default_pool_size = {connections_max}\nmax_client_conn = 500\nserver_login_retry = 1\n",
+            to.ip(),
+            to.port(),
+            at.ip(),
+            at.port(),
+            self.path("users.txt")
+        );
+        file("pooler.ini", settings)?;
+        give_away(&self.folder)?;
+        let log = self.folder.join("pooler.log");
+        let said = std::fs::File::create(&log).or_say(|| "no log".into())?;
+        let mut command = programs::command(&PGBOUNCER)?;
+        command.arg(self.path("pooler.ini")).current_dir(&self.folder);
+        let mut pooler = Child::start(&command, |command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+            as_nobody(command);
+        })?;
+        let deadline = Instant::now() + START_LIMIT;
+        while TcpStream::connect(address).is_err() {
+            if pooler.ended().is_some() || Instant::now() > deadline {
+                fail!("PgBouncer does not start:\n{}", files::read_text(&log)?);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(pooler)
     }
 
     /// A server, or what its log says.

@@ -14,7 +14,7 @@ pub(crate) struct Outcomes(Vec<Outcome>);
 
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
-    /// As `crates/http/src/date.rs: replace + with - in format`, without its line, which other changes move.
+    /// As `crates/http/src/date.rs:1:2: replace + with - in format`.
     name: String,
     /// A test failed, or never ended.
     is_noticed: bool,
@@ -55,20 +55,48 @@ impl Outcomes {
                 "Unviable" => continue,
                 _ => return None,
             };
-            outcomes.push(Outcome { name: without_place(name), is_noticed });
+            outcomes.push(Outcome { name: name.clone(), is_noticed });
         }
         Some(Self(outcomes))
     }
+
+    /// The names, with their places, of those that were not noticed.
+    pub(crate) fn missed(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|outcome| !outcome.is_noticed).map(|outcome| outcome.name.as_str())
+    }
+
+    /// The same, where what others noticed is noticed, too.
+    pub(crate) fn or_noticed_by(mut self, others: &Self) -> Self {
+        for outcome in &mut self.0 {
+            outcome.is_noticed |=
+                others.0.iter().any(|other| other.is_noticed && other.name == outcome.name);
+        }
+        self
+    }
+}
+
+/// A regular expression that matches this name and no other.
+pub(crate) fn pattern(name: &str) -> String {
+    let mut pattern = String::from("^");
+    for character in name.chars() {
+        if r"\.+*?()|[]{}^$#&-~".contains(character) {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('$');
+    pattern
 }
 
 impl Tally {
     pub(crate) fn of(outcomes: &Outcomes, equivalents: &Equivalents) -> Self {
         let mut tally = Self { caught: 0, equivalent: 0, missed: Vec::new() };
         for Outcome { name, is_noticed } in &outcomes.0 {
+            let name = without_place(name);
             match is_noticed {
                 true => tally.caught += 1,
-                false if equivalents.has(name) => tally.equivalent += 1,
-                false => tally.missed.push(name.clone()),
+                false if equivalents.has(&name) => tally.equivalent += 1,
+                false => tally.missed.push(name),
             }
         }
         tally
@@ -85,7 +113,7 @@ fn field<'a>(json: &'a JsonValue, name: &str) -> Option<&'a JsonValue> {
     json.get::<std::collections::HashMap<String, JsonValue>>()?.get(name)
 }
 
-/// A mutant's name without its line and column.
+/// A mutant's name without its line and column, which other changes move.
 fn without_place(name: &str) -> String {
     let Some((file, rest)) = name.split_once(".rs:") else { return name.into() };
     let what = rest.split_once(": ").map_or(rest, |(_, what)| what);
@@ -112,6 +140,15 @@ mod tests {
         assert_eq!((tally.caught, tally.equivalent), (2, 1));
         assert_eq!(tally.missed, ["crates/a/src/b.rs: replace g with ()"]);
         assert!((tally.score() - 66.7).abs() < 0.1);
+        let later = r#"{"outcomes": [
+            {"scenario": {"Mutant": {"name": "crates/a/src/b.rs:3:4: replace g with ()"}}, "summary": "CaughtMutant"},
+            {"scenario": {"Mutant": {"name": "crates/a/src/b.rs:7:9: replace < with <= in i"}}, "summary": "CaughtMutant"}
+        ]}"#;
+        assert_eq!(outcomes.missed().count(), 2);
+        let both = outcomes.or_noticed_by(&Outcomes::parse(later).unwrap());
+        let place = "crates/a/src/b.rs:7:8: replace < with <= in i";
+        assert_eq!(both.missed().collect::<Vec<_>>(), [place]);
+        assert_eq!(pattern("a_b.rs:1: -> x"), r"^a_b\.rs:1: \-> x$");
         for other in ["", "{}", r#"{"outcomes": [{}]}"#, &json.replace("Timeout", "Other")] {
             assert_eq!(Outcomes::parse(other), None, "{other}");
         }

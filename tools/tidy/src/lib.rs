@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod claims;
 mod cycles;
 mod documents;
 mod imports;
+mod messages;
 mod module_access;
 mod packages;
 
@@ -32,6 +34,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "trial-hermit",
     "aqueduct-hermit-loader",
     "aqueduct-wasm",
+    "golden",
 ];
 const FILE_LINES_MAX: usize = 600;
 const ALLOWED: &str = "tools/tidy/tidy.allow";
@@ -44,6 +47,8 @@ pub fn check() -> Result<bool> {
     problems.extend(unsafe_code(&packages)?);
     problems.extend(file_lengths()?);
     problems.extend(documents::check()?);
+    problems.extend(claims::check()?);
+    problems.extend(messages::check()?);
     problems.extend(cycles::problems()?);
     problems.extend(module_access::problems()?);
     for problem in &problems {

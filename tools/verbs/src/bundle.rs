@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// Makes a bundle, which is configuration and content for a boot, of a folder
 ///
-/// What the appliance would refuse at its start is refused here, in the same words.
+/// What the appliance would refuse at its start is refused here, in the same words, and what it would warn of is told.
 #[derive(clap::Args)]
 #[command(after_help = NOTES)]
 pub struct Words {
@@ -42,6 +42,9 @@ pub fn main(words: &Words) -> Result<ExitCode> {
     /// What any disk counts in.
     const BLOCK_BYTES: usize = 4096;
     let mut archive = bundle::pack_with(&words.folder, &words.compress.0)?;
+    for warning in bundle::warnings(&archive)? {
+        eprintln!("xtask: warning: {warning}");
+    }
     if words.disk {
         archive.resize(archive.len().next_multiple_of(BLOCK_BYTES), 0);
     }

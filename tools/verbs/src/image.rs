@@ -20,7 +20,7 @@ use std::{
 #[command(group = ArgGroup::new("media").args(["disk_image", "iso", "oci"]).multiple(true))]
 pub struct ImageOptions {
     /// With these services only, of http, https, fastcgi, gopher, rpc, vats, relay, rpc-websocket, zmq, admin, http-client, disk,
-    /// syslog, vsock, shared-memory and database [default: all]
+    /// syslog, vsock, shared-memory, database and compression [default: all]
     #[arg(long, value_name = "LIST")]
     pub services: Option<String>,
     /// As it ships, or sooner and for debuggers

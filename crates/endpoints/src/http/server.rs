@@ -23,6 +23,8 @@ pub struct ServerConfig {
     /// Time since 1970-01-01 00:00 UTC when the timers' time was zero; `None` without a clock:
     /// responses then have no date.
     pub wall_clock_start: Option<Duration>,
+    /// The value of `Server`, if it is sent.
+    pub server: Option<String>,
     /// Weighs what clients make it hold; `None` does not.
     pub ledger: Option<ServiceLedger>,
 }
@@ -48,8 +50,8 @@ impl Server {
         timers: &Timers,
         handler: Rc<dyn Handler>,
     ) -> Self {
-        let ServerConfig { limits, hosts, is_secure, wall_clock_start, ledger } = config;
-        let core = Shared::new(Config { limits, hosts, is_secure, wall_clock_start });
+        let ServerConfig { limits, hosts, is_secure, wall_clock_start, server, ledger } = config;
+        let core = Shared::new(Config { limits, hosts, is_secure, wall_clock_start, server });
         Self::sharing(core, ledger, spawner, timers, handler)
     }
 }

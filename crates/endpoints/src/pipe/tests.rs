@@ -419,8 +419,9 @@ fn a_peer_in_the_middle_of_a_pipeline() {
 /// A service whose requests are text behind `?`, and whose errors begin with `!`.
 #[test]
 fn a_format_of_ones_own() {
+    #[expect(clippy::needless_pass_by_value, reason = "a node is given its items")]
     fn text(piece: Piece) -> Result<String, Fault> {
-        String::from_utf8(piece.bytes.to_vec()).map_err(|_| Fault::Corrupt("text"))
+        String::from_utf8(piece.bytes.into()).map_err(|_| Fault::Corrupt("text"))
     }
     fn whole(text: String) -> Piece {
         Piece::last(text.into_bytes())

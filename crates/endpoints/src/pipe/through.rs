@@ -29,13 +29,15 @@ use core::task::Poll;
 /// ```
 pub struct ZmqThrough {
     /// None when all has been sent.
-    sending: Option<Pin<Box<dyn Future<Output = Result<(), Fault>>>>>,
+    sending: Option<Sending>,
     /// Messages that were sent, less those that came back.
     under_way: Rc<Cell<usize>>,
     back: ZmqSource,
     /// Whether a message has begun to come.
     is_inside: bool,
 }
+
+type Sending = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
 
 impl ZmqThrough {
     /// From this source, through this node, to the peers of this socket.
@@ -47,8 +49,8 @@ impl ZmqThrough {
     {
         let under_way = Rc::new(Cell::new(0));
         let sink = Counting { sink: ZmqSink::new(socket.clone()), under_way: under_way.clone() };
-        let sending =
-            Some(Box::pin(transfer(source, node, sink)) as Pin<Box<dyn Future<Output = _>>>);
+        let sending: Sending = Box::pin(transfer(source, node, sink));
+        let sending = Some(sending);
         Self { sending, under_way, back: ZmqSource::new(socket), is_inside: false }
     }
 }

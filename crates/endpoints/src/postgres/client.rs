@@ -5,6 +5,7 @@ use super::copy::{CopyIn, CopyOut};
 use super::notifications::{Inbox, Notifications};
 use super::rows::RowStream;
 use super::shared::Shared;
+use super::statement::Name;
 use super::{ClientError, Statement, TargetSession, Transaction};
 use ::flow::task::{wait_fn, waiting};
 use ::postgres::{Event, Row, SqlState, ToSql};
@@ -118,7 +119,8 @@ impl Client {
     ) -> impl Future<Output = Result<u64, ClientError>> {
         waiting(async move {
             let statement = self.prepare(sql).await?;
-            let mut answer = self.ask(&statement, values).await?;
+            let asked = self.ask(&statement, values).await;
+            let mut answer = self.noted(sql, asked)?;
             self.noted(sql, answer.finish().await).map(|completion| completion.rows)
         })
     }
@@ -147,7 +149,7 @@ impl Client {
             if let Some(statement) = kept {
                 return Ok(statement);
             }
-            let name = shared.statements.borrow_mut().new_name();
+            let name = shared.statements.borrow_mut().new_name(sql);
             let statement = self.parse(name, sql).await?;
             let old = shared.statements.borrow_mut().put(sql, statement.clone());
             drop(old);
@@ -169,8 +171,7 @@ impl Client {
             if !statement.is_of(self.shared()) {
                 return Err(ClientError::Closed);
             }
-            let answer = self.ask(statement, values).await?;
-            Ok(RowStream::new(answer, statement.clone(), self.handle.clone()))
+            self.stream_of(statement.clone(), values).await
         })
     }
 
@@ -247,8 +248,26 @@ impl Client {
 
     async fn stream(&self, sql: &str, values: &[&dyn ToSql]) -> Result<RowStream, ClientError> {
         let statement = self.prepare(sql).await?;
-        let answer = self.ask(&statement, values).await?;
-        Ok(RowStream::new(answer, statement, self.handle.clone()))
+        let stream = self.stream_of(statement, values).await;
+        self.noted(sql, stream)
+    }
+
+    async fn stream_of(
+        &self,
+        statement: Statement,
+        values: &[&dyn ToSql],
+    ) -> Result<RowStream, ClientError> {
+        let mut answer = self.ask(&statement, values).await?;
+        let mut columns = statement.columns().clone();
+        if let Name::Text(_) = statement.name() {
+            // What it was described as may be long ago.
+            columns = loop {
+                if let Event::Columns(columns) = answer.next().await? {
+                    break columns;
+                }
+            };
+        }
+        Ok(RowStream::new(answer, columns, statement, self.handle.clone()))
     }
 
     async fn ask(
@@ -258,17 +277,22 @@ impl Client {
     ) -> Result<Answer, ClientError> {
         // A statement has at most 1,664 columns.
         let columns = u16::try_from(statement.columns().len()).unwrap_or(u16::MAX);
+        let types = statement.parameters();
         let sending = self.shared().ask(|core| {
-            core.execute(statement.name(), statement.parameters(), values, columns)?;
+            match statement.name() {
+                Name::Kept(name) => core.execute(name, types, values, columns)?,
+                Name::Text(sql) => core.execute_unnamed(sql, types, values)?,
+            }
             core.sync()
         });
         sending.await
     }
 
-    async fn parse(&self, name: String, sql: &str) -> Result<Statement, ClientError> {
+    async fn parse(&self, name: Name, sql: &str) -> Result<Statement, ClientError> {
         let sending = self.shared().ask(|core| {
-            core.parse(&name, sql, &[])?;
-            core.describe(&name)?;
+            let name = if let Name::Kept(name) = &name { name } else { "" };
+            core.parse(name, sql, &[])?;
+            core.describe(name)?;
             core.sync()
         });
         let mut answer = sending.await?;
@@ -284,10 +308,21 @@ impl Client {
         Ok(Statement::new(name, parameters, columns, self.shared()))
     }
 
-    /// Forgets a statement whose tables have changed, or that the server has lost, so that it is prepared anew the next time.
+    /// Forgets a statement whose tables have changed, or that the server has lost, so that it is prepared anew the next time. One
+    /// without a name is described anew after any error, since the types of its parameters may be others now.
     fn noted<T>(&self, sql: &str, outcome: Result<T, ClientError>) -> Result<T, ClientError> {
         let state = outcome.as_ref().err().and_then(ClientError::state);
-        if let Some(SqlState::FeatureNotSupported | SqlState::InvalidSqlStatementName) = state {
+        if let Some(SqlState::InvalidSqlStatementName) = state {
+            log::warn!(
+                "postgres: {:?} lost a prepared statement; behind a pooler of transactions, statements_max = 0 is right",
+                self.shared().server
+            );
+        }
+        let is_stale = matches!(
+            state,
+            Some(SqlState::FeatureNotSupported | SqlState::InvalidSqlStatementName)
+        );
+        if is_stale || outcome.is_err() && self.shared().options.statements_max == 0 {
             let old = self.shared().statements.borrow_mut().remove(sql);
             drop(old);
         }

@@ -11,6 +11,7 @@ use core::fmt;
 /// Rows of a statement, as they are asked for; the others wait on the server. Dropped before the end, it cancels the statement.
 pub struct RowStream {
     answer: Answer,
+    columns: Columns,
     statement: Statement,
     batch: Option<IntoRows>,
     /// How many rows the statement read or changed, once it is done.
@@ -20,14 +21,19 @@ pub struct RowStream {
 }
 
 impl RowStream {
-    pub(super) fn new(answer: Answer, statement: Statement, connection: Rc<Handle>) -> Self {
+    pub(super) fn new(
+        answer: Answer,
+        columns: Columns,
+        statement: Statement,
+        connection: Rc<Handle>,
+    ) -> Self {
         let (batch, completed, is_done) = (None, None, false);
-        Self { answer, statement, batch, completed, is_done, _connection: connection }
+        Self { answer, columns, statement, batch, completed, is_done, _connection: connection }
     }
 
     /// The columns of the rows.
     pub fn columns(&self) -> &Columns {
-        self.statement.columns()
+        &self.columns
     }
 
     /// The next row; none at the end. Cancel-safe.

@@ -10,20 +10,33 @@ use core::fmt;
 use core::num::NonZeroUsize;
 use lru::LruCache;
 
-/// A statement that the server has parsed for this connection. Clones share it; with the last one the server forgets it.
+/// Descriptions that are kept of statements without names.
+const DESCRIPTIONS_MAX: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
+
+/// A statement that the server has parsed for this connection. Clones share it; with the last one the server forgets it. Where
+/// there are no names ([`Options::statements_max`](super::Options::statements_max)), it is parsed with each execution.
 #[derive(Clone)]
 pub struct Statement(Rc<Prepared>);
 
 pub(super) struct Prepared {
-    pub(super) name: String,
+    pub(super) name: Name,
     pub(super) parameters: Vec<Oid>,
     pub(super) columns: Columns,
     shared: Weak<Shared>,
 }
 
+/// How the server is told which statement is meant.
+#[derive(Clone, Debug)]
+pub(super) enum Name {
+    /// By a name, under which it is kept there.
+    Kept(String),
+    /// By its text.
+    Text(String),
+}
+
 impl Statement {
     pub(super) fn new(
-        name: String,
+        name: Name,
         parameters: Vec<Oid>,
         columns: Columns,
         shared: &Rc<Shared>,
@@ -41,7 +54,7 @@ impl Statement {
         &self.0.columns
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &Name {
         &self.0.name
     }
 
@@ -53,15 +66,15 @@ impl Statement {
 
 impl Drop for Prepared {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.forget(core::mem::take(&mut self.name));
+        if let (Some(shared), Name::Kept(name)) = (self.shared.upgrade(), &mut self.name) {
+            shared.forget(core::mem::take(name));
         }
     }
 }
 
 impl fmt::Debug for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Statement({}, parameters {:?})", self.0.name, self.0.parameters)
+        write!(f, "Statement({:?}, parameters {:?})", self.0.name, self.0.parameters)
     }
 }
 
@@ -72,16 +85,17 @@ pub(super) struct Cache {
     /// connections round, as PgBouncer's transaction pooling does.
     tag: u32,
     made: u64,
+    has_names: bool,
 }
 
 impl Cache {
     /// `tag` is random.
     pub(super) fn new(statements_max: usize, tag: u32) -> Self {
-        let capacity = NonZeroUsize::new(statements_max).unwrap_or(NonZeroUsize::MIN);
+        let capacity = NonZeroUsize::new(statements_max).unwrap_or(DESCRIPTIONS_MAX);
         // It takes memory as it fills.
         let mut statements = LruCache::unbounded();
         statements.resize(capacity);
-        Self { statements, tag, made: 0 }
+        Self { statements, tag, made: 0, has_names: statements_max > 0 }
     }
 
     pub(super) fn get(&mut self, sql: &str) -> Option<Statement> {
@@ -98,8 +112,11 @@ impl Cache {
         self.statements.pop(sql)
     }
 
-    pub(super) fn new_name(&mut self) -> String {
+    pub(super) fn new_name(&mut self, sql: &str) -> Name {
+        if !self.has_names {
+            return Name::Text(sql.to_string());
+        }
         self.made += 1;
-        format!("s{:x}.{}", self.tag, self.made)
+        Name::Kept(format!("s{:x}.{}", self.tag, self.made))
     }
 }

@@ -200,6 +200,9 @@ impl<C: ServerCore> Driver<C> {
             ContentLength::Empty => (Body::empty(), None),
             _ => {
                 let (sender, body) = Body::channel();
+                if let Some(ledger) = &shared.ledger {
+                    sender.limit_collected(ledger.message_bytes_max());
+                }
                 (body, Some(Upload { body: sender, reading: false }))
             }
         };

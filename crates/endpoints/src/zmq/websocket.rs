@@ -24,7 +24,7 @@ use crate::http::client::{Client, ClientError};
 use crate::websocket::{
     ByteStream, ClientOptions, ConnectFailed, Framing, Host, Limits, Options, Origins,
 };
-use ::zmq::{Config, WebSocketFraming, websocket_subprotocols};
+use ::zmq::{Config, PLAIN_SUBPROTOCOL, WebSocketFraming, websocket_subprotocols};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -157,13 +157,23 @@ pub struct WebSocketConnector<N: Connector> {
     client: Client<N>,
     path: String,
     config: Config,
+    protocols: &'static [&'static str],
 }
 
 impl<N: Connector> WebSocketConnector<N> {
     /// For a socket with these settings.
     pub fn new(host: &Host, client: &Client<N>, path: &str, config: &Config) -> Self {
         let (path, config) = (path.into(), config.clone());
-        Self { host: host.clone(), client: client.clone(), path, config }
+        let protocols = websocket_subprotocols(&config.security);
+        Self { host: host.clone(), client: client.clone(), path, config, protocols }
+    }
+
+    /// Offers `ZWS2.0` alone, for servers that take whatever subprotocol is offered first and speak no mechanism, such as
+    /// jszmq's. With another mechanism than NULL nothing is connected.
+    #[must_use]
+    pub fn without_mechanism(mut self) -> Self {
+        self.protocols = &[PLAIN_SUBPROTOCOL];
+        self
     }
 }
 
@@ -171,8 +181,7 @@ impl<N: Connector> Connector for WebSocketConnector<N> {
     type Flow = ByteStream;
 
     async fn connect(&self, target: &Target) -> Result<ByteStream, ConnectError> {
-        let protocols = websocket_subprotocols(&self.config.security);
-        let options = ClientOptions { protocols, ..ClientOptions::default() };
+        let options = ClientOptions { protocols: self.protocols, ..ClientOptions::default() };
         let limits = limits(&self.config);
         let opened = self.host.connect(&self.client, target, &self.path, options, limits).await;
         let socket = opened.map_err(|error| {

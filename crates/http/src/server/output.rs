@@ -107,7 +107,8 @@ impl Connection {
         }
         let connection = self.connection_line(status);
         let Some(response) = &self.response else { return };
-        let head = Head { response, framing, connection };
+        let server_line = server_line(&self.shared.server_line, response);
+        let head = Head { response, framing, server_line, connection };
         if response.is_repeatable() && self.caches(&head, date, &content) {
             self.response = None;
             return self.repeat(date, out, at);
@@ -252,6 +253,7 @@ impl Connection {
 struct Head<'a> {
     response: &'a Response,
     framing: BodyFraming,
+    server_line: &'a [u8],
     connection: &'static [u8],
 }
 
@@ -260,7 +262,8 @@ impl Head<'_> {
     fn len_max(&self) -> usize {
         let (lines, shared_lines) = (self.response.lines(), self.response.shared_lines());
         let content_type = self.response.content_type().map_or(0, str::len);
-        HEAD_OVERHEAD_BYTES + lines.len() + shared_lines.len() + content_type
+        let server_line = self.server_line.len();
+        HEAD_OVERHEAD_BYTES + lines.len() + shared_lines.len() + content_type + server_line
     }
 
     /// Where it wrote the date, if there is one.
@@ -270,6 +273,9 @@ impl Head<'_> {
         let date_at = write_date(cursor, date);
         write_framing(cursor, self.framing);
         write_content_type(cursor, self.response.content_type());
+        if !self.server_line.is_empty() {
+            cursor.put(self.server_line);
+        }
         // Most responses have one of the two at most, and an empty copy costs a call.
         if !lines.is_empty() {
             cursor.put(lines);
@@ -280,6 +286,14 @@ impl Head<'_> {
         cursor.put(self.connection);
         date_at
     }
+}
+
+/// The line of the server's name. Another's, whose response is passed on, stays (RFC 9110 section 10.2.4), and an interim
+/// response needs none.
+fn server_line<'a>(line: &'a [u8], response: &Response) -> &'a [u8] {
+    let is_sent =
+        !line.is_empty() && response.status().code() >= 200 && response.header("server").is_none();
+    if is_sent { line } else { b"" }
 }
 
 fn write_date(cursor: &mut Cursor<'_>, date: Option<&HttpDate>) -> Option<usize> {

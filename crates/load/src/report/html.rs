@@ -46,6 +46,7 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
     page.push_str("</div>");
     latencies(page, report)?;
     kinds(page, report)?;
+    errors(page, report)?;
     second_table(page, &seconds)?;
     writeln!(
         page,
@@ -214,6 +215,23 @@ fn kinds(page: &mut String, report: &Report) -> core::fmt::Result {
         page,
         "</table></div><p>{opened} connections opened; {received} bytes received, {sent} sent.</p></section>"
     )
+}
+
+/// What was said of failures.
+fn errors(page: &mut String, report: &Report) -> core::fmt::Result {
+    if report.errors.is_empty() {
+        return Ok(());
+    }
+    write!(
+        page,
+        "<section><h2>Errors</h2><div class=scroll><table><thead><tr><th>failure<th>kind<th>count\
+         <th>the first one</thead>"
+    )?;
+    for error in &report.errors {
+        let (failure, kind, count) = (error.failure, error.kind, grouped(error.count));
+        write!(page, "<tr><td>{failure}<td>{kind}<td>{count}<td>{}", escaped(&error.line()))?;
+    }
+    write!(page, "</table></div></section>")
 }
 
 fn second_table(page: &mut String, seconds: &[Point]) -> core::fmt::Result {

@@ -140,3 +140,31 @@ fn a_run_without_a_single_answer_has_results_too() {
     );
     assert!(report.to_json().contains("\"seconds\": []"));
 }
+
+/// An error's text comes from the server: it is shown as text, and only so much of it.
+#[test]
+fn of_each_kind_of_errors_the_first_text_is_shown_as_text() {
+    let place = Place::parse("capnp://127.0.0.1:7000").unwrap().0;
+    let scenario = Scenario::new(place, "/");
+    let recorder = || Workload::new(&scenario, Share::ALL, Duration::ZERO).into_recorder();
+    let (mut one, mut two) = (recorder(), recorder());
+    one.note_error(Failure::Status, "failed", "<script>\u{1b}[2J\"ü\"\n");
+    one.note_error(Failure::Status, "failed", "the second");
+    two.note_error(Failure::Status, "failed", "of another thread");
+    two.note_error(Failure::Status, "overloaded", &"x".repeat(5000));
+    one.merge(two);
+    let report = Report::new(&scenario, one, &Run::default());
+    let counts: Vec<_> = report.errors.iter().map(|error| (error.kind, error.count)).collect();
+    assert_eq!(counts, [("failed", 3), ("overloaded", 1)]);
+    assert_eq!(report.errors[1].text.chars().count(), 303);
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(json["errors"][0]["text"], "<script>\u{1b}[2J\"ü\"\n");
+    assert_eq!(json["errors"][0]["failure"], "status");
+    let text = report.to_text();
+    let row = "status failed          3 times: <script>\\u{1b}[2J\"ü\"\\n\n";
+    assert!(text.contains(row) && !text.contains('\u{1b}'), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let page = report.to_html();
+    let cell = "<td>status<td>failed<td>3<td>&lt;script&gt;\\u{1b}[2J&quot;ü&quot;\\n<";
+    assert!(page.contains(cell) && !page.contains("<script"), "{page}");
+}

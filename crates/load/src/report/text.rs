@@ -3,7 +3,11 @@
 use super::{Report, digits, grouped, processor_time, time_text};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
+
+/// Characters behind a row's name, of lines of 80.
+const VALUE_CHARS: usize = 57;
 
 pub(super) fn text(report: &Report) -> String {
     let mut text = String::new();
@@ -37,6 +41,15 @@ fn write(text: &mut String, report: &Report) -> core::fmt::Result {
     let failures = report.failures_text();
     let failures = if failures.is_empty() { "none".into() } else { failures };
     row(text, "failures", &failures)?;
+    for error in &report.errors {
+        let heading = format!("{} {}", error.failure, error.kind);
+        let line = format!("{} times: {}", grouped(error.count), error.line());
+        let letters: Vec<char> = line.chars().collect();
+        for (index, part) in letters.chunks(VALUE_CHARS).enumerate() {
+            let part: String = part.iter().collect();
+            row(text, if index == 0 { &heading } else { "" }, &part)?;
+        }
+    }
     if report.unstarted > 0 {
         row(text, "", &format!("{} of the timeouts had no free connection", report.unstarted))?;
     }

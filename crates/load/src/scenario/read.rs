@@ -6,6 +6,7 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
@@ -15,26 +16,46 @@ use toml::de::{DeTable, DeValue};
 /// Highest rate, requests per second.
 const RATE_MAX: f64 = 1e7;
 
-/// Why a scenario was refused. Prints as one sentence: `a.toml:3: found "fast"; allowed: a number from 0 to 10000000`.
+/// Faults of one file that are told at most.
+const FAULTS_MAX: usize = 100;
+
+/// Why a scenario was refused. Prints as a line for each fault: `a.toml:3: found "fast"; allowed: a number from 0 to 10000000`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioError {
     /// The name that the caller gave.
     pub file: String,
-    /// Counted from 1.
+    /// At least one, and 100 at most, in the order of the file.
+    pub faults: Vec<Fault>,
+}
+
+/// One thing that is wrong with a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Counted from 1; 1 for what concerns the whole.
     pub line: usize,
     /// What was found, and what is allowed.
     pub sentence: String,
 }
 
+impl ScenarioError {
+    pub(super) fn new(file: &str, line: usize, sentence: String) -> Self {
+        Self { file: file.to_owned(), faults: [Fault { line, sentence }].into() }
+    }
+}
+
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.sentence)
+        for (index, Fault { line, sentence }) in self.faults.iter().enumerate() {
+            let end = if index > 0 { "\n" } else { "" };
+            write!(f, "{end}{}:{line}: {sentence}", self.file)?;
+        }
+        Ok(())
     }
 }
 
 impl core::error::Error for ScenarioError {}
 
-type Result<T> = core::result::Result<T, ScenarioError>;
+type Result<T> = core::result::Result<T, Fault>;
 type Key<'a> = Spanned<Cow<'a, str>>;
 type Value<'a> = Spanned<DeValue<'a>>;
 
@@ -46,107 +67,178 @@ const REQUEST: &str =
 const GUEST: &str = "via, allow, power_off, wait_seconds";
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
 
-pub(super) fn scenario(file: &str, text: &str) -> Result<Scenario> {
-    let reader = Reader { file, text };
-    if text.len() > Scenario::FILE_BYTES_MAX {
-        let (found, max) = (text.len(), Scenario::FILE_BYTES_MAX);
-        let sentence = format!("found {found} bytes; allowed: {max}");
-        return Err(reader.refuse(0..0, sentence));
+pub(super) fn scenario(file: &str, text: &str) -> core::result::Result<Scenario, ScenarioError> {
+    let reader = Reader { text, faults: RefCell::default() };
+    let scenario = reader.read();
+    let mut faults = reader.faults.into_inner();
+    match scenario {
+        Some(scenario) if faults.is_empty() => Ok(scenario),
+        _ => {
+            faults.sort_by_key(|fault| fault.line);
+            Err(ScenarioError { file: file.to_owned(), faults })
+        }
     }
-    let document = DeTable::parse(text).map_err(|error| {
-        reader.refuse(error.span().unwrap_or(0..0), format!("no TOML: {}", error.message()))
-    })?;
-    let table = document.get_ref();
-    let target = table.iter().find(|(key, _)| key.get_ref() == "target");
-    let Some((_, target)) = target else {
-        let sentence = "no target; allowed: target = \"http://HOST:PORT/\"".to_owned();
-        return Err(reader.refuse(0..0, sentence));
-    };
-    let (place, path) = Place::parse(reader.string(target, "a URL")?)
-        .map_err(|sentence| reader.refuse(target.span(), sentence))?;
-    let mut scenario = Scenario::new(place, &path);
-    reader.scenario(table, &mut scenario)?;
-    scenario.check().map_err(|sentence| reader.refuse(0..0, sentence))?;
-    Ok(scenario)
 }
 
-/// The file, for errors to name places in it.
+/// The file, for faults to name places in it.
 struct Reader<'a> {
-    file: &'a str,
     text: &'a str,
+    faults: RefCell<Vec<Fault>>,
 }
 
 impl Reader<'_> {
-    fn scenario(&self, table: &DeTable<'_>, scenario: &mut Scenario) -> Result<()> {
+    /// What the file says, of use only if it has no faults.
+    fn read(&self) -> Option<Scenario> {
+        if self.text.len() > Scenario::FILE_BYTES_MAX {
+            let (found, max) = (self.text.len(), Scenario::FILE_BYTES_MAX);
+            self.note(self.refuse(0..0, format!("found {found} bytes; allowed: {max}")));
+            return None;
+        }
+        let (document, errors) = DeTable::parse_recoverable(self.text);
+        for error in errors.iter().take(FAULTS_MAX) {
+            let at = error.span().unwrap_or(0..0);
+            self.note(self.refuse(at, format!("no TOML: {}", error.message())));
+        }
+        if !errors.is_empty() {
+            return None;
+        }
+        let table = document.get_ref();
+        let place = self.place(table).unwrap_or_else(|fault| {
+            self.note(fault);
+            None
+        });
+        // Without a target, the faults of all else are told, too.
+        let nowhere = Place { protocol: super::Protocol::Http, host: String::new(), port: 0 };
+        let (place, path) = place.unwrap_or((nowhere, "/".to_owned()));
+        let mut scenario = Scenario::new(place, &path);
+        self.scenario(table, &mut scenario);
+        if self.faults.borrow().is_empty() {
+            super::check::faults(&scenario)
+                .into_iter()
+                .for_each(|sentence| self.note(self.refuse(0..0, sentence)));
+        }
+        Some(scenario)
+    }
+
+    fn place(&self, table: &DeTable<'_>) -> Result<Option<(Place, String)>> {
+        let target = table.iter().find(|(key, _)| key.get_ref() == "target");
+        let Some((_, target)) = target else {
+            let sentence = "no target; allowed: target = \"http://HOST:PORT/\"".to_owned();
+            return Err(self.refuse(0..0, sentence));
+        };
+        let parsed = Place::parse(self.string(target, "a URL")?);
+        parsed.map(Some).map_err(|sentence| self.refuse(target.span(), sentence))
+    }
+
+    /// Keeps a fault, and goes on.
+    fn note(&self, fault: Fault) {
+        if !self.is_full() {
+            self.faults.borrow_mut().push(fault);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.faults.borrow().len() >= FAULTS_MAX
+    }
+
+    /// Sets what was read, or keeps the fault.
+    fn put<T>(&self, to: &mut T, read: Result<T>) {
+        match read {
+            Ok(value) => *to = value,
+            Err(fault) => self.note(fault),
+        }
+    }
+
+    fn scenario(&self, table: &DeTable<'_>, scenario: &mut Scenario) {
         let mut looped = None;
         for (key, value) in in_order(table) {
             match key.get_ref().as_ref() {
                 "target" => {}
-                "duration_seconds" => scenario.duration = self.seconds(value, 0.001)?,
-                "timeout_seconds" => scenario.timeout = self.seconds(value, 0.001)?,
+                "duration_seconds" => self.put(&mut scenario.duration, self.seconds(value, 0.001)),
+                "timeout_seconds" => self.put(&mut scenario.timeout, self.seconds(value, 0.001)),
                 "connections" => {
-                    scenario.connections =
-                        self.whole(value, 1, super::CONNECTIONS_MAX.into())? as u32;
+                    let read = self.whole32(value, 1, super::CONNECTIONS_MAX);
+                    self.put(&mut scenario.connections, read);
                 }
-                "seed" => scenario.seed = self.whole(value, 0, i64::MAX as u64)?,
+                "seed" => self.put(&mut scenario.seed, self.whole(value, 0, i64::MAX as u64)),
                 "arrivals" | "closed_loop" if looped.is_some() => {
-                    return Err(self.found(key.span(), "one of [arrivals] and [closed_loop]"));
+                    self.note(self.found(key.span(), "one of [arrivals] and [closed_loop]"));
                 }
-                "arrivals" => looped = Some(Shape::Open(self.schedule(value)?)),
-                "closed_loop" => looped = Some(self.closed(value)?),
-                "connection" => scenario.connection = self.connection(value)?,
-                "requests" => scenario.requests = self.requests(value, scenario)?,
-                "guest" => scenario.guest = self.guest(value)?,
-                _ => return Err(self.found(key.span(), KEYS)),
+                "arrivals" => {
+                    // It was said, whatever is wrong with it.
+                    looped = Some(scenario.shape.clone());
+                    let shape = self.schedule(value).map(|it| it.map(Shape::Open));
+                    self.put(&mut looped, shape);
+                }
+                "closed_loop" => {
+                    looped = Some(scenario.shape.clone());
+                    self.put(&mut looped, self.closed(value).map(Some));
+                }
+                "connection" => self.put(&mut scenario.connection, self.connection(value)),
+                "requests" => {
+                    let requests = self.requests(value, scenario);
+                    self.put(&mut scenario.requests, requests);
+                }
+                "guest" => self.put(&mut scenario.guest, self.guest(value)),
+                _ => self.note(self.found(key.span(), KEYS)),
             }
         }
         if let Some(shape) = looped {
             scenario.shape = shape;
         }
-        Ok(())
     }
 
-    fn schedule(&self, value: &Value<'_>) -> Result<Schedule> {
+    /// None if its faults were told.
+    fn schedule(&self, value: &Value<'_>) -> Result<Option<Schedule>> {
         let (mut rate, mut spacing) = (None, Spacing::Even);
+        let mut is_said = false;
         for (key, value) in self.table(value)? {
             match key.get_ref().as_ref() {
-                "rate" | "ramp" | "steps" if rate.is_some() => {
-                    return Err(self.found(key.span(), "one of rate, ramp and steps"));
+                "rate" | "ramp" | "steps" if is_said => {
+                    self.note(self.found(key.span(), "one of rate, ramp and steps"));
                 }
-                "rate" => rate = Some(Rate::Constant(self.number(value, 0.0, RATE_MAX)?)),
-                "ramp" => {
-                    let [from, to] = self.rates(value)?[..] else {
-                        let allowed = "two rates, as [100, 1000]";
-                        return Err(self.found(value.span(), allowed));
-                    };
-                    rate = Some(Rate::Ramp(from, to));
+                name @ ("rate" | "ramp" | "steps") => {
+                    is_said = true;
+                    self.put(&mut rate, self.rate(name, value).map(Some));
                 }
-                "steps" => rate = Some(Rate::Steps(self.rates(value)?)),
-                "spacing" => {
-                    let allowed = "\"even\" or \"poisson\"";
-                    spacing = match self.string(value, allowed)? {
-                        "even" => Spacing::Even,
-                        "poisson" => Spacing::Poisson,
-                        _ => return Err(self.found(value.span(), allowed)),
-                    };
-                }
-                _ => return Err(self.found(key.span(), ARRIVALS)),
+                "spacing" => self.put(&mut spacing, self.spacing(value)),
+                _ => self.note(self.found(key.span(), ARRIVALS)),
             }
         }
-        let missing = || {
+        if !is_said {
             let sentence =
                 "no rate; allowed: rate = 1000, ramp = [100, 1000] or steps = [100, 200]";
-            self.refuse(value.span(), sentence.to_owned())
-        };
-        Ok(Schedule { rate: rate.ok_or_else(missing)?, spacing })
+            return Err(self.refuse(value.span(), sentence.to_owned()));
+        }
+        Ok(rate.map(|rate| Schedule { rate, spacing }))
+    }
+
+    fn rate(&self, name: &str, value: &Value<'_>) -> Result<Rate> {
+        match name {
+            "rate" => Ok(Rate::Constant(self.number(value, 0.0, RATE_MAX)?)),
+            "ramp" => match self.rates(value)?[..] {
+                [from, to] => Ok(Rate::Ramp(from, to)),
+                _ => Err(self.found(value.span(), "two rates, as [100, 1000]")),
+            },
+            _ => Ok(Rate::Steps(self.rates(value)?)),
+        }
+    }
+
+    fn spacing(&self, value: &Value<'_>) -> Result<Spacing> {
+        let allowed = "\"even\" or \"poisson\"";
+        match self.string(value, allowed)? {
+            "even" => Ok(Spacing::Even),
+            "poisson" => Ok(Spacing::Poisson),
+            _ => Err(self.found(value.span(), allowed)),
+        }
     }
 
     fn closed(&self, value: &Value<'_>) -> Result<Shape> {
         let mut think = Duration::ZERO;
         for (key, value) in self.table(value)? {
             match key.get_ref().as_ref() {
-                "think_seconds" => think = self.seconds(value, 0.0)?,
-                _ => return Err(self.found(key.span(), "think_seconds")),
+                "think_seconds" => self.put(&mut think, self.seconds(value, 0.0)),
+                _ => self.note(self.found(key.span(), "think_seconds")),
             }
         }
         Ok(Shape::Closed { think })
@@ -154,26 +246,33 @@ impl Reader<'_> {
 
     fn connection(&self, value: &Value<'_>) -> Result<ConnectionUse> {
         let mut connection = ConnectionUse::default();
-        let rate_max = u64::from(u32::MAX);
         for (key, value) in self.table(value)? {
             match key.get_ref().as_ref() {
-                "pipelining" => connection.pipelining = self.whole(value, 1, 1000)? as u16,
-                "requests_max" => connection.requests_max = self.whole(value, 0, rate_max)? as u32,
+                "pipelining" => {
+                    let read = self.whole(value, 1, 1000).map(|count| count as u16);
+                    self.put(&mut connection.pipelining, read);
+                }
+                "requests_max" => {
+                    self.put(&mut connection.requests_max, self.whole32(value, 0, u32::MAX));
+                }
                 "read_bytes_per_second" => {
-                    connection.read_bytes_per_second = self.whole(value, 0, rate_max)? as u32;
+                    let read = self.whole32(value, 0, u32::MAX);
+                    self.put(&mut connection.read_bytes_per_second, read);
                 }
                 "write_bytes_per_second" => {
-                    connection.write_bytes_per_second = self.whole(value, 0, rate_max)? as u32;
+                    let read = self.whole32(value, 0, u32::MAX);
+                    self.put(&mut connection.write_bytes_per_second, read);
                 }
                 "abandoned_percent" => {
-                    connection.abandoned_percent = self.whole(value, 0, 100)? as u8;
+                    let read = self.whole(value, 0, 100).map(|percent| percent as u8);
+                    self.put(&mut connection.abandoned_percent, read);
                 }
                 "half_open" => {
-                    let max = super::CONNECTIONS_MAX.into();
-                    connection.half_open = self.whole(value, 0, max)? as u32;
+                    let read = self.whole32(value, 0, super::CONNECTIONS_MAX);
+                    self.put(&mut connection.half_open, read);
                 }
-                "cookies" => connection.cookies = self.flag(value)?,
-                _ => return Err(self.found(key.span(), CONNECTION)),
+                "cookies" => self.put(&mut connection.cookies, self.flag(value)),
+                _ => self.note(self.found(key.span(), CONNECTION)),
             }
         }
         Ok(connection)
@@ -182,37 +281,55 @@ impl Reader<'_> {
     fn requests(&self, value: &Value<'_>, scenario: &Scenario) -> Result<Vec<RequestKind>> {
         let allowed = "tables [[requests]]";
         let list = value.get_ref().as_array().ok_or_else(|| self.found(value.span(), allowed))?;
-        list.iter().map(|value| self.request(value, scenario)).collect()
+        let request = |value| {
+            let mut request = RequestKind::default();
+            self.put(&mut request, self.request(value, scenario));
+            request
+        };
+        Ok(list.iter().map(request).collect())
     }
 
     fn request(&self, value: &Value<'_>, scenario: &Scenario) -> Result<RequestKind> {
         let path = scenario.path.clone();
         let mut request = RequestKind { name: String::new(), path, ..RequestKind::default() };
         let (mut interface, mut call) = (None, None);
+        let (mut has_interface, mut has_call) = (false, false);
         for (key, value) in self.table(value)? {
             match key.get_ref().as_ref() {
-                "name" => request.name = self.string(value, "a name")?.to_owned(),
-                "weight" => request.weight = self.whole(value, 0, 1_000_000)? as u32,
-                "method" => request.method = self.method(value)?,
-                "path" => request.path = self.path(value)?,
-                "headers" => request.headers = self.headers(value)?,
-                "body" => request.body = self.string(value, "a text")?.to_owned(),
+                "name" => {
+                    self.put(&mut request.name, self.string(value, "a name").map(str::to_owned));
+                }
+                "weight" => self.put(&mut request.weight, self.whole32(value, 0, 1_000_000)),
+                "method" => self.put(&mut request.method, self.method(value)),
+                "path" => self.put(&mut request.path, self.path(value)),
+                "headers" => self.put(&mut request.headers, self.headers(value)),
+                "body" => {
+                    self.put(&mut request.body, self.string(value, "a text").map(str::to_owned));
+                }
                 "expect_status" => {
-                    request.expect_status = Some(self.whole(value, 200, 599)? as u16);
+                    let read = self.whole(value, 200, 599).map(|status| Some(status as u16));
+                    self.put(&mut request.expect_status, read);
                 }
                 "expect_body" => {
-                    request.expect_body = Some(self.string(value, "a text")?.to_owned());
+                    let read = self.string(value, "a text").map(|text| Some(text.to_owned()));
+                    self.put(&mut request.expect_body, read);
                 }
-                "interface" => interface = Some(self.interface(value)?),
-                "call" => call = Some(self.whole(value, 0, u16::MAX.into())? as u16),
-                _ => return Err(self.found(key.span(), REQUEST)),
+                "interface" => {
+                    has_interface = true;
+                    self.put(&mut interface, self.interface(value).map(Some));
+                }
+                "call" => {
+                    has_call = true;
+                    let read = self.whole(value, 0, u16::MAX.into());
+                    self.put(&mut call, read.map(|method| Some(method as u16)));
+                }
+                _ => self.note(self.found(key.span(), REQUEST)),
             }
         }
-        request.call = match (interface, call) {
-            (Some(interface), Some(call)) => Some((interface, call)),
-            (None, None) => None,
-            _ => return Err(self.found(value.span(), "interface and call, both or neither")),
-        };
+        if has_interface != has_call {
+            return Err(self.found(value.span(), "interface and call, both or neither"));
+        }
+        request.call = interface.zip(call);
         if request.name.is_empty() {
             request.name = request.path.clone();
         }
@@ -225,12 +342,13 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "via" => {
                     let allowed = "a target, as \"service://http@alpha\" or \"shm:http\"";
-                    guest.via = Some(self.string(value, allowed)?.to_owned());
+                    let read = self.string(value, allowed).map(|via| Some(via.to_owned()));
+                    self.put(&mut guest.via, read);
                 }
-                "allow" => guest.allow = self.prefixes(value)?,
-                "power_off" => guest.power_off = self.flag(value)?,
-                "wait_seconds" => guest.wait = self.seconds(value, 0.0)?,
-                _ => return Err(self.found(key.span(), GUEST)),
+                "allow" => self.put(&mut guest.allow, self.prefixes(value)),
+                "power_off" => self.put(&mut guest.power_off, self.flag(value)),
+                "wait_seconds" => self.put(&mut guest.wait, self.seconds(value, 0.0)),
+                _ => self.note(self.found(key.span(), GUEST)),
             }
         }
         Ok(guest)
@@ -244,7 +362,7 @@ impl Reader<'_> {
             let prefix = self.string(value, allowed)?.parse().ok();
             prefix.ok_or_else(|| self.found(value.span(), "a network, as \"10.9.0.0/24\""))
         };
-        list.iter().map(prefix).collect()
+        Ok(self.each(list.iter().map(prefix)))
     }
 
     fn method(&self, value: &Value<'_>) -> Result<String> {
@@ -269,7 +387,7 @@ impl Reader<'_> {
                 .map_err(|sentence| self.refuse(name.span(), sentence))?;
             Ok((name.get_ref().to_string(), text.to_owned()))
         };
-        self.table(value)?.into_iter().map(header).collect()
+        Ok(self.each(self.table(value)?.into_iter().map(header)))
     }
 
     /// A Cap'n Proto schema's id has its highest bit set, which TOML's numbers do not have: it is a text.
@@ -284,7 +402,17 @@ impl Reader<'_> {
         let allowed = "a list of 1 to 1000 rates, as [100, 1000]";
         let list = value.get_ref().as_array().filter(|list| (1..=1000).contains(&list.len()));
         let list = list.ok_or_else(|| self.found(value.span(), allowed))?;
-        list.iter().map(|rate| self.number(rate, 0.0, RATE_MAX)).collect()
+        let rate = |value| {
+            let mut rate = 0.0;
+            self.put(&mut rate, self.number(value, 0.0, RATE_MAX));
+            rate
+        };
+        Ok(list.iter().map(rate).collect())
+    }
+
+    /// Those that were read; of the others the faults are kept.
+    fn each<T>(&self, read: impl Iterator<Item = Result<T>>) -> Vec<T> {
+        read.filter_map(|read| read.map_err(|fault| self.note(fault)).ok()).collect()
     }
 
     fn seconds(&self, value: &Value<'_>, min: f64) -> Result<Duration> {
@@ -313,6 +441,10 @@ impl Reader<'_> {
         number.ok_or_else(|| self.found(value.span(), &allowed()))
     }
 
+    fn whole32(&self, value: &Value<'_>, min: u32, max: u32) -> Result<u32> {
+        self.whole(value, min.into(), max.into()).map(|number| number as u32)
+    }
+
     fn flag(&self, value: &Value<'_>) -> Result<bool> {
         value.get_ref().as_bool().ok_or_else(|| self.found(value.span(), "true or false"))
     }
@@ -328,7 +460,7 @@ impl Reader<'_> {
     }
 
     /// What stands there, and what is allowed instead.
-    fn found(&self, at: Range<usize>, allowed: &str) -> ScenarioError {
+    fn found(&self, at: Range<usize>, allowed: &str) -> Fault {
         const FOUND_CHARS_MAX: usize = 60;
         let text = self.text.get(at.clone()).unwrap_or("");
         let line = text.lines().next().unwrap_or("");
@@ -339,10 +471,14 @@ impl Reader<'_> {
         self.refuse(at, format!("found `{found}`; allowed: {allowed}"))
     }
 
-    fn refuse(&self, at: Range<usize>, sentence: String) -> ScenarioError {
+    fn refuse(&self, at: Range<usize>, sentence: String) -> Fault {
+        if self.is_full() {
+            // Nobody will see it, and lines take time to count.
+            return Fault { line: 1, sentence };
+        }
         let before = self.text.get(..at.start).unwrap_or("");
         let line = 1 + before.matches('\n').count();
-        ScenarioError { file: self.file.to_owned(), line, sentence }
+        Fault { line, sentence }
     }
 }
 
@@ -353,179 +489,4 @@ fn in_order<'v, 't>(table: &'v DeTable<'t>) -> Vec<(&'v Key<'t>, &'v Value<'t>)>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Protocol;
-
-    const FULL: &str = r#"
-target = "https://localhost:8443/start"
-duration_seconds = 2.5
-timeout_seconds = 3
-connections = 1_000
-seed = 7
-
-[arrivals]
-ramp = [10, 100.5]
-spacing = "poisson"
-
-[connection]
-pipelining = 4
-requests_max = 100
-read_bytes_per_second = 1000
-write_bytes_per_second = 500
-half_open = 3
-cookies = true
-
-[[requests]]
-weight = 3
-headers = { Z-First = "1", A-Second = "2" }
-expect_body = "hello"
-
-[[requests]]
-name = "order"
-method = "POST"
-path = "/order?x=1"
-body = "{}"
-expect_status = 201
-
-[guest]
-via = "shm:http"
-allow = ["10.9.0.0/24", "fd00::1"]
-power_off = true
-wait_seconds = 0.5
-"#;
-
-    #[test]
-    fn a_whole_scenario_is_read() {
-        let scenario = Scenario::parse("a.toml", FULL).unwrap();
-        let place = Place { protocol: Protocol::Https, host: "localhost".into(), port: 8443 };
-        let requests = [
-            RequestKind {
-                name: "/start".into(),
-                path: "/start".into(),
-                weight: 3,
-                headers: [("Z-First".into(), "1".into()), ("A-Second".into(), "2".into())].into(),
-                expect_body: Some("hello".into()),
-                ..RequestKind::default()
-            },
-            RequestKind {
-                name: "order".into(),
-                method: "POST".into(),
-                path: "/order?x=1".into(),
-                body: "{}".into(),
-                expect_status: Some(201),
-                ..RequestKind::default()
-            },
-        ];
-        let connection = ConnectionUse {
-            pipelining: 4,
-            requests_max: 100,
-            read_bytes_per_second: 1000,
-            write_bytes_per_second: 500,
-            abandoned_percent: 0,
-            half_open: 3,
-            cookies: true,
-        };
-        let expected = Scenario {
-            place,
-            path: "/start".into(),
-            shape: Shape::Open(Schedule {
-                rate: Rate::Ramp(10.0, 100.5),
-                spacing: Spacing::Poisson,
-            }),
-            duration: Duration::from_millis(2500),
-            timeout: Duration::from_secs(3),
-            connections: 1000,
-            connection,
-            seed: 7,
-            requests: requests.into(),
-            guest: GuestUse {
-                via: Some("shm:http".into()),
-                allow: ["10.9.0.0/24", "fd00::1/128"].map(|text| text.parse().unwrap()).into(),
-                power_off: true,
-                wait: Duration::from_millis(500),
-            },
-        };
-        assert_eq!(scenario, expected);
-    }
-
-    #[test]
-    fn what_is_not_said_is_as_without_a_file() {
-        let text = "target = 'http://127.0.0.1:8080/x'";
-        let place = Place::parse("http://127.0.0.1:8080").unwrap().0;
-        assert_eq!(Scenario::parse("", text), Ok(Scenario::new(place, "/x")));
-        let closed = format!("{text}\n[closed_loop]\nthink_seconds = 0.5");
-        let think = Duration::from_millis(500);
-        assert_eq!(Scenario::parse("", &closed).unwrap().shape, Shape::Closed { think });
-    }
-
-    /// Each with the line that is to blame and a part of what is allowed.
-    const WRONG: &[(&str, usize, &str)] = &[
-        ("x = = 1", 2, "no TOML"),
-        ("target = 'http://h/'", 2, "no TOML"),
-        ("conections = 3", 2, "found `conections`; allowed: target, duration_seconds"),
-        ("connections = 0", 2, "found `0`; allowed: a whole number from 1 to 1000000"),
-        ("connections = 1000001", 2, "from 1 to 1000000"),
-        ("connections = 1.5", 2, "a whole number"),
-        ("seed = -1", 2, "a whole number from 0"),
-        ("duration_seconds = 0", 2, "a number from 0.001 to 86400"),
-        ("timeout_seconds = 86401", 2, "a number from 0.001 to 86400"),
-        ("timeout_seconds = nan", 2, "a number from 0.001 to 86400"),
-        ("timeout_seconds = '1'", 2, "a number"),
-        ("arrivals = 3", 2, "a table"),
-        ("[arrivals]", 2, "no rate; allowed: rate = 1000"),
-        ("[arrivals]\nrate = 10\nramp = [1, 2]", 4, "one of rate, ramp and steps"),
-        ("[arrivals]\nramp = [1]", 3, "two rates"),
-        ("[arrivals]\nsteps = []", 3, "a list of 1 to 1000 rates"),
-        ("[arrivals]\nrate = 1e8", 3, "from 0 to 10000000"),
-        ("[arrivals]\nrate = 0", 1, "0 requests in all; allowed: some"),
-        ("[arrivals]\nrate = 1\nspacing = 'odd'", 4, "\"even\" or \"poisson\""),
-        ("[arrivals]\nrate = 1\nburst = 1", 4, "rate, ramp, steps, spacing"),
-        ("[arrivals]\nrate = 1\n[closed_loop]", 4, "one of [arrivals] and [closed_loop]"),
-        ("[closed_loop]\nthink = 1", 3, "think_seconds"),
-        ("[connection]\npipelining = 0", 3, "a whole number from 1 to 1000"),
-        ("[connection]\nabandoned_percent = 101", 3, "from 0 to 100"),
-        ("[connection]\npipelining = 2\nabandoned_percent = 1", 1, "do not go together"),
-        ("[connection]\ncookies = 1", 3, "true or false"),
-        ("[connection]\nkeep = 1", 3, "pipelining, requests_max"),
-        ("requests = 1", 2, "[[requests]]"),
-        ("requests = []", 1, "0 kinds of requests; allowed: 1 to 64"),
-        ("[[requests]]\nmethod = 'FETCH'", 3, "GET, HEAD, POST"),
-        ("[[requests]]\npath = 'x'", 3, "begins with /"),
-        ("[[requests]]\npath = '/a b'", 3, "no spaces"),
-        ("[[requests]]\nweight = 0", 1, "all requests have weight 0"),
-        ("[[requests]]\nexpect_status = 100", 3, "from 200 to 599"),
-        ("[[requests]]\nheaders = { a = 1 }", 3, "a text"),
-        ("[[requests]]\nheaders = { Content-Length = '7' }", 3, "`Content-Length`"),
-        ("[[requests]]\n[requests.headers]\nA = 'b'\n'B c' = 'd'", 5, "`B c`"),
-        ("[[requests]]\n[requests.headers]\nA = \"b\\r\\nC: d\"", 4, "a value of one line"),
-        ("[[requests]]\ncall = 1", 2, "both or neither"),
-        ("[[requests]]\ninterface = '12'\ncall = 1", 3, "the id of an interface"),
-        ("[guest]\nallow = '10.0.0.0/8'", 3, "a list of at most 100 networks"),
-        ("[guest]\nallow = ['10.0.0.0/8', 'x']", 3, "a network, as"),
-        ("[guest]\npower_off = 1", 3, "true or false"),
-        ("[guest]\nwait_seconds = -1", 3, "a number from 0"),
-        ("[guest]\nport = 1", 3, "via, allow, power_off, wait_seconds"),
-        ("[[requests]]\nurl = '/'", 3, "name, weight, method, path"),
-    ];
-
-    #[test]
-    fn what_is_wrong_is_said_with_its_line_and_what_is_allowed() {
-        for (text, line, part) in WRONG {
-            let text = format!("target = 'http://127.0.0.1/'\n{text}\n");
-            let error = Scenario::parse("a.toml", &text).unwrap_err();
-            assert!(error.line == *line && error.sentence.contains(part), "{text}: {error}");
-            assert!(error.to_string().starts_with(&format!("a.toml:{line}: ")));
-        }
-        let no_target = Scenario::parse("a.toml", "seed = 1").unwrap_err();
-        assert_eq!(
-            no_target.to_string(),
-            "a.toml:1: no target; allowed: target = \"http://HOST:PORT/\""
-        );
-        let callless = "target = 'capnp://h:1/'";
-        assert!(Scenario::parse("", callless).unwrap_err().sentence.contains("interface and call"));
-        let slow = "target = 'zmq://h:1'\n[connection]\npipelining = 2";
-        assert!(Scenario::parse("", slow).unwrap_err().sentence.contains("other than HTTP"));
-        assert!(Scenario::parse("", &"#".repeat(Scenario::FILE_BYTES_MAX + 1)).is_err());
-    }
-}
+mod tests;

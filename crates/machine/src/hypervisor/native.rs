@@ -38,6 +38,9 @@ const DEBUG_EXIT_PORT: u16 = 0xf4;
 const DEBUG_EXIT_FAILURE: u32 = 16;
 /// `pvpanic`, by which other hypervisors' managers learn of a crash.
 const PVPANIC_PORT: u16 = 0x505;
+/// The event, and the bit by which the device says that it knows it. A port without a device reads as all ones.
+const PVPANIC_PANICKED: u8 = 1;
+const NO_DEVICE: u8 = 0xff;
 
 impl Hypervisor for Pc {
     fn begin_clock(&self) {
@@ -133,7 +136,14 @@ impl Hypervisor for Pc {
         // SAFETY: a port that either is this device or nothing.
         unsafe { port::write32(DEBUG_EXIT_PORT, DEBUG_EXIT_FAILURE) }
         // SAFETY: as above.
-        unsafe { port::write8(PVPANIC_PORT, 1) }
+        let events = unsafe { port::read8(PVPANIC_PORT) };
+        if events != NO_DEVICE && events & PVPANIC_PANICKED != 0 {
+            // SAFETY: as above.
+            unsafe { port::write8(PVPANIC_PORT, PVPANIC_PANICKED) }
+            // The manager acts on it when it comes to that. Switched off meanwhile, the machine has stopped in good order, for all
+            // that it sees.
+            tsc::wait_seconds();
+        }
     }
 }
 

@@ -171,8 +171,11 @@ impl Connection {
                 self.steps.pop();
             }
             (Step::DescribeColumns, kind::ROW_DESCRIPTION | kind::NO_DATA) => {
-                self.handle_columns(message, true)?;
+                let count = self.handle_columns(message, true)?;
                 self.steps.pop();
+                if let Some(Step::Execute { columns, .. }) = self.steps.front() {
+                    *columns = count;
+                }
             }
             (Step::Sync | Step::Query { copying: Copying::No, .. }, kind::READY_FOR_QUERY) => {
                 self.status = parse_status(message)?;

@@ -97,14 +97,14 @@ fn who_still_looks_is_not_notified_and_finds_it() {
     let waker = Waker::from(count.clone());
     assert_eq!(read(&mut server, &mut Context::from_waker(&waker)), Poll::Pending);
     assert!(rings.is_awaiting());
-    assert!(!rings.look());
+    assert!(!rings.poll());
     block_on(client.write_all(b"next")).unwrap();
     rings.notify();
     assert_eq!(from_client.0.get(), 0, "the server does not sleep");
     assert_eq!(count.0.load(Ordering::Relaxed), 0);
-    assert!(rings.look());
+    assert!(rings.poll());
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
-    assert!(!rings.look(), "its task knows");
+    assert!(!rings.poll(), "its task knows");
     assert_eq!(read(&mut server, &mut peek()), Poll::Ready(Ok(b"next".to_vec())));
     assert!(rings.may_sleep());
     assert!(!rings.is_awaiting());

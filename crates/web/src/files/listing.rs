@@ -235,7 +235,7 @@ const STYLE: &str = "\
 @media(prefers-color-scheme:dark){:root{--text:#eceef2;--soft:#a4abb6;--line:#2e343d;--back:#14171b;--over:#1f242b;--link:#7db8f5}}\
 *{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif}\
 main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem}\
-h1{font-size:1.25rem;font-weight:600;margin:0 0 1rem;overflow-wrap:anywhere}h1 a{margin-right:.15em}h1 a+a{margin-left:.15em}\
+h1{font-size:1.25rem;font-weight:600;margin:0 0 1rem;overflow-wrap:anywhere}h1 a{margin-right:.15em}\
 a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}\
 a:focus-visible{outline:2px solid var(--link);outline-offset:2px;border-radius:2px}\
 table{width:100%;border-collapse:collapse}th,td{padding:.5rem .5rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}\

@@ -6,6 +6,8 @@
 //! client there; 200 answers with the file of that path, and 404 and 410 do so with that status. The first line that fits
 //! counts. Where the site has a file of the path, that is the answer, unless the status ends with `!`.
 
+mod hidden;
+
 use crate::{Status, percent};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -14,6 +16,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+
+pub use hidden::HiddenRule;
 
 /// The name of the file, in the site's root.
 pub const REDIRECTS_FILE: &str = "_redirects";
@@ -68,6 +72,8 @@ pub(super) enum Target {
 
 #[derive(Debug)]
 struct Rule {
+    /// Counted from 1.
+    line: usize,
     from: Vec<Segment>,
     query: Vec<(Box<str>, Segment)>,
     to: Box<str>,
@@ -102,7 +108,7 @@ impl Redirects {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let added = Rule::parse(line).and_then(|rule| redirects.add(rule));
+            let added = Rule::parse(line, index + 1).and_then(|rule| redirects.add(rule));
             if let Err((found, allowed)) = added {
                 let found = found
                     .chars()
@@ -191,7 +197,7 @@ const KNOWN: &str =
     "names that stand in the first path or the query, and `:splat` where that ends with `*`";
 
 impl Rule {
-    fn parse(line: &str) -> Result<Self, (String, &'static str)> {
+    fn parse(line: &str, number: usize) -> Result<Self, (String, &'static str)> {
         let refused = |found: &str, allowed| Err((found.to_owned(), allowed));
         let mut words = line.split_ascii_whitespace().peekable();
         let first = words.next().unwrap_or("");
@@ -229,7 +235,7 @@ impl Rule {
                 "nothing behind the status: conditions by country, language and role are not known here",
             );
         }
-        let rule = Self { from, query, to: to.into(), status, is_forced };
+        let rule = Self { line: number, from, query, to: to.into(), status, is_forced };
         if !rule.moves() && !to.starts_with('/') {
             return refused(to, LOCAL);
         }

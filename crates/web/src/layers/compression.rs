@@ -12,10 +12,12 @@ use crate::{
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
 use flow::task::yield_once;
+use flow::time::Timers;
 
 /// Content of more bytes is compressed while it is sent, so that nobody waits for it in one piece.
 const AT_ONCE_BYTES_MAX: usize = 32 << 10;
@@ -30,41 +32,73 @@ const PIECE_BYTES: usize = 16 << 10;
 /// answers for which there is no compressor: each is some 330 KB, which is why their number is limited.
 ///
 /// Where a secret and something that a client chose are in one encrypted answer, its compressed length tells of the secret
-/// (the attack called BREACH): leave this layer away from such pages.
+/// (the attack called BREACH): leave this layer away from such pages, or have it
+/// [spare what is personal](Self::sparing_personal_answers).
 pub struct Compression {
     bytes_min: u64,
     level: u8,
     streams_max: usize,
+    spares_personal: bool,
+    budget: Option<Rc<Budget>>,
     compressors: Rc<Compressors>,
 }
 
 impl Compression {
     /// Compresses content from 1 KiB, at level 4, in 8 answers at once.
     pub fn new() -> Self {
-        Self::with(1024, 4, 8)
-    }
-
-    fn with(bytes_min: u64, level: u8, streams_max: usize) -> Self {
-        let compressors = Rc::new(Compressors::new(level, streams_max));
-        Self { bytes_min, level, streams_max, compressors }
+        const LEVEL: u8 = 4;
+        const STREAMS_MAX: usize = 8;
+        Self {
+            bytes_min: 1024,
+            level: LEVEL,
+            streams_max: STREAMS_MAX,
+            spares_personal: false,
+            budget: None,
+            compressors: Rc::new(Compressors::new(LEVEL, STREAMS_MAX)),
+        }
     }
 
     /// Leaves shorter content as it is. What is streamed without a length counts as long.
     #[must_use]
     pub fn with_bytes_min(self, bytes_min: u64) -> Self {
-        Self::with(bytes_min, self.level, self.streams_max)
+        Self { bytes_min, ..self }
     }
 
     /// From 1, the fastest, to 9, the smallest.
     #[must_use]
     pub fn with_level(self, level: u8) -> Self {
-        Self::with(self.bytes_min, level.clamp(1, 9), self.streams_max)
+        let level = level.clamp(1, 9);
+        Self { level, compressors: Rc::new(Compressors::new(level, self.streams_max)), ..self }
     }
 
     /// Compresses so many answers at once; those beyond go as they are.
     #[must_use]
     pub fn with_streams_max(self, streams_max: usize) -> Self {
-        Self::with(self.bytes_min, self.level, streams_max)
+        let compressors = Rc::new(Compressors::new(self.level, streams_max));
+        Self { streams_max, compressors, ..self }
+    }
+
+    /// Compresses so many bytes of content in a second, of all answers together; those that begin beyond go as they are. What is
+    /// not used in a second is not saved. Without this there is no such bound.
+    #[must_use]
+    pub fn with_bytes_per_second_max(self, timers: &Timers, bytes: u32) -> Self {
+        Self { budget: Some(Rc::new(Budget::new(timers, bytes))), ..self }
+    }
+
+    /// Leaves answers as they are that may be one visitor's: those that set a cookie, say `private` or `no-store` in
+    /// `Cache-Control`, or are to a request with `Cookie` or `Authorization`. Of these, what is the same for everybody, and so
+    /// [repeatable](Response::repeatable), is compressed.
+    #[must_use]
+    pub fn sparing_personal_answers(self) -> Self {
+        Self { spares_personal: true, ..self }
+    }
+
+    /// Whether an answer may be one visitor's, and such are left as they are. `is_personal`: its request is one's.
+    fn spares(&self, response: &Response, is_personal: bool) -> bool {
+        self.spares_personal
+            && (is_personal && !response.is_repeatable()
+                || response.header("set-cookie").is_some()
+                || says_in_cache_control(response, &["private", "no-store"]))
     }
 
     fn fits(&self, reply: &Reply) -> bool {
@@ -77,7 +111,7 @@ impl Compression {
             && !status.has_no_content()
             && response.header("content-encoding").is_none()
             && response.header("content-range").is_none()
-            && !is_no_transform(response)
+            && !says_in_cache_control(response, &["no-transform"])
             && shrinks(media_type(response))
     }
 }
@@ -92,9 +126,17 @@ impl Layer for Compression {
     fn pass(&self, request: Request, inner: &Inner) -> Answer {
         let available = Codings { gzip: true, ..Codings::default() };
         let accepted = choose(request.headers_named("accept-encoding"), available);
-        let settings = Self { compressors: self.compressors.clone(), ..*self };
+        let is_personal = self.spares_personal
+            && ["cookie", "authorization"].iter().any(|name| request.header(name).is_some());
+        let settings =
+            Self { compressors: self.compressors.clone(), budget: self.budget.clone(), ..*self };
         inner.answer(request).map(move |mut reply| {
-            if !settings.fits(&reply) {
+            if reply.response.status() == Status::NOT_MODIFIED {
+                // RFC 9110 section 15.4.5: as it would be in 200.
+                reply.response = reply.response.varying_by("Accept-Encoding");
+                return reply;
+            }
+            if !settings.fits(&reply) || settings.spares(&reply.response, is_personal) {
                 return reply;
             }
             // RFC 9110 section 12.5.5: what is not compressed depends on the field, too.
@@ -102,8 +144,11 @@ impl Layer for Compression {
             if accepted != Some(ContentCoding::Gzip) {
                 return reply;
             }
+            if settings.budget.as_ref().is_some_and(|budget| budget.is_spent()) {
+                return reply;
+            }
             match settings.compressors.begin() {
-                Some(gzip) => compress(reply, gzip),
+                Some(gzip) => compress(reply, Work { gzip, budget: settings.budget }),
                 None => reply,
             }
         })
@@ -144,25 +189,69 @@ fn shrinks(media_type: &[u8]) -> bool {
         || ["font/ttf", "font/otf", "image/bmp"].iter().any(|name| is(name))
 }
 
-fn is_no_transform(response: &Response) -> bool {
+/// Whether any of the directives is said.
+fn says_in_cache_control(response: &Response, directives: &[&str]) -> bool {
     let mut values = response.headers_named("cache-control");
-    let is_it = |directive: &[u8]| trim(directive).eq_ignore_ascii_case(b"no-transform");
-    values.any(|value| value.split(|&byte| byte == b',').any(is_it))
+    let is_one = |said: &[u8]| {
+        let name = said.split(|&byte| byte == b'=').next().unwrap_or(said);
+        directives.iter().any(|it| trim(name).eq_ignore_ascii_case(it.as_bytes()))
+    };
+    values.any(|value| value.split(|&byte| byte == b',').any(is_one))
 }
 
-fn compress(reply: Reply, gzip: Gzip) -> Reply {
+/// What may be compressed in a second.
+struct Budget {
+    timers: Timers,
+    bytes_max: u32,
+    /// The second, and what was compressed in it. More than allowed is the next second's.
+    second: Cell<u64>,
+    used: Cell<u64>,
+}
+
+impl Budget {
+    fn new(timers: &Timers, bytes_max: u32) -> Self {
+        Self { timers: timers.clone(), bytes_max, second: Cell::new(0), used: Cell::new(0) }
+    }
+
+    fn is_spent(&self) -> bool {
+        let (now, bytes_max) = (self.timers.now().as_secs(), u64::from(self.bytes_max));
+        let passed = now.saturating_sub(self.second.replace(now));
+        self.used.set(self.used.get().saturating_sub(passed.saturating_mul(bytes_max)));
+        self.used.get() >= bytes_max
+    }
+
+    fn take(&self, bytes: usize) {
+        self.used.set(self.used.get().saturating_add(bytes as u64));
+    }
+}
+
+/// An answer that is being compressed.
+struct Work {
+    gzip: Gzip,
+    budget: Option<Rc<Budget>>,
+}
+
+impl Work {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(budget) = &self.budget {
+            budget.take(bytes.len());
+        }
+        self.gzip.write(bytes);
+    }
+}
+
+fn compress(reply: Reply, mut work: Work) -> Reply {
     let Reply { mut response, next } = reply;
     let content = response.take_content();
     let length = content.length();
     match (content, next) {
         (Content::Full(data), _) if data.len() <= AT_ONCE_BYTES_MAX => {
-            let mut gzip = gzip;
-            gzip.write(data.as_bytes());
-            coded(response).carrying(Content::Full(gzip.finish().into())).into()
+            work.write(data.as_bytes());
+            coded(response).carrying(Content::Full(work.gzip.finish().into())).into()
         }
-        (Content::Full(data), _) => stream(response, gzip, length, give([data].into())),
-        (Content::Parts(parts), _) => stream(response, gzip, length, give(parts)),
-        (Content::Stream(_), Next::Produce(produce)) => stream(response, gzip, length, produce),
+        (Content::Full(data), _) => stream(response, work, length, give([data].into())),
+        (Content::Parts(parts), _) => stream(response, work, length, give(parts)),
+        (Content::Stream(_), Next::Produce(produce)) => stream(response, work, length, produce),
         // There is nothing to compress.
         (content, next) => Reply { response: response.carrying(content), next },
     }
@@ -194,15 +283,15 @@ fn give(parts: Vec<Data>) -> Produce {
     })
 }
 
-fn stream(response: Response, gzip: Gzip, length: Option<u64>, produce: Produce) -> Reply {
+fn stream(response: Response, work: Work, length: Option<u64>, produce: Produce) -> Reply {
     let response = coded(response).carrying(Content::Stream(None));
-    Reply::stream(response, move |writer| pass_on(Pieces::new(produce), gzip, length, writer))
+    Reply::stream(response, move |writer| pass_on(Pieces::new(produce), work, length, writer))
 }
 
 /// Compresses what the producer writes, which is to be `length` bytes.
 async fn pass_on(
     mut pieces: Pieces,
-    mut gzip: Gzip,
+    mut work: Work,
     length: Option<u64>,
     mut writer: ContentWriter,
 ) {
@@ -211,9 +300,9 @@ async fn pass_on(
         let ready = poll_fn(|cx| Poll::Ready(pieces.poll_next(cx))).await;
         let piece = match ready {
             Poll::Ready(piece) => piece,
-            Poll::Pending if !gzip.is_flushed() => {
-                gzip.flush();
-                writer.write(gzip.take_output()).await;
+            Poll::Pending if !work.gzip.is_flushed() => {
+                work.gzip.flush();
+                writer.write(work.gzip.take_output()).await;
                 continue;
             }
             Poll::Pending => poll_fn(|cx| pieces.poll_next(cx)).await,
@@ -222,9 +311,9 @@ async fn pass_on(
             Piece::Data(data) => {
                 passed += data.len() as u64;
                 for part in data.as_bytes().chunks(AT_ONCE_BYTES_MAX) {
-                    gzip.write(part);
-                    if gzip.output_bytes() >= PIECE_BYTES {
-                        writer.write(gzip.take_output()).await;
+                    work.write(part);
+                    if work.gzip.output_bytes() >= PIECE_BYTES {
+                        writer.write(work.gzip.take_output()).await;
                     }
                     // Others have their turn, also where nothing can be sent yet.
                     yield_once().await;
@@ -232,235 +321,11 @@ async fn pass_on(
             }
             // The compressed content has no length by which the client could tell.
             Piece::End if length.is_some_and(|length| length != passed) => return writer.abandon(),
-            Piece::End => return writer.write(gzip.finish()).await,
+            Piece::End => return writer.write(work.gzip.finish()).await,
             Piece::Abandoned => return writer.abandon(),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::gzip::tests::decoded;
-    use super::*;
-    use crate::fields::FieldLines;
-    use crate::request::parsed;
-    use crate::{Body, Handler};
-    use alloc::string::String;
-    use core::cell::Cell;
-    use core::task::{Context, Waker};
-    use flow::Address;
-    use flow::sync::Notify;
-    use flow::task::block_on;
-
-    const PAGE: &str = "text/html; charset=utf-8";
-
-    fn asked_of(layer: Compression, accept: &str, reply: impl Fn() -> Reply + 'static) -> Reply {
-        let handler = (move |_: Request| core::future::ready(reply())).layer(layer);
-        let head = parsed("GET", "/", &[("Accept-Encoding", accept)]);
-        let request = Request::new(head, Body::empty(), Address::Memory(0));
-        block_on(handler.answer(request).into_future())
-    }
-
-    fn asked(accept: &str, reply: impl Fn() -> Reply + 'static) -> Reply {
-        asked_of(Compression::new(), accept, reply)
-    }
-
-    fn page(bytes: usize) -> Response {
-        Response::ok(PAGE, alloc::vec![b'a'; bytes])
-    }
-
-    fn is_coded(reply: &Reply) -> bool {
-        reply.response.header("content-encoding") == Some(b"gzip")
-    }
-
-    /// The whole content; none if it was given up.
-    fn content(mut reply: Reply) -> Option<Vec<u8>> {
-        let Next::Produce(produce) = reply.next else {
-            let Content::Full(data) = reply.response.take_content() else { return None };
-            return Some(data.into_shared().to_vec());
-        };
-        let mut pieces = Pieces::new(produce);
-        let mut whole = Vec::new();
-        loop {
-            match block_on(poll_fn(|cx| pieces.poll_next(cx))) {
-                Piece::Data(data) => whole.extend_from_slice(data.as_bytes()),
-                Piece::End => return Some(whole),
-                Piece::Abandoned => return None,
-            }
-        }
-    }
-
-    #[test]
-    fn rfc9110_12_5_3_who_accepts_it_gets_gzip() {
-        for (accept, expected) in [
-            ("gzip", true),
-            ("br, gzip;q=0.5", true),
-            ("gzip;q=0", false),
-            ("br", false),
-            ("identity, gzip;q=0.5", false),
-        ] {
-            let reply = asked(accept, || page(2000).into());
-            assert_eq!(is_coded(&reply), expected, "{accept}");
-            assert_eq!(reply.response.header("vary"), Some(&b"Accept-Encoding"[..]));
-        }
-        let reply = asked("gzip", || page(2000).into());
-        assert_eq!(decoded(&content(reply).unwrap(), true), [b'a'; 2000]);
-    }
-
-    #[test]
-    fn what_gains_nothing_or_may_not_be_changed_stays() {
-        let stays = |make: fn() -> Response| {
-            let reply = asked("gzip", move || make().into());
-            !is_coded(&reply) && reply.response.header("vary").is_none()
-        };
-        assert!(!stays(|| page(1024)));
-        assert!(stays(|| page(1023)));
-        assert!(stays(|| Response::ok("image/png", alloc::vec![0; 2000])));
-        assert!(stays(|| Response::ok("text/event-stream", alloc::vec![0; 2000])));
-        assert!(stays(|| page(2000).with_status(Status::PARTIAL_CONTENT)));
-        assert!(stays(|| page(2000).with_status(Status::NO_CONTENT)));
-        // RFC 9110 section 7.7.
-        assert!(stays(|| page(2000).with_header("Cache-Control", "max-age=1, No-Transform")));
-        assert!(!stays(|| page(2000).with_header("Cache-Control", "max-age=1")));
-        let coded = asked("gzip", || page(2000).with_header("Content-Encoding", "br").into());
-        assert_eq!(content(coded).unwrap().len(), 2000);
-        // A length alone, as of a handler's answer to HEAD.
-        let head =
-            asked("gzip", || Response::ok(PAGE, "").carrying(Content::Stream(Some(5000))).into());
-        assert!(!is_coded(&head));
-        assert_eq!(head.response.content().length(), Some(5000));
-    }
-
-    #[test]
-    fn types_that_shrink() {
-        for (media_type, expected) in [
-            ("text/plain", true),
-            ("Text/HTML", true),
-            ("application/json", true),
-            ("application/problem+JSON", true),
-            ("image/svg+xml", true),
-            ("application/wasm", true),
-            ("text/event-stream", false),
-            ("image/jpeg", false),
-            ("application/gzip", false),
-            ("json", false),
-            ("", false),
-        ] {
-            assert_eq!(shrinks(media_type.as_bytes()), expected, "{media_type}");
-        }
-    }
-
-    #[test]
-    fn rfc9110_8_8_3_3_a_strong_tag_becomes_weak_and_ranges_are_not_offered() {
-        let fields: [(&str, &[u8]); 2] = [("ETag", b"\"x\""), ("Accept-Ranges", b"bytes")];
-        let shared: Rc<[u8]> = FieldLines::of(&fields).as_bytes().into();
-        let reply = asked("gzip", move || page(2000).with_shared_fields(shared.clone()).into());
-        assert_eq!(reply.response.header("etag"), Some(&b"W/\"x\""[..]));
-        assert_eq!(reply.response.header("accept-ranges"), None);
-        let weak = asked("gzip", || page(2000).with_header("ETag", "W/\"y\"").into());
-        assert_eq!(weak.response.header("etag"), Some(&b"W/\"y\""[..]));
-    }
-
-    #[test]
-    fn long_content_is_compressed_while_it_is_sent() {
-        let text: String = (0..40_000).map(|n| alloc::format!("{n},")).collect();
-        let (whole, parts) = (text.clone(), text.clone());
-        let full = asked("gzip", move || Response::ok(PAGE, whole.clone()).into());
-        assert!(is_coded(&full) && full.response.content().is_stream());
-        let text_of = |reply| content(reply).map(|member| decoded(&member, true));
-        assert!(text_of(full).unwrap() == text.as_bytes());
-        let parts = asked("gzip", move || {
-            let (one, other) = parts.split_at(1000);
-            let parts = [one, other].map(|part| Data::from(part.as_bytes().to_vec())).to_vec();
-            Response::ok(PAGE, "").carrying(Content::Parts(parts)).into()
-        });
-        assert!(text_of(parts).unwrap() == text.as_bytes());
-    }
-
-    #[test]
-    fn a_stream_reaches_its_reader_whenever_its_writer_waits() {
-        let go = Rc::new(Notify::default());
-        let waits = go.clone();
-        let reply = asked("gzip", move || {
-            let go = waits.clone();
-            Reply::stream(
-                Response::ok(PAGE, "").carrying(Content::Stream(None)),
-                async move |mut writer| {
-                    writer.write("first").await;
-                    go.notified().await;
-                    writer.write(" second").await;
-                },
-            )
-        });
-        let Next::Produce(produce) = reply.next else { panic!("it is streamed") };
-        let mut pieces = Pieces::new(produce);
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut member = Vec::new();
-        let mut read = |pieces: &mut Pieces, turns: usize| {
-            for _ in 0..turns {
-                match pieces.poll_next(&mut cx) {
-                    Poll::Ready(Piece::Data(data)) => member.extend_from_slice(data.as_bytes()),
-                    Poll::Ready(Piece::End) => return (member.clone(), true),
-                    Poll::Ready(Piece::Abandoned) => panic!("abandoned"),
-                    Poll::Pending => {}
-                }
-            }
-            (member.clone(), false)
-        };
-        let (first, is_whole) = read(&mut pieces, 9);
-        assert_eq!((decoded(&first, false), is_whole), (b"first".to_vec(), false));
-        go.notify();
-        let (all, is_whole) = read(&mut pieces, 9);
-        assert_eq!((decoded(&all, true), is_whole), (b"first second".to_vec(), true));
-    }
-
-    #[test]
-    fn what_differs_from_its_declared_length_or_is_abandoned_is_cut() {
-        let streamed = |length: Option<u64>, abandons: bool| {
-            let reply = asked("gzip", move || {
-                let response = Response::ok(PAGE, "").carrying(Content::Stream(length));
-                Reply::stream(response, async move |mut writer| {
-                    writer.write(alloc::vec![b'a'; 5000]).await;
-                    if abandons {
-                        writer.abandon();
-                    }
-                })
-            });
-            assert!(is_coded(&reply));
-            content(reply).map(|member| decoded(&member, true).len())
-        };
-        assert_eq!(streamed(Some(5000), false), Some(5000));
-        assert_eq!(streamed(None, false), Some(5000));
-        assert_eq!(streamed(Some(5001), false), None);
-        assert_eq!(streamed(Some(4999), false), None);
-        assert_eq!(streamed(None, true), None);
-    }
-
-    #[test]
-    fn without_a_compressor_answers_go_as_they_are() {
-        let layer = Compression::new().with_streams_max(1);
-        let pool = layer.compressors.clone();
-        let made = Rc::new(Cell::new(0));
-        let count = made.clone();
-        let handler = (move |_: Request| {
-            count.set(count.get() + 1);
-            core::future::ready(page(100_000))
-        })
-        .layer(layer);
-        let ask = || {
-            let head = parsed("GET", "/", &[("Accept-Encoding", "gzip")]);
-            let request = Request::new(head, Body::empty(), Address::Memory(0));
-            block_on(handler.answer(request).into_future())
-        };
-        let first = ask();
-        assert_eq!((is_coded(&first), pool.used()), (true, 1));
-        let second = ask();
-        assert!(!is_coded(&second));
-        // The next to come does not get what may not be for it.
-        assert_eq!(second.response.header("vary"), Some(&b"Accept-Encoding"[..]));
-        drop(first);
-        assert_eq!(pool.used(), 0);
-        assert!(is_coded(&ask()));
-        assert_eq!((made.get(), pool.used()), (3, 0));
-    }
-}
+mod tests;

@@ -186,6 +186,32 @@ fn mechanisms_and_roles_must_match() {
     }
 }
 
+/// RFC 37 section "Security handshake": both name one mechanism, or there is no connection. What is offered against what is
+/// wanted, either side first; and of two that agree, roles that do not.
+#[test]
+fn rfc37_only_the_same_mechanism_in_both_roles_makes_a_connection() {
+    let (plain_client, plain_server) = plain("1815");
+    let (curve_client, curve_server) = curve(7);
+    let all = [Security::Null, plain_client, plain_server, curve_client, curve_server];
+    let fits = [(0, 0), (1, 2), (2, 1), (3, 4), (4, 3)];
+    for (offered, ours) in all.iter().enumerate() {
+        for (wanted, theirs) in all.iter().enumerate() {
+            let mut a = connection(SocketType::Push, ours.clone(), 1);
+            let mut b = connection(SocketType::Pull, theirs.clone(), 2);
+            let outcome = pump(&mut a, &mut b, 64);
+            let is_fit = fits.contains(&(offered, wanted)) && a.is_ready() && b.is_ready();
+            assert_eq!(
+                (outcome.is_ok(), a.is_ready() || b.is_ready()),
+                (is_fit, is_fit),
+                "{offered} {wanted}"
+            );
+            if offered.div_ceil(2) != wanted.div_ceil(2) {
+                assert_eq!(outcome.unwrap_err(), Error::MechanismMismatch, "{offered} {wanted}");
+            }
+        }
+    }
+}
+
 #[test]
 fn rfc37_socket_types_that_do_not_match_end_in_error() {
     let (mut a, mut b) = (null(SocketType::Push), null(SocketType::Sub));

@@ -100,11 +100,11 @@ pub fn guests_worker(options: &GuestOptions) -> Result<ExitCode> {
     qemu::measure(options, &image::Options::trial().image()?.shipped)
 }
 
-/// The configuration of the guest that puts loads on the other one, and of the other one.
-fn configs(options: &GuestOptions) -> [String; 2] {
+/// The configuration of the guest that puts loads on the other one, and of the other one; `more` lines are in `[shared_memory]`.
+fn configs(options: &GuestOptions, more: &str) -> [String; 2] {
     let rings = options.ring_bytes.map(|bytes| format!("ring_bytes = {bytes}\n"));
     let usual = format!(
-        "[http]\naccess_log = false\n[tcp]\nkeep_alive_seconds = 0\n[shared_memory]\n{}",
+        "[http]\naccess_log = false\n[tcp]\nkeep_alive_seconds = 0\n[shared_memory]\n{}{more}",
         rings.unwrap_or_default()
     );
     // In a region of guests all would come to whoever listens at a name.
@@ -113,8 +113,8 @@ fn configs(options: &GuestOptions) -> [String; 2] {
 }
 
 /// The bundles of both.
-fn bundles(options: &GuestOptions) -> Result<[Vec<u8>; 2]> {
-    let [asked, behind] = configs(options);
+fn bundles(options: &GuestOptions, more: &str) -> Result<[Vec<u8>; 2]> {
+    let [asked, behind] = configs(options, more);
     let bundle = |config: &str| {
         bundle::of(&[(config::CONFIG_FILE, config.as_bytes()), ("site/index.html", crate::PAGE)])
     };
@@ -142,7 +142,7 @@ impl Asked {
 
     /// Measures each row by both ways in turns, of so many units each.
     fn measure_all(&self, rounds: usize, rows: &[(Row, &str)]) -> Result {
-        super::print_head();
+        super::print_head(super::WAYS);
         for (row, count) in rows {
             measure(row, rounds, |way| self.put(row, count, way))?;
         }

@@ -8,6 +8,15 @@ pub(crate) fn ticks() -> u64 {
     unsafe { _rdtsc() }
 }
 
+/// Waits for some seconds, by no clock that may be missing, while nothing else is to happen.
+pub(crate) fn wait_seconds() {
+    const TICKS: u64 = 1 << 34;
+    let begin = ticks();
+    while ticks().wrapping_sub(begin) < TICKS {
+        core::hint::spin_loop();
+    }
+}
+
 /// Interval of the counter within which something was done: the earliest and the latest that it can have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TscInterval {

@@ -45,16 +45,22 @@ pub(super) fn measure(options: &GuestOptions, kernel: &Path) -> Result<ExitCode>
     );
     host.start([None, None])?.asked.measure_all(options.rounds, &ROWS)?;
     let plugin = Plugin::build()?;
+    print_instructions("  both guests' instructions", &host, &plugin)?;
+    host.write(options, "busy_poll_microseconds = 0\n")?;
+    print_instructions("  those, without busy polling", &host, &plugin)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_instructions(what: &str, host: &Host, plugin: &Plugin) -> Result {
     let counters = [plugin.counter("asked")?, plugin.counter("attending")?];
     let pair = host.start(counters.each_ref().map(Some))?;
     let shared = instructions(&pair.asked, &counters, 0)?;
     let tcp = instructions(&pair.asked, &counters, 1)?;
-    let (what, times) = ("  both guests' instructions", tcp / shared);
-    println!("{what:<28} {shared:>10.0} {tcp:>10.0} {times:>8.2}");
-    Ok(ExitCode::SUCCESS)
+    println!("{what:<28} {shared:>10.0} {tcp:>10.0} {:>8.2}", tcp / shared);
+    Ok(())
 }
 
-/// What a lone call costs both guests, looking and waiting included: the difference of two loads, so that the connection does
+/// What a lone call costs both guests, polling and waiting included: the difference of two loads, so that the connection does
 /// not count.
 fn instructions(asked: &Asked, counters: &[Counter; 2], way: usize) -> Result<f64> {
     let total = || -> Result<u64> { Ok(counters[0].now()? + counters[1].now()?) };
@@ -85,15 +91,22 @@ impl Host {
         crate::prepare_namespace()?;
         let file = "/proc/sys/net/ipv4/ip_forward";
         std::fs::write(file, "1").or_say(|| format!("cannot write {file}"))?;
-        let scratch = Scratch::new()?;
-        for ((tap, ..), bundle) in NETWORKS.iter().zip(bundles(options)?) {
-            files::write(&scratch.path(tap), bundle)?;
-        }
         let tap = |nth: usize| {
             let (tap, ours, guest) = NETWORKS[nth];
             SystemUnderTest::wire(tap, ours, guest)
         };
-        Ok(Self { kernel: kernel.to_owned(), scratch, taps: [tap(0)?, tap(1)?] })
+        let taps = [tap(0)?, tap(1)?];
+        let host = Self { kernel: kernel.to_owned(), scratch: Scratch::new()?, taps };
+        host.write(options, "")?;
+        Ok(host)
+    }
+
+    /// Writes the bundles of guests that are started from now on.
+    fn write(&self, options: &GuestOptions, more: &str) -> Result {
+        for ((tap, ..), bundle) in NETWORKS.iter().zip(bundles(options, more)?) {
+            files::write(&self.scratch.path(tap), bundle)?;
+        }
+        Ok(())
     }
 
     /// Both guests, once they answer.

@@ -1,4 +1,4 @@
-//! Looking: before a loop sleeps it looks at the rings for a while, where that pays.
+//! Busy polling: before a loop sleeps it looks at the rings for a while, where that pays.
 //!
 //! To sleep and to be woken costs both sides more than a short exchange itself. KVM polls for a halted guest for the same
 //! reason (`halt_poll_ns`), and by the same rule: only where the last sleep was so short that looking would have found its
@@ -9,15 +9,15 @@ use core::cell::Cell;
 use core::hint;
 use core::time::Duration;
 
-/// Looks between two at the clock.
+/// Looks at the rings between two at the clock.
 const LOOKS: usize = 16;
-/// Waits without looking, after one look that found nothing, and after many.
+/// Waits without polling, after one poll that found nothing, and after many.
 const REST_MIN: u32 = 4;
 const REST_MAX: u32 = 4096;
 
-/// Whether a loop looks at its rings before it sleeps, and for how long.
+/// Whether a loop polls its rings before it sleeps, and for how long.
 #[derive(Debug)]
-pub struct Looking {
+pub struct BusyPoll {
     /// For how long: about what sleeping and being woken takes. Zero is never.
     window: Duration,
     /// The last sleep was short.
@@ -28,27 +28,27 @@ pub struct Looking {
     next_rest: Cell<u32>,
 }
 
-impl Looking {
+impl BusyPoll {
     /// For at most so long at once, which is about what it takes to sleep and to be woken.
     pub fn new(window: Duration) -> Self {
         let (rest, next_rest) = (Cell::new(0), Cell::new(REST_MIN));
         Self { window, may_pay: Cell::new(false), rest, next_rest }
     }
 
-    /// A loop that never looks: on a machine with one CPU it would keep the other side from it.
+    /// A loop that never polls: on a machine with one CPU it would keep the other side from it.
     pub fn never() -> Self {
         Self::new(Duration::ZERO)
     }
 
-    /// Looks for a while, if that may pay, but no longer than `limit`, by this clock. Whether it found something: the tasks that
+    /// Polls for a while, if that may pay, but no longer than `limit`, by this clock. Whether it found something: the tasks that
     /// wait for it are woken.
-    pub fn look(
+    pub fn poll(
         &self,
         rings: &Rings,
         limit: Option<Duration>,
         clock: impl Fn() -> Duration,
     ) -> bool {
-        if !self.looks() || !rings.is_awaiting() {
+        if !self.is_due() || !rings.is_awaiting() {
             return false;
         }
         let window = limit.map_or(self.window, |limit| limit.min(self.window));
@@ -56,7 +56,7 @@ impl Looking {
         let is_found = loop {
             if (0..LOOKS).any(|_| {
                 hint::spin_loop();
-                rings.look()
+                rings.poll()
             }) {
                 break true;
             }
@@ -64,7 +64,7 @@ impl Looking {
                 break false;
             }
         };
-        self.learn_of_look(is_found);
+        self.learn_of_poll(is_found);
         is_found
     }
 
@@ -74,11 +74,11 @@ impl Looking {
         self.may_pay.set(slept <= 2 * self.window);
     }
 
-    fn looks(&self) -> bool {
+    fn is_due(&self) -> bool {
         !self.window.is_zero() && self.may_pay.get() && self.rest.get() == 0
     }
 
-    fn learn_of_look(&self, is_found: bool) {
+    fn learn_of_poll(&self, is_found: bool) {
         let next = self.next_rest.get();
         if is_found {
             self.next_rest.set((next / 2).max(REST_MIN));
@@ -98,43 +98,43 @@ mod tests {
     const LONG: Duration = Duration::from_micros(101);
 
     #[test]
-    fn it_looks_after_a_short_sleep_alone() {
-        let looking = Looking::new(WINDOW);
-        assert!(!looking.looks());
-        looking.learn_of_sleep(SHORT);
-        assert!(looking.looks());
-        looking.learn_of_sleep(LONG);
-        assert!(!looking.looks());
+    fn it_polls_after_a_short_sleep_alone() {
+        let busy_poll = BusyPoll::new(WINDOW);
+        assert!(!busy_poll.is_due());
+        busy_poll.learn_of_sleep(SHORT);
+        assert!(busy_poll.is_due());
+        busy_poll.learn_of_sleep(LONG);
+        assert!(!busy_poll.is_due());
     }
 
     #[test]
-    fn looks_that_find_nothing_become_rare() {
-        let looking = Looking::new(WINDOW);
-        let sleeps_until_it_looks = || {
+    fn polls_that_find_nothing_become_rare() {
+        let busy_poll = BusyPoll::new(WINDOW);
+        let sleeps_until_it_polls = || {
             let mut sleeps = 0;
-            while !looking.looks() {
-                looking.learn_of_sleep(SHORT);
+            while !busy_poll.is_due() {
+                busy_poll.learn_of_sleep(SHORT);
                 sleeps += 1;
             }
             sleeps
         };
-        assert_eq!(sleeps_until_it_looks(), 1);
+        assert_eq!(sleeps_until_it_polls(), 1);
         for rest in [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 4096] {
-            looking.learn_of_look(false);
-            assert_eq!(sleeps_until_it_looks(), rest);
+            busy_poll.learn_of_poll(false);
+            assert_eq!(sleeps_until_it_polls(), rest);
         }
         for _ in 0..3 {
-            looking.learn_of_look(true);
-            assert!(looking.looks());
+            busy_poll.learn_of_poll(true);
+            assert!(busy_poll.is_due());
         }
-        looking.learn_of_look(false);
-        assert_eq!(sleeps_until_it_looks(), 512);
+        busy_poll.learn_of_poll(false);
+        assert_eq!(sleeps_until_it_polls(), 512);
     }
 
     #[test]
-    fn who_never_looks_does_not_after_any_sleep() {
-        let looking = Looking::never();
-        looking.learn_of_sleep(Duration::ZERO);
-        assert!(!looking.looks());
+    fn who_never_polls_does_not_after_any_sleep() {
+        let busy_poll = BusyPoll::never();
+        busy_poll.learn_of_sleep(Duration::ZERO);
+        assert!(!busy_poll.is_due());
     }
 }

@@ -1,27 +1,42 @@
-//! Segments as packet scripts have them; see `scripts.rs`.
+//! Segments as packet scripts have them.
 
 use tcp::options::Timestamps;
 use tcp::{Ecn, Flags, Options};
 
-pub(crate) type Outcome<T = ()> = Result<T, String>;
+/// What a line comes to, or what is wrong with it.
+pub type Outcome<T = ()> = Result<T, String>;
 
 /// A segment as a script has it.
 #[derive(Default)]
-pub(crate) struct Line {
-    pub(crate) flags: Flags,
-    pub(crate) seq: u32,
-    pub(crate) len: u32,
-    pub(crate) ack: Option<u32>,
-    pub(crate) window: Option<u16>,
-    pub(crate) urgent: u16,
-    pub(crate) ecn: Ecn,
-    pub(crate) is_not_capable: bool,
-    pub(crate) options: Option<Options>,
-    pub(crate) sack: Vec<(u32, u32)>,
+pub struct Line {
+    /// Its flags.
+    pub flags: Flags,
+    /// From the initial sequence number on.
+    pub seq: u32,
+    /// Of its data, bytes.
+    pub len: u32,
+    /// From the initial sequence number on, if it is said.
+    pub ack: Option<u32>,
+    /// As it is in the header, if it is said.
+    pub window: Option<u16>,
+    /// The urgent pointer.
+    pub urgent: u16,
+    /// The codepoint of its packet.
+    pub ecn: Ecn,
+    /// The codepoint has to be Not-ECT.
+    pub is_not_capable: bool,
+    /// Those but for SACK, if they are said.
+    pub options: Option<Options>,
+    /// Blocks of SACK.
+    pub sack: Vec<(u32, u32)>,
 }
 
 impl Line {
-    pub(crate) fn parse(words: &[&str]) -> Outcome<Self> {
+    /// Takes the words behind `<` or `>`.
+    ///
+    /// # Errors
+    /// They are no segment.
+    pub fn parse(words: &[&str]) -> Outcome<Self> {
         let text = words.join(" ");
         let (head, options) = match text.split_once('<') {
             Some((head, rest)) => (head, Some(rest.trim_end_matches('>'))),
@@ -87,13 +102,21 @@ impl Line {
     }
 }
 
-pub(crate) fn option(words: &[&str], name: &str) -> Outcome<Option<u64>> {
+/// The number behind a word of that name.
+///
+/// # Errors
+/// There is none.
+pub fn option(words: &[&str], name: &str) -> Outcome<Option<u64>> {
     let Some(index) = words.iter().position(|word| *word == name) else { return Ok(None) };
     let value = words.get(index + 1).ok_or_else(|| format!("{name} N"))?;
     parse::<i64>(value).map(|value| Some(value as u64))
 }
 
-pub(crate) fn parse<T: std::str::FromStr>(word: &str) -> Outcome<T> {
+/// A number.
+///
+/// # Errors
+/// It is none.
+pub fn parse<T: std::str::FromStr>(word: &str) -> Outcome<T> {
     word.parse().map_err(|_| format!("{word} is no number"))
 }
 

@@ -1,22 +1,20 @@
-//! Looking: before the process sleeps it looks at the rings for a while, where that pays, by [`shared_ring::Looking`]'s rule.
+//! Busy polling: before the process sleeps it looks at the rings for a while, where that pays, by [`shared_ring::BusyPoll`]'s
+//! rule.
 
-use shared_ring::{Looking, Rings};
+use shared_ring::{BusyPoll, Rings};
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// For how long: about what it takes a process to sleep and to be woken.
-const WINDOW: Duration = Duration::from_micros(50);
-
-/// With one CPU a look would keep the other side from it.
-pub(super) fn of_this_machine() -> Looking {
+/// For so long. With one CPU a poll would keep the other side from it.
+pub(super) fn of_this_machine(window: Duration) -> BusyPoll {
     let has_more = thread::available_parallelism().is_ok_and(|count| count.get() > 1);
-    if has_more { Looking::new(WINDOW) } else { Looking::never() }
+    if has_more { BusyPoll::new(window) } else { BusyPoll::never() }
 }
 
-/// Looks, and where that finds nothing, waits by `sleep`, for `timeout` at most.
+/// Polls, and where that finds nothing, waits by `sleep`, for `timeout` at most.
 pub(super) fn wait(
-    looking: &Looking,
+    busy_poll: &BusyPoll,
     rings: &Rings,
     timeout: Option<Duration>,
     sleep: impl FnOnce(Option<Duration>) -> io::Result<()>,
@@ -26,12 +24,12 @@ pub(super) fn wait(
     }
     let start = Instant::now();
     // What came by other ways is not kept waiting by what comes by this one.
-    if looking.look(rings, timeout, || start.elapsed()) || !rings.may_sleep() {
+    if busy_poll.poll(rings, timeout, || start.elapsed()) || !rings.may_sleep() {
         return sleep(Some(Duration::ZERO));
     }
     let start = Instant::now();
     let outcome = sleep(timeout);
-    looking.learn_of_sleep(start.elapsed());
+    busy_poll.learn_of_sleep(start.elapsed());
     outcome
 }
 
@@ -48,7 +46,7 @@ mod tests {
             Ok(())
         };
         let timeout = Some(Duration::from_secs(3));
-        wait(&Looking::new(WINDOW), &Rings::default(), timeout, sleep).unwrap();
+        wait(&BusyPoll::new(Duration::from_micros(50)), &Rings::default(), timeout, sleep).unwrap();
         assert_eq!(told.get(), timeout);
     }
 }

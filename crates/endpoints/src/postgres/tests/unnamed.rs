@@ -1,0 +1,84 @@
+//! Statements without names, for poolers that hand connections round between transactions.
+
+use super::*;
+
+fn column(kind: u8) -> Vec<u8> {
+    let mut description = b"\0\x01a\0\0\0\0\0\0\0\0\0\0\0\xFF\xFF\xFF\xFF\xFF\xFF\0\0".to_vec();
+    description[13] = kind;
+    message(b'T', &description)
+}
+
+/// To what is parsed, bound, described and executed at once.
+fn answered(columns: &[u8], row: &[u8]) -> Vec<u8> {
+    let parts = [&message(b'1', b""), &bound(), columns, &message(b'D', row), &done()];
+    parts.map(<[u8]>::to_vec).concat()
+}
+
+fn unnamed(world: &World) -> impl Future<Output = Client> + use<> {
+    let (server, environment) = (world.server(), world.environment.clone());
+    let options = Options { statements_max: 0, ..Options::default() };
+    async move { connect(&[server], &Settings::new("alice"), &options, &environment).await.unwrap() }
+}
+
+#[test]
+fn each_execution_parses_and_needs_nothing_of_what_was_before() {
+    let world = World::new();
+    let (mut listener, connecting) = (world.listen(), unnamed(&world));
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let groups = seen.clone();
+    let server = async move {
+        let mut peer = Peer::accept(&mut listener).await;
+        let answers = [
+            described(),
+            answered(&column(25), b"\0\x01\0\0\0\x03abc"),
+            // By now it is a number.
+            answered(&column(23), b"\0\x01\0\0\0\x04\0\0\0\x07"),
+        ];
+        for answer in answers {
+            let group = peer.up_to(b'S').await;
+            groups.borrow_mut().push(group);
+            peer.say(&answer).await;
+        }
+        let group = peer.up_to(b'X').await;
+        groups.borrow_mut().push(group);
+    };
+    world.run(server, async move {
+        let client = connecting.await;
+        let row = client.query_one("select a", &[]).await.unwrap();
+        assert_eq!(row.get::<&str>(0), Ok("abc"));
+        let mut rows = client.query_stream("select a", &[]).await.unwrap();
+        assert_eq!(rows.columns().len(), 1);
+        let row = rows.next().await.unwrap().unwrap();
+        assert_eq!(row.get::<i32>(0), Ok(7));
+        assert!(rows.next().await.unwrap().is_none());
+    });
+    // Nothing was to be closed.
+    while world.executor.run(1000) {}
+    assert_eq!(*seen.borrow(), ["PDS", "PBDES", "PBDES", "X"]);
+}
+
+#[test]
+fn after_an_error_it_is_described_anew() {
+    let world = World::new();
+    let (mut listener, connecting) = (world.listen(), unnamed(&world));
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let groups = seen.clone();
+    let server = async move {
+        let mut peer = Peer::accept(&mut listener).await;
+        let refused = message(b'E', b"SERROR\0VERROR\0C42804\0Mno longer\0\0");
+        let row = answered(&column(25), b"\0\x01\0\0\0\x03abc");
+        for answer in [described(), [refused, ready(b'I')].concat(), described(), row] {
+            let group = peer.up_to(b'S').await;
+            groups.borrow_mut().push(group);
+            peer.say(&answer).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    world.run(server, async move {
+        let client = connecting.await;
+        let error = client.query("select a", &[]).await.unwrap_err();
+        assert_eq!(error.state(), Some(SqlState::DatatypeMismatch));
+        client.query("select a", &[]).await.unwrap();
+    });
+    assert_eq!(*seen.borrow(), ["PDS", "PBDES", "PDS", "PBDES"]);
+}
