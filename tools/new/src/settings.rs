@@ -86,6 +86,6 @@ mod tests {
         assert!(!profiles.contains("trial"), "{profiles}");
         let features = features();
         assert!(features.starts_with("default = [\"http\", "), "{features}");
-        assert!(features.ends_with("database = [\"aqueduct-bare/database\"]"), "{features}");
+        assert!(features.contains("\ndatabase = [\"aqueduct-bare/database\"]\n"), "{features}");
     }
 }
