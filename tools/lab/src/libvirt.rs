@@ -38,7 +38,7 @@ cp \"$1/qemu.conf\" \"$1/libvirtd.conf\" /etc/libvirt/
 for list in passwd group; do
     mount --bind \"$1/$list\" /etc/$list || exit 1
 done
-libvirtd --config /etc/libvirt/libvirtd.conf --pid-file "$1/pid" &
+libvirtd --config /etc/libvirt/libvirtd.conf --pid-file \"$1/pid\" &
 while :; do wait; done";
 /// No user, policy or process of the system's own has a part in it.
 const QEMU_CONF: &str = "\
