@@ -66,7 +66,7 @@ pub(super) fn level(harness: &mut Harness) -> Result {
 
 /// One connection too many, whatever became of the harness's own, of which the log has a line, at a level that is off as a rule.
 fn turned_away() -> Result {
-    let connect = || TcpStream::connect((GUEST_ADDRESS, 80)).or_say(|| "no connection".into());
+    let connect = || TcpStream::connect(GUEST_ADDRESS).or_say(|| "no connection".into());
     let (_first, _second, mut third) = (connect()?, connect()?, connect()?);
     third.set_read_timeout(Some(ANSWER_LIMIT)).or_say(|| "no time-out".into())?;
     let is_refused = match third.read(&mut [0]) {
