@@ -419,7 +419,6 @@ fn a_peer_in_the_middle_of_a_pipeline() {
 /// A service whose requests are text behind `?`, and whose errors begin with `!`.
 #[test]
 fn a_format_of_ones_own() {
-    #[expect(clippy::needless_pass_by_value, reason = "a node is given its items")]
     fn text(piece: Piece) -> Result<String, Fault> {
         String::from_utf8(piece.bytes.into()).map_err(|_| Fault::Corrupt("text"))
     }
