@@ -36,7 +36,8 @@ impl<'a> Bundle<'a> {
     }
 
     /// Whether there was an archive, with or without files in it; false for a machine without a boot module.
-    pub(crate) fn is_given(&self) -> bool {
+    #[must_use]
+    pub fn is_given(&self) -> bool {
         self.is_given
     }
 

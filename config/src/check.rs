@@ -357,6 +357,17 @@ fn named(config: &Config, key: (&'static str, &'static str), name: &str) -> Chec
     Err(Contradiction { keys: vec![key], allowed })
 }
 
+/// What the root of a site may be, where the bundle has no files in it.
+fn folder_with_files(bundle: &Bundle<'_>, root: &str) -> String {
+    let mut files = bundle.files().map(|file| file.path);
+    // Who packs the pages themselves has one folder too few.
+    let above = match files.find(|path| matches!(*path, "index.html" | "index.htm")) {
+        Some(page) => format!(": {page} lies at its top, and belongs into {root}/"),
+        None => String::new(),
+    };
+    format!("a folder of the bundle with files, and there is no {root}/ in it{above}")
+}
+
 /// A bundle has a site, unless that is on a disk or another appliance's; a machine without a bundle has none.
 fn site(config: &Config, bundle: &Bundle<'_>) -> Checked {
     let root = &config.http.site_root;
@@ -370,6 +381,6 @@ fn site(config: &Config, bundle: &Bundle<'_>) -> Checked {
     }
     Err(Contradiction {
         keys: vec![("http", "site_root")],
-        allowed: format!("a folder of the bundle with files, and {root}/ has none"),
+        allowed: folder_with_files(bundle, root),
     })
 }

@@ -619,7 +619,7 @@ mod tests {
     fn an_empty_bundle_is_not_a_machine_without_one() {
         let archive = crate::cpio::Writer::new().finish();
         let empty = Bundle::parse(&archive).unwrap();
-        assert!(Config::load(&empty, "").unwrap_err().allowed.contains("site/ has none"));
+        assert!(Config::load(&empty, "").unwrap_err().allowed.contains("there is no site/ in it"));
         assert!(Config::load(&Bundle::parse(&[]).unwrap(), "").is_ok());
     }
 
@@ -632,7 +632,18 @@ mod tests {
         let error = Config::load(&Bundle::parse(&archive).unwrap(), "").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "bundle: found the defaults, since no setting says otherwise; allowed: a folder of the bundle with files, and site/ has none"
+            "bundle: found the default of site_root in [http], since no setting says otherwise; \
+             allowed: a folder of the bundle with files, and there is no site/ in it"
         );
+    }
+
+    #[test]
+    fn a_site_at_the_top_of_a_bundle_is_told_where_it_belongs() {
+        let mut writer = crate::cpio::Writer::new();
+        writer.file("index.html", b"hello", 0).unwrap();
+        let archive = writer.finish();
+        let error = Config::load(&Bundle::parse(&archive).unwrap(), "").unwrap_err();
+        let told = "there is no site/ in it: index.html lies at its top, and belongs into site/";
+        assert!(error.allowed.ends_with(told), "{error}");
     }
 }

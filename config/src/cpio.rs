@@ -263,6 +263,9 @@ struct Header {
 
 impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, Fault> {
+        if !bytes.iter().zip(MAGIC).all(|(found, expected)| found == expected) {
+            return Err(Fault::NotNewc);
+        }
         let header = bytes.get(..HEADER_BYTES).ok_or(Fault::Truncated)?;
         let numbers = header.strip_prefix(MAGIC).ok_or(Fault::NotNewc)?;
         let number = |index: usize| hexadecimal(numbers, index).ok_or(Fault::NotNewc);
@@ -552,8 +555,17 @@ mod tests {
         let mut archive = sample();
         archive[94..102].copy_from_slice(b"ffffffff");
         assert_eq!(fault(&archive), Fault::Path(PathFault::TooLong));
-        assert_eq!(fault(b"070702"), Fault::Truncated);
         assert_eq!(fault(String::from("070702").repeat(20).as_bytes()), Fault::NotNewc);
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_header_and_does_not_begin_as_one_is_no_archive() {
+        for other in ["<!doctype html><p>hello", "070702", "0707x", "x"] {
+            assert_eq!(fault(other.as_bytes()), Fault::NotNewc, "{other}");
+        }
+        for cut in ["070701", "0707", "0"] {
+            assert_eq!(fault(cut.as_bytes()), Fault::Truncated, "{cut}");
+        }
     }
 
     #[test]

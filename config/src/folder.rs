@@ -88,7 +88,30 @@ pub fn files(folder: &Path) -> Result<Vec<Item>, FolderError> {
     items.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     // A site may be one of the other folders, or in it.
     items.dedup_by(|a, b| a.path == b.path);
+    in_its_folder(folder, &config, &items)?;
     Ok(items)
+}
+
+/// A site is in its folder, and not where that is, from where nothing would be taken.
+fn in_its_folder(folder: &Path, config: &Config, items: &[Item]) -> Result<(), FolderError> {
+    let root = &*config.http.site_root;
+    let in_site = |item: &Item| item.path.strip_prefix(root).is_some_and(|it| it.starts_with('/'));
+    let is_elsewhere = config.storage.site_disk > 0 || !config.conf.from.is_empty();
+    // A load generator has none.
+    let is_elsewhere = is_elsewhere || items.iter().any(|item| item.path == LOAD_FILE);
+    if is_elsewhere || items.iter().any(in_site) {
+        return Ok(());
+    }
+    for page in ["index.html", "index.htm"] {
+        if kind(&folder.join(page))? == Some(Kind::File) {
+            let what = format!(
+                "has no folder `{root}` with files, and {page} beside where that would be: put the pages into {}",
+                folder.join(root).display()
+            );
+            return Err(wrong(folder, &what));
+        }
+    }
+    Ok(())
 }
 
 /// The media types of the extensions that files have, for a bundle whose appliance does not know them; none if it knows all.
@@ -283,6 +306,18 @@ mod tests {
         let bundle = Bundle::parse(&archive).unwrap();
         let packed: Vec<_> = bundle.files().map(|file| file.path).collect();
         assert_eq!(packed, expected);
+    }
+
+    #[test]
+    fn a_site_that_is_not_in_its_folder_is_refused_with_where_it_belongs() {
+        let scratch = Scratch::new(&[("index.html", "hello"), ("css/a.css", "")]);
+        let told = scratch.refusal().sentence;
+        assert!(told.contains("has no folder `site` with files, and index.html beside"), "{told}");
+        assert!(told.ends_with(&format!("{}", scratch.0.join("site").display())), "{told}");
+        fs::write(scratch.0.join("load.toml"), "").unwrap();
+        assert_eq!(scratch.paths(), ["load.toml"]);
+        let scratch = Scratch::new(&[("index.html", "notes"), ("site/a", "")]);
+        assert_eq!(scratch.paths(), ["site/a"]);
     }
 
     #[test]

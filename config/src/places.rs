@@ -7,7 +7,7 @@ use crate::{
     keys::{self, KEYS},
     toml,
 };
-use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
+use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 
 /// A key of a file, to be looked for.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +110,14 @@ impl<'a> Places<'a> {
                 // No text says so.
                 line: 0,
                 column: 0,
-                found: "the defaults, since no setting says otherwise".to_owned(),
+                found: match keys.first() {
+                    Some((section, name)) => {
+                        format!(
+                            "the default of {name} in [{section}], since no setting says otherwise"
+                        )
+                    }
+                    None => "the defaults, since no setting says otherwise".to_owned(),
+                },
                 allowed,
                 more: Vec::new(),
             },

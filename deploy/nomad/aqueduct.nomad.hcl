@@ -33,7 +33,7 @@ job "aqueduct" {
       attribute = "${node.datacenter}"
     }
 
-    # One more is there, and healthy, before one goes; what does not become healthy is taken back.
+    # One more is there, and healthy, before one goes: with distinct_hosts, that needs a client that has none yet. What does not become healthy is taken back.
     update {
       max_parallel     = 1
       canary           = 1

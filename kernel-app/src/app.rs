@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use config::{Config, Shutdown, Tasks};
+use config::{Bundle, Config, Shutdown, Tasks};
 use core::cell::Cell;
 use core::time::Duration;
 use flow::time::Timers;
@@ -161,6 +161,9 @@ impl App {
             log::info!("nothing listens on port {port}: {service} is not in this build");
         }
         local_port::tell_absent(&context.config, &carried);
+        if let Some(warning) = without_bundle(&context.bundle) {
+            log::warn!("{warning}");
+        }
         check_capabilities(context)?;
         send_log(context)?;
         site::check(context)?;
@@ -280,6 +283,13 @@ fn open_rpc_websockets<P: Platform>(context: &Context<P>) -> Result<(), StartErr
     Ok(())
 }
 
+/// A machine whose loader was told of no bundle starts, since nobody can know whether that was meant.
+fn without_bundle(bundle: &Bundle<'_>) -> Option<&'static str> {
+    let warning = "no bundle came, so the site is empty and all settings are the defaults: \
+                   give it as the initrd (QEMU: -initrd FILE), the module or the first disk";
+    (!bundle.is_given()).then_some(warning)
+}
+
 /// Makes a pool for each database, before the routes ask for them.
 fn open_databases<P: Platform>(context: &Context<P>) -> Result<(), StartError> {
     #[cfg(feature = "database")]
@@ -339,6 +349,14 @@ pub fn explain(error: &dyn core::error::Error) -> String {
 mod tests {
     use super::*;
     use crate::platform::ListenError;
+
+    #[test]
+    fn a_machine_without_a_bundle_is_told_so_and_one_with_an_empty_bundle_is_not() {
+        let told = without_bundle(&Bundle::parse(&[]).unwrap()).unwrap();
+        assert!(told.contains("no bundle came") && told.contains("-initrd"), "{told}");
+        let empty = config::cpio::Writer::new().finish();
+        assert_eq!(without_bundle(&Bundle::parse(&empty).unwrap()), None);
+    }
 
     #[test]
     fn what_is_on_and_not_in_the_table_is_reported() {

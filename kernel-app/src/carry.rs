@@ -102,12 +102,23 @@ impl<P: Platform> Carrier<P> {
     /// Puts away what sessions save; the log says what came of it.
     async fn put_away(&self) {
         if !self.is_restored.get() {
+            if !self.sessions().has_archived() {
+                // Nothing is lost, and what is kept there from before stays.
+                return self.say("there are none to put away");
+            }
             // What could not be had at the start is not to be lost, if it can be had now.
             self.take_up().await;
         }
+        let has_any = self.sessions().has_archived();
         match self.store.put(self.sessions().archive()).await {
             Ok(()) => self.say("they are put away"),
-            Err(reason) => self.complain(&reason),
+            Err(reason) if has_any => self.complain(&reason),
+            Err(reason) => {
+                log::warn!(
+                    "saved sessions at {}: there are none, which it was not told: {reason}",
+                    self.store
+                );
+            }
         }
     }
 
@@ -143,9 +154,10 @@ impl<P: Platform> Service for Carrier<P> {
             let start = timers.now();
             // Those that are left are taken along as they are.
             let _ = timers.before(start + linger / 2, own.sessions().emptied()).await;
+            let has_any = own.sessions().has_archived();
             // A little before the stop is over, so that the log has it.
             let put_away = timers.before(start + linger * 9 / 10, own.put_away()).await;
-            if put_away.is_err() {
+            if put_away.is_err() && has_any {
                 own.complain("no answer");
             }
             own.is_busy.set(false);

@@ -220,23 +220,37 @@ impl DiskReader {
     ///
     /// # Errors
     /// It cannot be read, or is none to be served from.
-    pub(crate) async fn read(
-        &self,
-        number: usize,
-        folders: impl Iterator<Item = &str>,
-    ) -> Result<ReadDisk, String> {
+    pub(crate) async fn read(&self, number: usize, folders: &[&str]) -> Result<ReadDisk, String> {
         let say = |error: &dyn core::fmt::Display| format!("disk {}: {error}", number + 1);
         let disk = self.disks.get(number).ok_or_else(|| say(&"there is none"))?;
         let boot = boot_cache(disk, &self.environment.spawner, &self.environment.timers);
         let volume = Volume::open(boot).await.map_err(|error| say(&error))?;
+        folders.iter().try_for_each(|folder| check_folder(&volume, folder, number))?;
         let without_site = without_site(&volume).await.map_err(|fault| say(&fault))?;
-        let redirects = read_redirects(&volume, folders).await.map_err(|fault| say(&fault))?;
+        let redirects = read_redirects(&volume, folders.iter().copied()).await;
+        let redirects = redirects.map_err(|fault| say(&fault))?;
         // What was read of the disk before may be of what was there then.
         let cache = PageCache::new(disk.clone(), &self.environment, self.cache);
         let volume = volume.with_cache(cache);
         let site = DiskSite { volume, folder: String::new(), redirects };
         Ok(ReadDisk { without_site, site })
     }
+}
+
+/// Nobody is served what is beside the site of a bundle: its configuration, and keys.
+///
+/// # Errors
+/// The folder of this disk has them.
+fn check_folder(volume: &Volume, folder: &str, number: usize) -> Result<(), String> {
+    let is_bundle = volume.get(CONFIG_FILE).is_some();
+    let has_private = ["", "keys", "rpc", "tls"].contains(&folder);
+    if is_bundle && has_private {
+        return Err(format!(
+            "disk {}: found all of a bundle, with its {CONFIG_FILE} and keys; allowed: a folder of it without, as \"site\"",
+            number + 1
+        ));
+    }
+    Ok(())
 }
 
 /// Whether the configuration has the site on a disk.
@@ -260,6 +274,8 @@ pub async fn open_site<P: Platform>(
             let boot = boot_cache(disk, &context.spawner, &context.timers);
             let volume = Volume::open(boot).await;
             let volume = volume.map_err(|error| format!("disk {}: {error}", number + 1))?;
+            check_folder(&volume, &folder, number)
+                .map_err(|fault| format!("[storage] site_folder: {fault}"))?;
             (number, folder, volume)
         }
         (None, Some(volume)) => {

@@ -209,8 +209,12 @@ fn a_boot_module_may_have_its_site_on_a_disk() {
     let config = "[storage]\nsite_disk = 1\nsite_folder = \"site\"\n";
     let world = World::start(&archive(""), Some(config)).unwrap();
     assert_eq!(world.get("/"), (200, b"front".to_vec()));
-    let world = World::start(&archive(""), Some("[storage]\nsite_disk = 1\n")).unwrap();
+    let mut bare = Writer::new();
+    bare.file("site/last", b"last", 0).unwrap();
+    bare.file("keys/of-a-piano", b"88", 0).unwrap();
+    let world = World::start(&bare.finish(), Some("[storage]\nsite_disk = 1\n")).unwrap();
     assert_eq!(world.get("/site/last"), (200, b"last".to_vec()));
+    assert_eq!(world.get("/keys/of-a-piano"), (200, b"88".to_vec()));
     // A disk that nobody names is left alone.
     let world = World::start(&archive(""), Some("")).unwrap();
     assert_eq!(world.get("/"), (200, b"in memory".to_vec()));
@@ -222,6 +226,16 @@ fn a_start_that_cannot_be_says_what_to_change() {
     for (disk, module, words) in [
         (archive(""), Some("[storage]\nsite_disk = 2\n"), "of disk 2 it has none (it has 1)"),
         (vec![0; 4096], Some("[storage]\nsite_disk = 1\n"), "cargo xtask bundle"),
+        (
+            archive(""),
+            Some("[storage]\nsite_disk = 1\n"),
+            "found all of a bundle, with its appliance.toml",
+        ),
+        (
+            archive(""),
+            Some("[storage]\nsite_disk = 1\nsite_folder = \"tls\"\n"),
+            "found all of a bundle",
+        ),
         (archive("")[..3000].to_vec(), Some("[storage]\nsite_disk = 1\n"), "copied whole"),
         (archive("")[..3000].to_vec(), None, "copied whole"),
         (archive("[http]\nsite_root = \"www\"\n"), None, "www/ has none"),
@@ -414,6 +428,7 @@ fn a_disk_that_cannot_be_served_from_changes_nothing() {
         ("?disk=3", 404, "of 3 it has none (it has 2)"),
         ("?disk=1", 422, "disk 1: it begins with neither an archive"),
         ("?disk=2", 422, "appliance.toml:2:8: found `0`"),
+        ("?disk=2&folder=", 422, "found all of a bundle, with its appliance.toml"),
     ] {
         let answer = world.post(&format!("/api/v1/bundle{query}"));
         let said = String::from_utf8_lossy(answer.content()).into_owned();

@@ -5,7 +5,8 @@ use lab::{
     harness::{GUEST_ADDRESS, Harness, Setup, contains, equal},
     http_client, link,
 };
-use std::net::{Ipv4Addr, UdpSocket};
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -48,15 +49,31 @@ pub(super) fn level(harness: &mut Harness) -> Result {
     for (level, written) in
         [("error", [false; 2]), ("warn", [false; 2]), ("info", [true, false]), ("debug", [true; 2])]
     {
-        let bundle = harness.bundle("", &[])?;
+        let bundle = harness.bundle("[http]\nconnections_per_client_max = 1\n", &[])?;
         let words = format!("{} log={level}", link::guest_words());
         let setup = Setup { words, bundle: Some(bundle), ..Setup::default() };
-        let guest = harness.boot(&setup)?;
+        let mut guest = harness.boot(&setup)?;
+        turned_away()?;
+        if written[1] {
+            guest.wait_for("] DEBUG ", ANSWER_LIMIT)?;
+        }
         let serial = guest.serial();
         let found = ["] INFO ", "] DEBUG "].map(|part| serial.contains(part));
         equal(&format!("INFO and DEBUG by log={level}"), &found, &written)?;
     }
     Ok(())
+}
+
+/// One connection too many, whatever became of the harness's own, of which the log has a line, at a level that is off as a rule.
+fn turned_away() -> Result {
+    let connect = || TcpStream::connect(GUEST_ADDRESS).or_say(|| "no connection".into());
+    let (_first, _second, mut third) = (connect()?, connect()?, connect()?);
+    third.set_read_timeout(Some(ANSWER_LIMIT)).or_say(|| "no time-out".into())?;
+    let is_refused = match third.read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    };
+    equal("whether a connection too many is turned away", &is_refused, &true)
 }
 
 /// What somebody else's command line says does no harm: it is named, and passed over.

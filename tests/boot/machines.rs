@@ -2,7 +2,7 @@
 
 use command::failure::Result;
 use lab::{
-    harness::{GUEST_ADDRESS, Harness, Setup, equal},
+    harness::{GUEST_ADDRESS, Harness, Setup, contains, equal},
     http_client,
     qemu::{MAC, Machine},
 };
@@ -41,9 +41,10 @@ fn serves(harness: &mut Harness, machine: Machine, memory_mib: u32) -> Result {
     equal("the index page", &answer, &Some((200, page.to_vec())))
 }
 
-/// The defaults and an empty site: every path is a 404, and that is an answer.
+/// The defaults and an empty site: every path is a 404, and that is an answer; the log says that nobody gave a bundle.
 pub(super) fn no_bundle(harness: &mut Harness) -> Result {
-    let _guest = harness.boot(&Setup::default())?;
+    let guest = harness.boot(&Setup::default())?;
+    contains("the log", &guest.serial(), "no bundle came")?;
     let status =
         http_client::get(GUEST_ADDRESS, "/", Duration::from_secs(5)).map(|answer| answer.status);
     equal("the status", &status, &Some(404))

@@ -11,6 +11,7 @@ use lab::{
     http_client, process,
 };
 use std::{
+    os::unix::fs::symlink,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -62,9 +63,21 @@ fn is_installed(harness: &mut Harness) -> Result {
     serves(&root, &settings)?;
     // What an operator changed stays until it is purged.
     files::write(&settings.join("appliance.toml"), "[http]\nport = 8081\n")?;
+    for added in ["keys/key.pem", "site/more/added.html"] {
+        let file = settings.join(added);
+        files::make_folder(file.parent().unwrap_or(&settings))?;
+        files::write(&file, "an operator's")?;
+    }
+    // As `systemctl enable` makes it.
+    let wants = root.join("etc/systemd/system/multi-user.target.wants");
+    files::make_folder(&wants)?;
+    let enabled = wants.join("aqueduct.service");
+    symlink("/usr/lib/systemd/system/aqueduct.service", &enabled).or_say(|| "a link".into())?;
     dpkg(&["--remove", deb::NAME])?;
     equal("the program is there", &root.join("usr/bin/aqueduct").exists(), &false)?;
+    equal("the unit is enabled", &enabled.is_symlink(), &false)?;
     equal("the configuration is there", &settings.join("appliance.toml").exists(), &true)?;
+    equal("the keys are there", &settings.join("keys/key.pem").exists(), &true)?;
     dpkg(&["--purge", deb::NAME])?;
     equal("the configuration is there", &settings.exists(), &false)
 }

@@ -69,7 +69,7 @@ fn root(config: &Config, host: &SiteHost, bundle: &Bundle<'_>) -> Checked {
     if !bundle.is_given() || is_elsewhere || bundle.files().any(|file| in_root(file.path)) {
         return Ok(());
     }
-    Err(("root", format!("a folder of the bundle with files, and {root}/ has none")))
+    Err(("root", super::folder_with_files(bundle, root)))
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
             ),
             (
                 "[[site_host]]\nnames = [\"a\"]\nroot = \"none\"\n",
-                "appliance.toml:3:1: found `root = \"none\"`; allowed: a folder of the bundle with files, and none/ has none",
+                "appliance.toml:3:1: found `root = \"none\"`; allowed: a folder of the bundle with files, and there is no none/ in it",
             ),
             (
                 "[[site_host]]\nnames = [\"a\"]\nroot = \"shop\"\n[[site_host]]\nnames = [\"b\", \"A\"]\nroot = \"shop\"\n",

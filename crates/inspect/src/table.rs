@@ -145,6 +145,15 @@ impl<R> Column<R> {
         Self::text(name, help, read).nullable()
     }
 
+    /// A column of what is true or false, of which some rows have none.
+    pub const fn maybe_flag(
+        name: &'static str,
+        help: &'static str,
+        read: for<'a> fn(&'a R) -> Value<'a>,
+    ) -> Column<R> {
+        Self::flag(name, help, read).nullable()
+    }
+
     /// A column of texts by name.
     pub const fn members(
         name: &'static str,

@@ -8,8 +8,7 @@ pub struct Limits {
     /// Longest row, piece of COPY data, or description of columns, bytes. Default 16 MiB: room for a large document in a
     /// column. What is longer ends the connection.
     pub row_bytes_max: usize,
-    /// Longest other message, bytes: errors, notices, parameters, notifications. Default 64 KiB: an error quotes
-    /// the statement at most, and a notification has 8,000 bytes.
+    /// Longest other message, bytes: errors, notices, parameters, notifications. Default 1 MiB: an error may quote what it was given.
     pub message_bytes_max: usize,
     /// Bytes of events that nobody has polled, from which on no input is taken; one row may exceed it. Default 64 KiB: what
     /// a full flow's buffer has.
@@ -29,7 +28,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             row_bytes_max: 16 << 20,
-            message_bytes_max: 64 << 10,
+            message_bytes_max: 1 << 20,
             events_bytes_max: 64 << 10,
             scram_iterations_max: 1_000_000,
             start_timeout: Duration::from_secs(10),

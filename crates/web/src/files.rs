@@ -489,7 +489,7 @@ impl Site {
         }
         let response =
             if accept::weight(request, "application/json") > accept::weight(request, "text/html") {
-                listing.json()
+                listing.json(request)
             } else {
                 listing.page(&format!("{prefix}/{directory}"), request)
             };

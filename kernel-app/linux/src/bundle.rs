@@ -64,7 +64,7 @@ mod tests {
     fn an_empty_bundle_is_refused() {
         let scratch = Scratch::new("empty");
         let bundle = load(&scratch.0).unwrap();
-        assert!(Config::load(&bundle, "").unwrap_err().allowed.contains("site/ has none"));
+        assert!(Config::load(&bundle, "").unwrap_err().allowed.contains("there is no site/ in it"));
         let file = scratch.0.join("file");
         fs::write(&file, "").unwrap();
         assert!(load(&file).unwrap_err().contains("the file is empty"));

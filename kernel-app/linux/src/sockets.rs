@@ -28,7 +28,7 @@ pub use listen::{KernelListener, every_address};
 
 use ::flow::sync::WakerKey;
 use ::net::{ConnectionId, ConnectionRow, ListenerRow, TcpState};
-use diagnostics::Diagnostics;
+use diagnostics::{Diagnostics, Unasked};
 use flow::Outgoing;
 use std::net::SocketAddr;
 use stream::Stream;
@@ -75,6 +75,7 @@ impl Reactor {
             settings,
             connections: Cell::new(0),
             opened: Cell::new(0),
+            unasked: Unasked::default(),
             refused: RefCell::default(),
             starved: RefCell::default(),
             slots: RefCell::new(Vec::new()),
@@ -134,7 +135,7 @@ impl Reactor {
 
     /// Shows all connections, as the kernel knows them.
     pub fn visit_connections(&self, visit: &mut dyn FnMut(ConnectionRow)) {
-        let kernel = Diagnostics::new().ok();
+        let kernel = self.diagnostics();
         let mut asked = 0;
         self.visit_seen(&mut |ready, seen| {
             let Seen::Connection { number, local, peer, since } = *seen else { return };
@@ -149,7 +150,7 @@ impl Reactor {
                 remote: peer,
                 waker: ready.waker(),
                 task: None,
-                retransmissions: info.as_ref().map_or(0, |info| info.retransmits),
+                retransmissions: info.as_ref().map(|info| info.retransmits),
                 info,
             });
         });
@@ -166,7 +167,7 @@ impl Reactor {
 
     /// Shows all listeners, as the kernel knows them.
     pub fn visit_listeners(&self, visit: &mut dyn FnMut(ListenerRow)) {
-        let kernel = Diagnostics::new().ok();
+        let kernel = self.diagnostics();
         self.visit_seen(&mut |ready, seen| {
             let Seen::Listener { local, backlog_max } = *seen else { return };
             let known = kernel.as_ref().and_then(|kernel| kernel.ask(local, None).ok());
@@ -181,6 +182,11 @@ impl Reactor {
                 half_open: None,
             });
         });
+    }
+
+    /// A way to ask the kernel about sockets; where there is none, the log says so once.
+    fn diagnostics(&self) -> Option<Diagnostics> {
+        Diagnostics::new().map_err(|error| self.0.unasked.tell(&error)).ok()
     }
 
     fn visit_seen(&self, visit: &mut dyn FnMut(&Ready, &Seen)) {
@@ -298,6 +304,7 @@ struct Inner {
     connections: Cell<usize>,
     /// Connections that there were.
     opened: Cell<u64>,
+    unasked: Unasked,
     /// Who waits for there to be fewer.
     refused: RefCell<Vec<Waker>>,
     starved: RefCell<Starved>,

@@ -168,7 +168,8 @@ fn in_bundle(bundle: &Bundle<'static>, folder: &FolderSettings, options: Options
         Some((path.to_owned(), variant(file, file.bytes), Some(file.mtime.into())))
     });
     let place = format!("{root}/");
-    let absent = absent(below(bundle, root).map(|(path, _)| path), &place, folder);
+    let paths = below(bundle, root).map(|(path, _)| path);
+    let absent = absent_of(paths, &place, !folder.names.is_empty(), &options);
     made(files, &place, &absent, options)
 }
 
@@ -200,7 +201,7 @@ fn on_disk<P: Platform>(context: &Context<P>, folder: &FolderSettings) -> Option
     // The disk's own folder is the one that [storage] says.
     let site = if names.is_empty() { (**site).clone() } else { site.of_folder(root) };
     let options = Options { redirects: site.redirects(), ..options.clone() };
-    let absent = absent(site.paths(), &site.name(), folder);
+    let absent = absent_of(site.paths(), &site.name(), !names.is_empty(), &options);
     Some(made(site.variants(), &site.name(), &absent, options))
 }
 
@@ -209,25 +210,23 @@ fn on_disk<P: Platform>(_: &Context<P>, _: &FolderSettings) -> Option<files::Sit
     None
 }
 
-/// What the settings of a folder name and it has not, a line each.
-pub(crate) fn absent<'a>(
-    paths: impl Iterator<Item = &'a str>,
-    place: &str,
-    folder: &FolderSettings,
-) -> Vec<String> {
-    absent_of(paths, place, !folder.names.is_empty(), &folder.options)
-}
-
-/// The same of a `[[site_host]]` or the site's own folder.
+/// What the settings and the redirects of a `[[site_host]]` or of the site's own folder name and it has not, a line each.
 pub(crate) fn absent_of<'a>(
     paths: impl Iterator<Item = &'a str>,
     place: &str,
     is_host: bool,
     options: &Options,
 ) -> Vec<String> {
-    let Options { index, fallback, listing, errors, .. } = options;
+    let Options { index, fallback, listing, errors, redirects, .. } = options;
     let fallback = fallback.as_deref().unwrap_or("");
-    NamedFiles { is_host, index, fallback, listing: *listing, errors }.absent(paths, place)
+    let paths: Vec<_> = paths.collect();
+    let named = NamedFiles { is_host, index, fallback, listing: *listing, errors };
+    let mut absent = named.absent(paths.iter().copied(), place);
+    // A disk's name is no path.
+    let between = if place.ends_with('/') { "" } else { ": " };
+    let targets = redirects.absent_targets(paths.into_iter());
+    absent.extend(targets.iter().map(|target| format!("{place}{between}{target}")));
+    absent
 }
 
 fn made(
@@ -237,7 +236,9 @@ fn made(
     options: Options,
 ) -> files::Site {
     let files = files::Site::new(files, options);
-    log::info!("site: {} files under {place}", files.len());
+    let count = files.len();
+    let what = if count == 1 { "file" } else { "files" };
+    log::info!("site: {count} {what} under {place}");
     // A machine without a bundle has no site.
     for warning in absent.iter().filter(|_| !files.is_empty()) {
         log::warn!("{warning}");
@@ -253,13 +254,22 @@ mod tests {
     #[test]
     fn what_is_named_and_absent_is_told() {
         let options = Options { fallback: Some("app.html".into()), ..Options::default() };
-        let folder = FolderSettings { names: Vec::new(), root: "shop".to_owned(), options };
-        let told = absent(["index.html"].into_iter(), "shop/", &folder);
+        let told = absent_of(["index.html"].into_iter(), "shop/", false, &options);
         let expected = "[site] fallback: shop/ has no app.html, so nothing falls back on it";
         assert_eq!(told, [expected]);
-        let folder = FolderSettings { names: Vec::from(["a".to_owned()]), ..folder };
-        let told = absent(["a", "app.html"].into_iter(), "shop/", &folder);
+        let told = absent_of(["a", "app.html"].into_iter(), "shop/", true, &options);
         assert!(told.len() == 1 && told[0].starts_with("[[site_host]] index: "), "{told:?}");
+    }
+
+    #[test]
+    fn redirects_to_files_that_are_not_there_are_told_with_the_folder_or_the_disk() {
+        let redirects = redirects(b"/a/* /gone.html 410\n").unwrap().into();
+        let options = Options { redirects, ..Options::default() };
+        for (place, before) in [("site/", "site/_redirects:1: "), ("disk 2", "disk 2: _redirects")]
+        {
+            let told = absent_of(["index.html"].into_iter(), place, false, &options);
+            assert!(told.len() == 1 && told[0].starts_with(before), "{told:?}");
+        }
     }
 
     /// Rules are for refusals of whoever is asked before the site, with a page and without.

@@ -58,7 +58,7 @@ fn a_bad_bundle_changes_nothing_and_is_told_why() {
         ),
         (&[index, ("appliance.toml", "[http]\nport = 0\n")], "appliance.toml:2:8: found `0`"),
         (&[index, ("media-types", "x\n")], "media-types: line 1"),
-        (&[("other/index.html", "x")], "site/ has no"),
+        (&[("other/index.html", "x")], "there is no site/ in it"),
     ] {
         let (status, said) = put(&world, files);
         assert_eq!(status, 422, "{said}");

@@ -200,6 +200,10 @@ pub fn warnings(archive: &[u8]) -> Result<Vec<String>> {
         let Some(file) = bundle.get(&format!("{root}/{REDIRECTS_FILE}")) else { continue };
         let Ok(redirects) = Redirects::parse(file.bytes) else { continue };
         warnings.extend(redirects.hidden().map(|hidden| format!("{root}/{hidden}")));
+        let paths = bundle.files().map(|file| file.path);
+        let paths = paths.filter_map(|path| path.strip_prefix(&**root)?.strip_prefix('/'));
+        let absent = redirects.absent_targets(paths);
+        warnings.extend(absent.iter().map(|absent| format!("{root}/{absent}")));
     }
     warnings.extend(config.absent_files(&bundle));
     Ok(warnings)

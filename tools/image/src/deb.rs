@@ -62,9 +62,9 @@ pub fn write(programs: &Programs<'_>, maintainer: &str, file: &Path, install: In
     tree.add_control(maintainer, &settings)?;
     let mut command = programs::command(&programs::DPKG)?;
     command.args(["--root-owner-group", "-Zxz", "--build"]).arg(&tree.root).arg(file);
-    // dpkg-deb takes the time of the archive's members from it.
+    // dpkg-deb takes the time of the archive's members from it. Any time will do that is not from before there was Debian.
     if std::env::var_os("SOURCE_DATE_EPOCH").is_none() {
-        command.env("SOURCE_DATE_EPOCH", "1");
+        command.env("SOURCE_DATE_EPOCH", "1704067200");
     }
     programs::output(&mut command).map(drop)
 }

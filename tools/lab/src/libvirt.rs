@@ -26,8 +26,8 @@ pub const VIRSH: Program = Program { name: "virsh", package: "libvirt-clients" }
 /// The definition that operators take.
 const DEFINITION: &str = "deploy/libvirt.xml";
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// The first process of the daemon's: the daemon keeps all below these folders, which nobody else sees, and finds the user that
-/// it was compiled for, whom another package would make; guests end with it.
+/// The first process of the daemon's: the daemon keeps all below these folders, which nobody else sees, and its number where no
+/// other looks for theirs; it finds the user that it was compiled for, whom another package would make; guests end with it.
 const INIT: &str = "\
 for folder in /run/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /etc/libvirt; do
     mkdir -p $folder && mount -t tmpfs tmpfs $folder || exit 1
@@ -38,7 +38,7 @@ cp \"$1/qemu.conf\" \"$1/libvirtd.conf\" /etc/libvirt/
 for list in passwd group; do
     mount --bind \"$1/$list\" /etc/$list || exit 1
 done
-libvirtd --config /etc/libvirt/libvirtd.conf &
+libvirtd --config /etc/libvirt/libvirtd.conf --pid-file \"$1/pid\" &
 while :; do wait; done";
 /// No user, policy or process of the system's own has a part in it.
 const QEMU_CONF: &str = "\

@@ -312,7 +312,8 @@ impl Client {
     /// without a name is described anew after any error, since the types of its parameters may be others now.
     fn noted<T>(&self, sql: &str, outcome: Result<T, ClientError>) -> Result<T, ClientError> {
         let state = outcome.as_ref().err().and_then(ClientError::state);
-        if let Some(SqlState::InvalidSqlStatementName) = state {
+        let has_names = self.shared().options.statements_max > 0;
+        if has_names && state == Some(SqlState::InvalidSqlStatementName) {
             log::warn!(
                 "postgres: {:?} lost a prepared statement; behind a pooler of transactions, statements_max = 0 is right",
                 self.shared().server

@@ -49,6 +49,9 @@ impl fmt::Display for ScenarioError {
             let end = if index > 0 { "\n" } else { "" };
             write!(f, "{end}{}:{line}: {sentence}", self.file)?;
         }
+        if self.faults.len() >= FAULTS_MAX {
+            write!(f, "\n{}: there may be more faults; {FAULTS_MAX} are told", self.file)?;
+        }
         Ok(())
     }
 }

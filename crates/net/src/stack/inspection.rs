@@ -83,8 +83,8 @@ pub struct ConnectionRow {
     pub waker: Option<WakerKey>,
     /// The task that this is: for whoever knows the tasks to fill in.
     pub task: Option<TaskId>,
-    /// SYN-ACKs or segments sent again.
-    pub retransmissions: u32,
+    /// SYN-ACKs or segments sent again, if it is known.
+    pub retransmissions: Option<u32>,
     /// All else, where the connection is open.
     pub info: Option<ConnectionInfo>,
 }
@@ -186,18 +186,20 @@ pub static CONNECTIONS: Table<ConnectionRow> = Table {
         Column::maybe_number("lost_bytes", "Believed lost and not sent again.", |row| {
             row.read(|info| info.lost)
         }),
-        Column::number("retransmissions", "Segments sent again.", |row| row.retransmissions.into()),
+        Column::maybe_number("retransmissions", "Segments sent again.", |row| {
+            row.retransmissions.into()
+        }),
         Column::maybe_number("pacing_bytes_per_second", "The rate of sending, if paced.", |row| {
             row.read(|info| info.pacing_rate)
         }),
         Column::maybe_number("delivery_bytes_per_second", "What arrives, if measured.", |row| {
             row.read(|info| info.delivery_rate)
         }),
-        Column::flag("is_recovering", "Losses are being repaired.", |row| {
-            row.info.as_ref().is_some_and(|info| info.is_recovering).into()
+        Column::maybe_flag("is_recovering", "Losses are being repaired.", |row| {
+            row.read(|info| info.is_recovering)
         }),
-        Column::flag("is_orphan", "No task holds it; it is only being delivered.", |row| {
-            row.info.as_ref().is_some_and(|info| info.is_orphan).into()
+        Column::maybe_flag("is_orphan", "No task holds it; it is only being delivered.", |row| {
+            row.read(|info| info.is_orphan)
         }),
     ],
 };
@@ -327,6 +329,7 @@ impl Stack {
             let (local, remote) = (tuple.local(), tuple.remote());
             let id = ConnectionId::Closed(card, local.port(), remote);
             let (waker, task, info) = (None, None, None);
+            let retransmissions = Some(retransmissions);
             ConnectionRow { id, state, local, remote, waker, task, retransmissions, info }
         };
         for connection in self.state.table.borrow().iter() {
@@ -397,4 +400,31 @@ fn millis(time: Duration) -> u64 {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inspect::Row;
+
+    #[test]
+    fn what_nobody_measured_of_a_connection_is_null_and_neither_zero_nor_false() {
+        let end = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 80);
+        let unknown = ConnectionRow {
+            id: ConnectionId::Open(0, 1),
+            state: TcpState::Established,
+            local: end,
+            remote: end,
+            waker: None,
+            task: None,
+            retransmissions: None,
+            info: None,
+        };
+        let row = CONNECTIONS.row(&unknown);
+        for column in 0..row.columns() {
+            let is_known = ["id", "state", "local", "remote"].contains(&row.name(column));
+            let is_null = matches!(row.value(column), Value::Null);
+            assert_eq!(is_null, !is_known, "{}", row.name(column));
+        }
+    }
 }

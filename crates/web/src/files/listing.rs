@@ -36,9 +36,10 @@ impl<'a> Listing<'a> {
     }
 
     /// As JSON: an array of objects with `name`, `type`, and of files `size` in bytes and `mtime` as HTTP has dates.
-    pub(super) fn json(&self) -> Response {
+    /// It is sorted as the page is.
+    pub(super) fn json(&self, request: &RequestHead) -> Response {
         let mut text = String::from("[");
-        for (name, item) in self.items.iter().take(ENTRIES_MAX) {
+        for (name, item) in self.sorted(Order::of_request(request)).iter().take(ENTRIES_MAX) {
             let comma = if text.len() > 1 { ",\n" } else { "\n" };
             let name = serde_json::to_string(name).unwrap_or_default();
             let _ = write!(text, "{comma}{{\"name\":{name},\"type\":");
@@ -57,11 +58,16 @@ impl<'a> Listing<'a> {
         Response::ok("application/json", text)
     }
 
-    /// As a page; `path` is the folder's, decoded, with a slash at both ends. The query says by what it is sorted.
-    pub(super) fn page(&self, path: &str, request: &RequestHead) -> Response {
-        let order = Order::of(request.query().unwrap_or(&[]));
+    fn sorted(&self, order: Order) -> Vec<(&'a str, Item)> {
         let mut items: Vec<_> = self.items.iter().map(|(name, item)| (*name, *item)).collect();
         items.sort_by(|one, other| order.compare(one, other));
+        items
+    }
+
+    /// As a page; `path` is the folder's, decoded, with a slash at both ends. The query says by what it is sorted.
+    pub(super) fn page(&self, path: &str, request: &RequestHead) -> Response {
+        let order = Order::of_request(request);
+        let items = self.sorted(order);
         let mut text = String::with_capacity(PAGE_START.len() + 160 * items.len() + 512);
         let title = Escaped(path);
         let _ = write!(
@@ -92,7 +98,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// By what a page is sorted.
+/// By what a listing is sorted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Column {
     Name,
@@ -117,6 +123,10 @@ struct Order {
 }
 
 impl Order {
+    fn of_request(request: &RequestHead) -> Self {
+        Self::of(request.query().unwrap_or(&[]))
+    }
+
     /// By `sort=` and `order=`; what is not known is not looked at.
     fn of(query: &[u8]) -> Self {
         let has =
@@ -291,6 +301,20 @@ mod tests {
     }
 
     #[test]
+    fn json_is_sorted_as_the_page_is() {
+        for query in ["", "?sort=size&order=desc", "?sort=modified", "?order=desc", "?sort=name"] {
+            let request = parsed("GET", &format!("/d/{query}"), &[]);
+            let json = text(&listing().json(&request));
+            let json: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+            let links = json.iter().map(|item| {
+                let folder = if item["type"] == "directory" { "/" } else { "" };
+                format!("./{}{folder}", percent::encode(item["name"].as_str().unwrap()))
+            });
+            assert_eq!(links.collect::<Vec<_>>(), names(query), "{query}");
+        }
+    }
+
+    #[test]
     fn no_name_is_markup() {
         let request = parsed("GET", "/", &[]);
         let page = text(&listing().page("/<b>/", &request));
@@ -303,14 +327,16 @@ mod tests {
 
     #[test]
     fn json_has_the_same() {
-        let json: serde_json::Value = serde_json::from_str(&text(&listing().json())).unwrap();
+        let request = parsed("GET", "/", &[]);
+        let json = text(&listing().json(&request));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let all = json.as_array().unwrap();
         assert_eq!(all.len(), 5);
-        assert_eq!(all[0]["name"], "<i>&\"'.txt");
-        assert_eq!(all[1]["mtime"], "Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!((&all[4]["name"], &all[4]["type"]), (&"z".into(), &"directory".into()));
-        let empty: serde_json::Value =
-            serde_json::from_str(&text(&Listing::default().json())).unwrap();
+        assert_eq!((&all[0]["name"], &all[0]["type"]), (&"z".into(), &"directory".into()));
+        assert_eq!(all[1]["name"], "<i>&\"'.txt");
+        assert_eq!(all[2]["mtime"], "Sun, 06 Nov 1994 08:49:37 GMT");
+        let empty = text(&Listing::default().json(&request));
+        let empty: serde_json::Value = serde_json::from_str(&empty).unwrap();
         assert_eq!(empty.as_array().unwrap().len(), 0);
     }
 

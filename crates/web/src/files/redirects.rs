@@ -6,6 +6,7 @@
 //! client there; 200 answers with the file of that path, and 404 and 410 do so with that status. The first line that fits
 //! counts. Where the site has a file of the path, that is the answer, unless the status ends with `!`.
 
+mod absent;
 mod hidden;
 
 use crate::{Status, percent};
@@ -17,6 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub use absent::AbsentTarget;
 pub use hidden::HiddenRule;
 
 /// The name of the file, in the site's root.

@@ -6,8 +6,8 @@ use crate::media_type::essence;
 use crate::syntax::trim;
 use crate::writer::{Piece, Pieces};
 use crate::{
-    Answer, Content, ContentWriter, Data, Layer, Next, Producing, Reply, Request, Response, Status,
-    layer::Inner,
+    Answer, Content, ContentWriter, Data, Layer, Method, Next, Producing, Reply, Request, Response,
+    Status, layer::Inner,
 };
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -29,7 +29,8 @@ const PIECE_BYTES: usize = 16 << 10;
 ///
 /// Left as they are: content that is small, of a media type that does not shrink (images, say), coded already, a
 /// part (206), or marked `no-transform` (RFC 9110 section 7.7); and event streams, which are many, long and slow. So are
-/// answers for which there is no compressor: each is some 330 KB, which is why their number is limited.
+/// answers for which there is no compressor: each is some 330 KB, which is why their number is limited, and half of it for one
+/// client.
 ///
 /// Where a secret and something that a client chose are in one encrypted answer, its compressed length tells of the secret
 /// (the attack called BREACH): leave this layer away from such pages, or have it
@@ -128,12 +129,15 @@ impl Layer for Compression {
         let accepted = choose(request.headers_named("accept-encoding"), available);
         let is_personal = self.spares_personal
             && ["cookie", "authorization"].iter().any(|name| request.header(name).is_some());
+        let (client, is_head) = (request.peer(), request.method() == Method::Head);
+        let told = Told::of(&request);
         let settings =
             Self { compressors: self.compressors.clone(), budget: self.budget.clone(), ..*self };
         inner.answer(request).map(move |mut reply| {
-            if reply.response.status() == Status::NOT_MODIFIED {
-                // RFC 9110 section 15.4.5: as it would be in 200.
-                reply.response = reply.response.varying_by("Accept-Encoding");
+            let status = reply.response.status();
+            if status == Status::NOT_MODIFIED || status == Status::PARTIAL_CONTENT {
+                // RFC 9110 sections 15.4.5 and 15.3.7: as it would be in 200.
+                reply.response = told.as_it_was(reply.response.varying_by("Accept-Encoding"));
                 return reply;
             }
             if !settings.fits(&reply) || settings.spares(&reply.response, is_personal) {
@@ -147,7 +151,10 @@ impl Layer for Compression {
             if settings.budget.as_ref().is_some_and(|budget| budget.is_spent()) {
                 return reply;
             }
-            match settings.compressors.begin() {
+            if is_head {
+                return headed(reply);
+            }
+            match settings.compressors.begin(client) {
                 Some(gzip) => compress(reply, Work { gzip, budget: settings.budget }),
                 None => reply,
             }
@@ -255,6 +262,39 @@ fn compress(reply: Reply, mut work: Work) -> Reply {
         // There is nothing to compress.
         (content, next) => Reply { response: response.carrying(content), next },
     }
+}
+
+/// What the client has by its own words, of an earlier answer.
+struct Told(Vec<u8>);
+
+impl Told {
+    fn of(request: &Request) -> Self {
+        let tags: Vec<_> = request.headers_named("if-none-match").collect();
+        Self(tags.join(&b","[..]))
+    }
+
+    /// RFC 9110 section 15.4.5: whoever has a compressed representation is told of that one, by the tag that it came with.
+    fn as_it_was(&self, response: Response) -> Response {
+        let Some(tag) = response.header("etag").filter(|tag| !tag.starts_with(b"W/")) else {
+            return response;
+        };
+        let weak = [b"W/", tag].concat();
+        let mut had = self.0.split(|&byte| byte == b',').map(trim);
+        if response.status() != Status::NOT_MODIFIED || !had.any(|tag| tag == weak) {
+            return response;
+        }
+        let response = response.without_header("accept-ranges");
+        response.without_header("etag").with_header("ETag", weak)
+    }
+}
+
+/// The fields of the compressed representation without it, as HEAD asks for: it takes nothing of what others may have. Its length
+/// is not known (RFC 9110 section 9.3.2).
+fn headed(reply: Reply) -> Reply {
+    let mut response = reply.response;
+    drop(response.take_content());
+    let response = coded(response).carrying(Content::Stream(None));
+    Reply::stream(response, |_| Box::pin(async {}))
 }
 
 /// With the fields of the compressed representation.

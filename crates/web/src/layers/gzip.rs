@@ -3,41 +3,48 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
+use core::net::IpAddr;
+use flow::Address;
 use miniz_oxide::DataFormat;
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, compress_to_output};
 
 /// A member's header: no name, no time, an unknown system (RFC 1952 section 2.3).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// Compressors, which are large: so many at most.
+/// Compressors, which are large: so many at most, and half of them for one client, so that slow readers leave some to others.
 pub(super) struct Compressors {
     level: u8,
     max: usize,
-    used: Cell<usize>,
+    /// Whom those are for that are in use.
+    clients: RefCell<Vec<Client>>,
     /// One that was used, for the next.
     spare: RefCell<Option<Box<CompressorOxide>>>,
 }
 
 impl Compressors {
     pub(super) fn new(level: u8, max: usize) -> Self {
-        Self { level, max, used: Cell::new(0), spare: RefCell::default() }
+        Self { level, max, clients: RefCell::default(), spare: RefCell::default() }
     }
 
-    /// Begins a member, if there is a compressor for it.
-    pub(super) fn begin(self: &Rc<Self>) -> Option<Gzip> {
-        if self.used.get() >= self.max {
+    /// Begins a member for a client, if there is a compressor for it.
+    pub(super) fn begin(self: &Rc<Self>, client: Address) -> Option<Gzip> {
+        let client = Client::from(client);
+        let mut clients = self.clients.borrow_mut();
+        let own = clients.iter().filter(|other| **other == client).count();
+        if clients.len() >= self.max || own >= self.max.div_ceil(2) {
             return None;
         }
+        clients.push(client);
+        drop(clients);
         let spare = self.spare.borrow_mut().take();
         let state = spare.unwrap_or_else(|| {
             let mut state = Box::<CompressorOxide>::default();
             state.set_format_and_level(DataFormat::Raw, self.level);
             state
         });
-        self.used.set(self.used.get() + 1);
         Some(Gzip {
-            compressor: Lease { state: Some(state), pool: self.clone() },
+            compressor: Lease { state: Some(state), client, pool: self.clone() },
             checksum: crc32fast::Hasher::new(),
             length: 0,
             output: HEADER.to_vec(),
@@ -47,19 +54,37 @@ impl Compressors {
 
     #[cfg(test)]
     pub(super) fn used(&self) -> usize {
-        self.used.get()
+        self.clients.borrow().len()
+    }
+}
+
+/// Who is one client: an address of IP, whatever its port, else whoever is at the other end.
+#[derive(Clone, Copy, PartialEq)]
+enum Client {
+    Ip(IpAddr),
+    Other(Address),
+}
+
+impl From<Address> for Client {
+    fn from(address: Address) -> Self {
+        address.ip().map_or(Self::Other(address), Self::Ip)
     }
 }
 
 /// A compressor in use, which goes back when it is dropped.
 struct Lease {
     state: Option<Box<CompressorOxide>>,
+    client: Client,
     pool: Rc<Compressors>,
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.used.set(self.pool.used.get() - 1);
+        let mut clients = self.pool.clients.borrow_mut();
+        if let Some(at) = clients.iter().position(|client| *client == self.client) {
+            clients.swap_remove(at);
+        }
+        drop(clients);
         if let Some(mut state) = self.state.take() {
             state.reset();
             *self.pool.spare.borrow_mut() = Some(state);
@@ -148,12 +173,14 @@ pub(super) mod tests {
         text
     }
 
+    const ONE: Address = Address::Memory(1);
+
     #[test]
     fn rfc1952_2_3_members_say_what_was_written() {
         let pool = Rc::new(Compressors::new(6, 1));
         let text: Vec<u8> = (0..100_000_u32).map(|n| (n % 251 * (n / 1000)) as u8).collect();
         for piece in [1, 100, 99_999, 100_000] {
-            let mut gzip = pool.begin().unwrap();
+            let mut gzip = pool.begin(ONE).unwrap();
             let mut member = Vec::new();
             for piece in text.chunks(piece) {
                 gzip.write(piece);
@@ -167,7 +194,7 @@ pub(super) mod tests {
     #[test]
     fn what_was_flushed_can_be_read() {
         let pool = Rc::new(Compressors::new(1, 1));
-        let mut gzip = pool.begin().unwrap();
+        let mut gzip = pool.begin(ONE).unwrap();
         let mut member = Vec::new();
         for text in ["one", "two"] {
             gzip.write(text.as_bytes());
@@ -183,13 +210,26 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_client_has_half_of_them_by_whatever_ports() {
+        let pool = Rc::new(Compressors::new(1, 3));
+        let address = |host: u8, port| Address::Ip(([10, 0, 0, host], port).into());
+        let own = [1, 2].map(|port| pool.begin(address(1, port)).unwrap());
+        assert!(pool.begin(address(1, 3)).is_none());
+        let other = pool.begin(address(2, 1)).unwrap();
+        drop(own);
+        assert!(pool.begin(address(1, 4)).is_some());
+        drop(other);
+        assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
     fn compressors_are_bounded_and_used_again() {
         let pool = Rc::new(Compressors::new(1, 2));
-        let (one, mut other) = (pool.begin().unwrap(), pool.begin().unwrap());
-        assert!(pool.begin().is_none());
+        let (one, mut other) = (pool.begin(ONE).unwrap(), pool.begin(Address::Memory(2)).unwrap());
+        assert!(pool.begin(Address::Memory(3)).is_none());
         other.write(b"given up in the middle");
         drop(other);
-        let mut again = pool.begin().unwrap();
+        let mut again = pool.begin(Address::Memory(3)).unwrap();
         again.write(b"anew");
         assert_eq!(decoded(&again.finish(), true), b"anew");
         drop(one);

@@ -121,6 +121,11 @@ impl SessionHost {
         serde_json::to_vec(&archive).expect("it has texts and numbers only")
     }
 
+    /// Whether [`archive`](Self::archive) would have anything of a session.
+    pub fn has_archived(&self) -> bool {
+        self.stores().any(|store| store.has_archived())
+    }
+
     /// Takes up what [`archive`](Self::archive) gave before a restart, for routes of the same patterns; says how many
     /// sessions may go on. Those of other routes, and those that nobody visited for too long, are left out.
     ///

@@ -352,6 +352,14 @@ impl Store {
         archived
     }
 
+    /// Whether there is any of it.
+    pub(super) fn has_archived(&self) -> bool {
+        let is_left = !self.archived.borrow().is_empty();
+        let is_unvisited = !self.sessions.borrow().saved.is_empty();
+        let has_any = is_left || is_unvisited;
+        has_any || self.entries().iter().any(|entry| entry.archived(self.route).is_some())
+    }
+
     /// Begins a session, which has this of before a restart.
     fn begin(self: &Rc<Self>, key: Key, resumed: Option<Box<str>>) -> Result<Rc<Entry>, Response> {
         let spawner = self.host.spawner();

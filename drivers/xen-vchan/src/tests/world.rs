@@ -8,11 +8,15 @@ use core::time::Duration;
 use flow::task::Executor;
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Listener, Target};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use xen_store::Store;
 use xen_store::fake::{self, Daemon};
 
 /// Of the rings, in bytes.
 pub(super) const RING_BYTES: usize = 4096;
+
+/// Event channels and grants are the process's, and few: a test that takes many would keep them from others.
+static ALONE: Mutex<()> = Mutex::new(());
 
 pub(super) struct World {
     pub(super) store: Store,
@@ -20,10 +24,12 @@ pub(super) struct World {
     pub(super) executor: Executor,
     pub(super) timers: Timers,
     pub(super) vchans: Vchans,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl World {
     pub(super) fn with_rings(connections_max: usize, ring_bytes: usize) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (store, mut daemon) = fake::connect();
         daemon.set("domid", "1");
         daemon.set("name", "one");
@@ -35,7 +41,7 @@ impl World {
         let connect_timeout = Duration::from_secs(5);
         let settings = Settings { connections_max, ring_bytes, connect_timeout };
         let vchans = Vchans::new(&store, &executor.spawner(), &timers, settings);
-        Self { store, daemon, executor, timers, vchans }
+        Self { store, daemon, executor, timers, vchans, _alone: alone }
     }
 
     /// Turns of the loop without time, until nothing moves.

@@ -4,6 +4,7 @@ use net::{ConnectionInfo, TcpState};
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::net::{recv, sendto, socket_with};
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -11,6 +12,12 @@ use std::time::Duration;
 
 /// A netlink socket by which the kernel is asked.
 pub(super) struct Diagnostics(OwnedFd);
+
+/// Whether the log has said that the kernel cannot be asked.
+#[derive(Default)]
+pub(super) struct Unasked {
+    is_told: Cell<bool>,
+}
 
 /// What the kernel says of a socket.
 pub(super) struct SocketInfo {
@@ -41,6 +48,25 @@ impl Diagnostics {
         let (_, count) = recv(&self.0, &mut answer, RecvFlags::empty())?;
         let answer = answer.get(..count).unwrap_or_default();
         SocketInfo::parse(answer).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Unasked {
+    /// There is no netlink socket: the first time, the log says what that means.
+    pub(super) fn tell(&self, error: &io::Error) {
+        if let Some(warning) = self.warning(error) {
+            log::warn!("{warning}");
+        }
+    }
+
+    fn warning(&self, error: &io::Error) -> Option<String> {
+        let is_first = !self.is_told.replace(true);
+        is_first.then(|| {
+            format!(
+                "the kernel cannot be asked about connections, so their queues, windows and times are not known: netlink: {error}; \
+                 a unit of systemd allows it by AF_NETLINK in RestrictAddressFamilies"
+            )
+        })
     }
 }
 
@@ -275,6 +301,15 @@ mod tests {
             assert!(connection.round_trip.is_some() && connection.receive_window > 0);
             assert!(connection.retransmission_timeout >= Duration::from_millis(100));
         }
+    }
+
+    #[test]
+    fn that_the_kernel_cannot_be_asked_is_said_once_and_with_the_remedy() {
+        let unasked = Unasked::default();
+        let refused = io::Error::from_raw_os_error(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+        let warning = unasked.warning(&refused).unwrap();
+        assert!(warning.contains("not known") && warning.contains("AF_NETLINK"), "{warning}");
+        assert_eq!(unasked.warning(&refused), None);
     }
 
     #[test]

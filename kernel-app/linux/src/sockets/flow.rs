@@ -1,6 +1,6 @@
 //! Flow: one connection of the kernel's, of TCP or of the Unix domain.
 
-use super::diagnostics::{Diagnostics, SocketInfo};
+use super::diagnostics::SocketInfo;
 use super::stream::{Ends, Stream};
 use super::{
     Edge, NOT_SENT_BYTES_BOUND, NOT_SENT_STEP_BYTES, Place, Reactor, Ready, Registration, Seen,
@@ -62,7 +62,7 @@ impl KernelFlow {
     /// What the kernel knows of the connection, if it is TCP's. It costs some calls, and is asked only when a deadline has come.
     fn diagnose(&self) -> Option<SocketInfo> {
         let (Address::Ip(local), Address::Ip(peer)) = (self.local, self.peer) else { return None };
-        Diagnostics::new().ok()?.ask(local, Some(peer)).ok()
+        self.outgoing.registration.reactor.diagnostics()?.ask(local, Some(peer)).ok()
     }
 
     fn ready(&self) -> &Ready {

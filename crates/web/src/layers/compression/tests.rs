@@ -15,8 +15,17 @@ use flow::task::block_on;
 const PAGE: &str = "text/html; charset=utf-8";
 
 fn asked_of(layer: Compression, accept: &str, reply: impl Fn() -> Reply + 'static) -> Reply {
+    asked_by("GET", &[("Accept-Encoding", accept)], layer, reply)
+}
+
+fn asked_by(
+    method: &str,
+    fields: &[(&str, &str)],
+    layer: Compression,
+    reply: impl Fn() -> Reply + 'static,
+) -> Reply {
     let handler = (move |_: Request| core::future::ready(reply())).layer(layer);
-    let head = parsed("GET", "/", &[("Accept-Encoding", accept)]);
+    let head = parsed(method, "/", fields);
     let request = Request::new(head, Body::empty(), Address::Memory(0));
     block_on(handler.answer(request).into_future())
 }
@@ -77,7 +86,8 @@ fn what_gains_nothing_or_may_not_be_changed_stays() {
     assert!(stays(|| page(1023)));
     assert!(stays(|| Response::ok("image/png", alloc::vec![0; 2000])));
     assert!(stays(|| Response::ok("text/event-stream", alloc::vec![0; 2000])));
-    assert!(stays(|| page(2000).with_status(Status::PARTIAL_CONTENT)));
+    let part = asked("gzip", || page(2000).with_status(Status::PARTIAL_CONTENT).into());
+    assert!(!is_coded(&part));
     assert!(stays(|| page(2000).with_status(Status::NO_CONTENT)));
     // RFC 9110 section 7.7.
     assert!(stays(|| page(2000).with_header("Cache-Control", "max-age=1, No-Transform")));
@@ -119,6 +129,44 @@ fn rfc9110_8_8_3_3_a_strong_tag_becomes_weak_and_ranges_are_not_offered() {
     assert_eq!(reply.response.header("accept-ranges"), None);
     let weak = asked("gzip", || page(2000).with_header("ETag", "W/\"y\"").into());
     assert_eq!(weak.response.header("etag"), Some(&b"W/\"y\""[..]));
+}
+
+#[test]
+fn rfc9110_15_4_5_who_has_a_compressed_representation_is_told_of_that_one() {
+    let tag_of = |status: Status, told: &str| {
+        let fields = [("Accept-Encoding", "gzip"), ("If-None-Match", told)];
+        let reply = asked_by("GET", &fields, Compression::new(), move || {
+            let response = Response::ok(PAGE, "").with_status(status);
+            response.with_header("ETag", "\"x\"").with_header("Accept-Ranges", "bytes").into()
+        });
+        assert_eq!(reply.response.header("vary"), Some(&b"Accept-Encoding"[..]));
+        let has_ranges = reply.response.header("accept-ranges").is_some();
+        (reply.response.header("etag").map(<[u8]>::to_vec), has_ranges)
+    };
+    let (strong, weak) = (Some(b"\"x\"".to_vec()), Some(b"W/\"x\"".to_vec()));
+    assert_eq!(tag_of(Status::NOT_MODIFIED, "W/\"x\""), (weak.clone(), false));
+    assert_eq!(tag_of(Status::NOT_MODIFIED, "\"y\", W/\"x\""), (weak, false));
+    assert_eq!(tag_of(Status::NOT_MODIFIED, "\"x\""), (strong.clone(), true));
+    assert_eq!(tag_of(Status::NOT_MODIFIED, "W/\"y\""), (strong.clone(), true));
+    // RFC 9110 section 15.3.7: a part is of what is not compressed, and varies as the whole does.
+    assert_eq!(tag_of(Status::PARTIAL_CONTENT, "W/\"x\""), (strong, true));
+}
+
+#[test]
+fn rfc9110_9_3_2_head_has_the_fields_and_compresses_nothing() {
+    let timers = Timers::new();
+    let layer = Compression::new().with_bytes_per_second_max(&timers, 3000);
+    let budget = layer.budget.clone().unwrap();
+    for _ in 0..10 {
+        let layer = Compression { budget: Some(budget.clone()), ..Compression::new() };
+        let fields = [("Accept-Encoding", "gzip")];
+        let head =
+            asked_by("HEAD", &fields, layer, || page(2000).with_header("ETag", "\"x\"").into());
+        assert!(is_coded(&head));
+        assert_eq!(head.response.header("etag"), Some(&b"W/\"x\""[..]));
+        assert_eq!(content(head), Some(Vec::new()));
+    }
+    assert_eq!(budget.used.get(), 0);
 }
 
 #[test]

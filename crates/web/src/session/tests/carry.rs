@@ -56,6 +56,25 @@ fn restarted(archive: &[u8]) -> (World, usize) {
 }
 
 #[test]
+fn whether_anything_is_lost_without_an_archive_is_known_beforehand() {
+    let world = counting();
+    assert!(!world.host.has_archived());
+    let cookie = world.visit("/", None).2.unwrap();
+    assert!(world.host.has_archived());
+    let archive = stop(&world);
+    assert!(!world.host.has_archived());
+    // Nobody has visited these yet.
+    let (world, _) = restarted(&archive);
+    assert!(world.host.has_archived());
+    world.visit("/", Some(&cookie));
+    world.host.drain();
+    world.run();
+    assert!(world.host.has_archived());
+    let (world, restored) = restarted(&counting().host.archive());
+    assert_eq!((restored, world.host.has_archived()), (0, false));
+}
+
+#[test]
 fn a_session_goes_on_after_a_restart() {
     let world = counting();
     let cookie = world.visit("/", None).2.unwrap();

@@ -8,6 +8,7 @@ use crate::disk::DiskReader;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::time::Duration;
 use storage::PageCache;
@@ -55,9 +56,9 @@ async fn post(from: Rc<FromDisk>, request: Request) -> Result<Response, Response
     let live = &content.live;
     let own = live.roots().next().unwrap_or_default();
     let own = query.get("folder").unwrap_or(own).to_string();
-    let folders = core::iter::once(&*own).chain(live.roots().skip(1));
+    let folders: Vec<_> = core::iter::once(&*own).chain(live.roots().skip(1)).collect();
     let deadline = content.timers.now().saturating_add(TIME_MAX);
-    let disk = content.timers.before(deadline, reader.read(number, folders)).await;
+    let disk = content.timers.before(deadline, reader.read(number, &folders)).await;
     let disk = disk.map_err(|_| {
         let text = format!("disk {} did not say what is on it within {TIME_MAX:?}", number + 1);
         refusal(Status::GATEWAY_TIMEOUT, text)
