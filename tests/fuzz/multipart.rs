@@ -1,9 +1,8 @@
 //! Any bytes as a form with files, in any pieces: no panic, no more than the limits say, and the pieces make no difference.
 
 use flow::Address;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use web::multipart::{Limits, MultipartError};
+use web::testing::read_pieces;
 use web::{Body, Request, RequestHead};
 
 const LIMITS: Limits = Limits { bytes_max: 4000, parts_max: 5, head_bytes_max: 200 };
@@ -25,25 +24,7 @@ fn read(input: &[u8], piece: usize) -> (Vec<Seen>, Result<(), MultipartError>) {
     let (sender, body) = Body::channel();
     let request = Request::new(RequestHead::new("POST", "/", fields), body, Address::Memory(1));
     let mut seen = Vec::new();
-    let ended = {
-        let mut reading = pin!(read_parts(request, &mut seen));
-        let cx = &mut Context::from_waker(Waker::noop());
-        let mut ended = None;
-        for piece in input.chunks(piece.min(input.len().max(1))) {
-            sender.push(piece);
-            if let Poll::Ready(end) = reading.as_mut().poll(cx) {
-                ended = Some(end);
-                break;
-            }
-        }
-        ended.unwrap_or_else(|| {
-            sender.end(Ok(None));
-            match reading.as_mut().poll(cx) {
-                Poll::Ready(end) => end,
-                Poll::Pending => panic!("it waits for what does not come"),
-            }
-        })
-    };
+    let ended = read_pieces(&sender, input.chunks(piece.min(input.len().max(1))), read_parts(request, &mut seen));
     let bytes = seen.iter().map(|Seen(.., content)| content.len() as u64).sum::<u64>();
     assert!(seen.len() <= LIMITS.parts_max && bytes <= LIMITS.bytes_max);
     (seen, ended)

@@ -1,7 +1,7 @@
 //! Prefix nodes: bytes before each message.
 
 use crate::{Edge, Fault, Node, Piece, Stage, run_stage};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use core::marker::PhantomData;
 
 /// Puts `prefix` before each message.
@@ -42,17 +42,47 @@ impl Stage<Piece> for Prepend {
     }
 }
 
+/// How much of its prefix a message has had, which comes in pieces.
+#[derive(Debug)]
+struct Match {
+    prefix: Bytes,
+    matched: usize,
+}
+
+impl Match {
+    fn new(prefix: &[u8]) -> Self {
+        Self { prefix: Bytes::copy_from_slice(prefix), matched: 0 }
+    }
+
+    /// How many bytes of this piece are the prefix's. A message without it is a fault.
+    fn accept(&mut self, piece: &Piece) -> Result<usize, Fault> {
+        let wanted = &self.prefix[self.matched..];
+        let here = wanted.len().min(piece.bytes.len());
+        if piece.bytes[..here] != wanted[..here] {
+            let first = if self.matched == 0 { piece.bytes.first() } else { self.prefix.first() };
+            return Err(Fault::UnknownPrefix(first.copied()));
+        }
+        self.matched += here;
+        if piece.last && !self.is_whole() {
+            return Err(Fault::UnknownPrefix(None));
+        }
+        Ok(here)
+    }
+
+    /// The message has had all of it.
+    fn is_whole(&self) -> bool {
+        self.matched == self.prefix.len()
+    }
+}
+
 /// Takes `prefix` off each message; a message without it is a fault.
 pub fn skip(prefix: impl AsRef<[u8]>) -> Skip {
-    Skip { prefix: Bytes::copy_from_slice(prefix.as_ref()), matched: 0 }
+    Skip(Match::new(prefix.as_ref()))
 }
 
 /// See [`skip`].
 #[derive(Debug)]
-pub struct Skip {
-    prefix: Bytes,
-    matched: usize,
-}
+pub struct Skip(Match);
 
 impl Node<Piece> for Skip {
     type Out = Piece;
@@ -71,20 +101,11 @@ impl Stage<Piece> for Skip {
         _: usize,
         output: &mut Edge<Piece>,
     ) -> Result<(), Fault> {
-        let wanted = &self.prefix[self.matched..];
-        let here = wanted.len().min(piece.bytes.len());
-        let skipped = piece.bytes.split_to(here);
-        if skipped != wanted[..here] {
-            let first = if self.matched == 0 { skipped.first() } else { self.prefix.first() };
-            return Err(Fault::UnknownPrefix(first.copied()));
-        }
-        self.matched += here;
-        let whole = self.matched == self.prefix.len();
+        let skipped = self.0.accept(&piece)?;
+        piece.bytes.advance(skipped);
+        let whole = self.0.is_whole();
         if piece.last {
-            if !whole {
-                return Err(Fault::UnknownPrefix(None));
-            }
-            self.matched = 0;
+            self.0.matched = 0;
         }
         if whole && (piece.last || !piece.bytes.is_empty()) {
             let weight_bytes = piece.bytes.len();
@@ -95,22 +116,19 @@ impl Stage<Piece> for Skip {
 
     fn finish(&mut self, _: &mut Edge<Piece>) -> Result<(), Fault> {
         // Between messages nothing is matched, and a started prefix must be whole.
-        let started = self.matched > 0 && self.matched < self.prefix.len();
+        let started = self.0.matched > 0 && !self.0.is_whole();
         if started { Err(Fault::Truncated) } else { Ok(()) }
     }
 }
 
 /// Lets messages pass that begin with `prefix`, whole; one without it is a fault, as for [`skip`].
 pub fn expect(prefix: impl AsRef<[u8]>) -> Expect {
-    Expect { prefix: Bytes::copy_from_slice(prefix.as_ref()), matched: 0 }
+    Expect(Match::new(prefix.as_ref()))
 }
 
 /// See [`expect`].
 #[derive(Debug)]
-pub struct Expect {
-    prefix: Bytes,
-    matched: usize,
-}
+pub struct Expect(Match);
 
 impl Node<Piece> for Expect {
     type Out = Piece;
@@ -129,18 +147,9 @@ impl Stage<Piece> for Expect {
         weight_bytes: usize,
         output: &mut Edge<Piece>,
     ) -> Result<(), Fault> {
-        let wanted = &self.prefix[self.matched..];
-        let here = wanted.len().min(piece.bytes.len());
-        if piece.bytes[..here] != wanted[..here] {
-            let first = if self.matched == 0 { piece.bytes.first() } else { self.prefix.first() };
-            return Err(Fault::UnknownPrefix(first.copied()));
-        }
-        self.matched += here;
+        self.0.accept(&piece)?;
         if piece.last {
-            if self.matched < self.prefix.len() {
-                return Err(Fault::UnknownPrefix(None));
-            }
-            self.matched = 0;
+            self.0.matched = 0;
         }
         output.put(piece, weight_bytes);
         Ok(())

@@ -19,14 +19,17 @@
 //! A handler that waits for time or for other tasks is asked beside these, in a [`World`]: [`Ask::ask_in`].
 
 use crate::writer::{Piece, Pieces};
-use crate::{Body, Content, ContentLength, Handler, Next, Reply, Request, RequestHead, Response};
+use crate::{
+    Body, BodySender, Content, ContentLength, Handler, Next, Reply, Request, RequestHead, Response,
+};
 use crate::{Status, percent};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::future::poll_fn;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
 use flow::Address;
 use flow::task::block_on;
 use flow::testing::World;
@@ -180,6 +183,30 @@ impl Ask {
             drop(sender);
             seen
         })
+    }
+}
+
+/// What comes of a body's reader while the body arrives in these pieces, and then ends. A reader that is done takes no more.
+///
+/// # Panics
+/// When it waits behind the end.
+pub fn read_pieces<'p, T>(
+    sender: &BodySender,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+    reader: impl Future<Output = T>,
+) -> T {
+    let mut reader = pin!(reader);
+    let cx = &mut Context::from_waker(Waker::noop());
+    for piece in pieces {
+        sender.push(piece);
+        if let Poll::Ready(outcome) = reader.as_mut().poll(cx) {
+            return outcome;
+        }
+    }
+    sender.end(Ok(None));
+    match reader.as_mut().poll(cx) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => panic!("it waits for what does not come"),
     }
 }
 

@@ -3,9 +3,8 @@
 use crate::{input, pieces, shown, word};
 use flow::Address;
 use serde_json::Value;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use web::multipart::{self, MultipartError};
+use web::testing::read_pieces;
 use web::{Body, Form, Request, RequestHead, cookies, forms};
 
 const FILES: multipart::Limits =
@@ -32,25 +31,7 @@ fn read(content_type: &str, input: &[u8], piece: usize) -> Vec<String> {
     let (sender, body) = Body::channel();
     let request = Request::new(RequestHead::new("POST", "/", fields), body, Address::Memory(1));
     let mut gives = Vec::new();
-    let ended = {
-        let mut reading = pin!(read_parts(request, &mut gives));
-        let cx = &mut Context::from_waker(Waker::noop());
-        let mut ended = None;
-        for piece in pieces(input, piece) {
-            sender.push(piece);
-            if let Poll::Ready(end) = reading.as_mut().poll(cx) {
-                ended = Some(end);
-                break;
-            }
-        }
-        ended.unwrap_or_else(|| {
-            sender.end(Ok(None));
-            match reading.as_mut().poll(cx) {
-                Poll::Ready(end) => end,
-                Poll::Pending => panic!("it waits for what does not come"),
-            }
-        })
-    };
+    let ended = read_pieces(&sender, pieces(input, piece), read_parts(request, &mut gives));
     match ended {
         Ok(()) => gives.push("end".to_owned()),
         Err(error) => gives.push(format!("{error}: {}", error.status().code())),

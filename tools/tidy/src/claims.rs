@@ -3,9 +3,8 @@
 
 use command::{
     failure::{OrSay, Result},
-    paths, programs,
+    paths,
 };
-use std::process::Command;
 
 /// Where they are: lines of tables, `| PAGE | SENTENCE | TESTS |`.
 const PAGE: &str = "docs/claims.md";
@@ -15,13 +14,7 @@ pub(crate) fn check() -> Result<Vec<String>> {
     let read = |path: &str| {
         std::fs::read_to_string(paths::root().join(path)).or_say(|| format!("cannot read {path}"))
     };
-    let listed = programs::output(Command::new("git").current_dir(paths::root()).args([
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "tests/*.rs",
-    ]))?;
+    let listed = crate::listed(&["tests/*.rs"])?;
     let cases: String = listed.lines().filter_map(|path| read(path).ok()).collect();
     let text = read(PAGE)?;
     let mut problems = Vec::new();

@@ -113,14 +113,14 @@ fn unsafe_code(packages: &[Package]) -> Result<Vec<String>> {
     Ok(problems)
 }
 
+/// The paths of the files that git has or would have, of these patterns, a line each.
+fn listed(patterns: &[&str]) -> Result<String> {
+    let all = ["ls-files", "--cached", "--others", "--exclude-standard"];
+    programs::output(Command::new("git").current_dir(paths::root()).args(all).args(patterns))
+}
+
 fn file_lengths() -> Result<Vec<String>> {
-    let listed = programs::output(Command::new("git").current_dir(paths::root()).args([
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "*.rs",
-    ]))?;
+    let listed = listed(&["*.rs"])?;
     let mut allowed = allowances()?;
     let mut problems = Vec::new();
     for path in listed.lines().filter(|path| !is_test(path) && !is_generated(path)) {

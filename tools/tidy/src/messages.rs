@@ -2,9 +2,8 @@
 
 use command::{
     failure::{OrSay, Result},
-    paths, programs,
+    paths,
 };
-use std::process::Command;
 
 const PAGE: &str = "docs/troubleshooting.md";
 /// Stands for what differs in a message.
@@ -36,14 +35,7 @@ fn is_said(message: &str, sources: &str) -> bool {
 
 /// All sources of programs, without what a message has in a source and not where it is printed.
 fn sources() -> Result<String> {
-    let listed = programs::output(Command::new("git").current_dir(paths::root()).args([
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "*.rs",
-        "*.s",
-    ]))?;
+    let listed = crate::listed(&["*.rs", "*.s"])?;
     let mut all = String::new();
     for path in listed.lines().filter(|path| NO_PROGRAMS.iter().all(|no| !path.starts_with(no))) {
         // One that was deleted and not yet committed.

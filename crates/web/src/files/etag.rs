@@ -63,7 +63,7 @@ impl HashTag {
 
 /// Whether `value`, a list of tags or `*`, names one for which `same` holds. A malformed list
 /// names what stands before the fault.
-pub(super) fn list_has(value: &[u8], same: impl Fn(&ETag<'_>) -> bool) -> bool {
+pub(crate) fn list_has(value: &[u8], same: impl Fn(&ETag<'_>) -> bool) -> bool {
     let mut rest = value;
     loop {
         while let [b' ' | b'\t' | b',', after @ ..] = rest {

@@ -1,7 +1,9 @@
 //! Compression of answers (RFC 9110 section 8.4).
 
 use super::gzip::{Compressors, Gzip};
+use super::rate_limit::client_key;
 use crate::files::encoding::{Codings, ContentCoding, choose};
+use crate::files::etag::{ETag, list_has};
 use crate::media_type::essence;
 use crate::syntax::trim;
 use crate::writer::{Piece, Pieces};
@@ -154,7 +156,7 @@ impl Layer for Compression {
             if is_head {
                 return headed(reply);
             }
-            match settings.compressors.begin(client) {
+            match settings.compressors.begin(client_key(client)) {
                 Some(gzip) => compress(reply, Work { gzip, budget: settings.budget }),
                 None => reply,
             }
@@ -265,26 +267,22 @@ fn compress(reply: Reply, mut work: Work) -> Reply {
 }
 
 /// What the client has by its own words, of an earlier answer.
-struct Told(Vec<u8>);
+struct Told(Vec<Vec<u8>>);
 
 impl Told {
     fn of(request: &Request) -> Self {
-        let tags: Vec<_> = request.headers_named("if-none-match").collect();
-        Self(tags.join(&b","[..]))
+        Self(request.headers_named("if-none-match").map(<[u8]>::to_vec).collect())
     }
 
     /// RFC 9110 section 15.4.5: whoever has a compressed representation is told of that one, by the tag that it came with.
     fn as_it_was(&self, response: Response) -> Response {
-        let Some(tag) = response.header("etag").filter(|tag| !tag.starts_with(b"W/")) else {
-            return response;
-        };
-        let weak = [b"W/", tag].concat();
-        let mut had = self.0.split(|&byte| byte == b',').map(trim);
-        if response.status() != Status::NOT_MODIFIED || !had.any(|tag| tag == weak) {
+        let tag = response.header("etag").and_then(ETag::parse);
+        let is_its = |had: &ETag<'_>| had.weak && tag.is_some_and(|tag| tag.weak_eq(had));
+        let has_it = self.0.iter().any(|tags| list_has(tags, is_its));
+        if response.status() != Status::NOT_MODIFIED || !has_it {
             return response;
         }
-        let response = response.without_header("accept-ranges");
-        response.without_header("etag").with_header("ETag", weak)
+        weakened(response)
     }
 }
 
@@ -299,7 +297,10 @@ fn headed(reply: Reply) -> Reply {
 
 /// With the fields of the compressed representation.
 fn coded(response: Response) -> Response {
-    let response = response.with_header("Content-Encoding", "gzip");
+    weakened(response.with_header("Content-Encoding", "gzip"))
+}
+
+fn weakened(response: Response) -> Response {
     // RFC 9110 section 14.3: no ranges of it can be had.
     let response = response.without_header("accept-ranges");
     // RFC 9110 section 8.8.3.3: a strong tag is one coding's.

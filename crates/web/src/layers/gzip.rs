@@ -4,8 +4,6 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
-use core::net::IpAddr;
-use flow::Address;
 use miniz_oxide::DataFormat;
 use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, compress_to_output};
 
@@ -17,7 +15,7 @@ pub(super) struct Compressors {
     level: u8,
     max: usize,
     /// Whom those are for that are in use.
-    clients: RefCell<Vec<Client>>,
+    clients: RefCell<Vec<Option<Vec<u8>>>>,
     /// One that was used, for the next.
     spare: RefCell<Option<Box<CompressorOxide>>>,
 }
@@ -27,15 +25,16 @@ impl Compressors {
         Self { level, max, clients: RefCell::default(), spare: RefCell::default() }
     }
 
-    /// Begins a member for a client, if there is a compressor for it.
-    pub(super) fn begin(self: &Rc<Self>, client: Address) -> Option<Gzip> {
-        let client = Client::from(client);
+    /// Begins a member for a client, by its [key](super::rate_limit::client_key), if there is a compressor for it. Who has no key
+    /// may have any.
+    pub(super) fn begin(self: &Rc<Self>, client: Option<Vec<u8>>) -> Option<Gzip> {
         let mut clients = self.clients.borrow_mut();
         let own = clients.iter().filter(|other| **other == client).count();
-        if clients.len() >= self.max || own >= self.max.div_ceil(2) {
+        let has_share = client.is_none() || own < self.max.div_ceil(2);
+        if clients.len() >= self.max || !has_share {
             return None;
         }
-        clients.push(client);
+        clients.push(client.clone());
         drop(clients);
         let spare = self.spare.borrow_mut().take();
         let state = spare.unwrap_or_else(|| {
@@ -58,23 +57,10 @@ impl Compressors {
     }
 }
 
-/// Who is one client: an address of IP, whatever its port, else whoever is at the other end.
-#[derive(Clone, Copy, PartialEq)]
-enum Client {
-    Ip(IpAddr),
-    Other(Address),
-}
-
-impl From<Address> for Client {
-    fn from(address: Address) -> Self {
-        address.ip().map_or(Self::Other(address), Self::Ip)
-    }
-}
-
 /// A compressor in use, which goes back when it is dropped.
 struct Lease {
     state: Option<Box<CompressorOxide>>,
-    client: Client,
+    client: Option<Vec<u8>>,
     pool: Rc<Compressors>,
 }
 
@@ -154,6 +140,8 @@ impl Gzip {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::layers::rate_limit::client_key;
+    use flow::Address;
     use miniz_oxide::inflate::stream::{InflateState, inflate};
     use miniz_oxide::{MZFlush, MZStatus};
 
@@ -173,14 +161,12 @@ pub(super) mod tests {
         text
     }
 
-    const ONE: Address = Address::Memory(1);
-
     #[test]
     fn rfc1952_2_3_members_say_what_was_written() {
         let pool = Rc::new(Compressors::new(6, 1));
         let text: Vec<u8> = (0..100_000_u32).map(|n| (n % 251 * (n / 1000)) as u8).collect();
         for piece in [1, 100, 99_999, 100_000] {
-            let mut gzip = pool.begin(ONE).unwrap();
+            let mut gzip = pool.begin(None).unwrap();
             let mut member = Vec::new();
             for piece in text.chunks(piece) {
                 gzip.write(piece);
@@ -194,7 +180,7 @@ pub(super) mod tests {
     #[test]
     fn what_was_flushed_can_be_read() {
         let pool = Rc::new(Compressors::new(1, 1));
-        let mut gzip = pool.begin(ONE).unwrap();
+        let mut gzip = pool.begin(None).unwrap();
         let mut member = Vec::new();
         for text in ["one", "two"] {
             gzip.write(text.as_bytes());
@@ -212,7 +198,7 @@ pub(super) mod tests {
     #[test]
     fn a_client_has_half_of_them_by_whatever_ports() {
         let pool = Rc::new(Compressors::new(1, 3));
-        let address = |host: u8, port| Address::Ip(([10, 0, 0, host], port).into());
+        let address = |host: u8, port| client_key(Address::Ip(([10, 0, 0, host], port).into()));
         let own = [1, 2].map(|port| pool.begin(address(1, port)).unwrap());
         assert!(pool.begin(address(1, 3)).is_none());
         let other = pool.begin(address(2, 1)).unwrap();
@@ -225,11 +211,11 @@ pub(super) mod tests {
     #[test]
     fn compressors_are_bounded_and_used_again() {
         let pool = Rc::new(Compressors::new(1, 2));
-        let (one, mut other) = (pool.begin(ONE).unwrap(), pool.begin(Address::Memory(2)).unwrap());
-        assert!(pool.begin(Address::Memory(3)).is_none());
+        let (one, mut other) = (pool.begin(None).unwrap(), pool.begin(None).unwrap());
+        assert!(pool.begin(None).is_none());
         other.write(b"given up in the middle");
         drop(other);
-        let mut again = pool.begin(Address::Memory(3)).unwrap();
+        let mut again = pool.begin(None).unwrap();
         again.write(b"anew");
         assert_eq!(decoded(&again.finish(), true), b"anew");
         drop(one);

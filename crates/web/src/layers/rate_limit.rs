@@ -152,11 +152,15 @@ fn refusal(wait: Duration) -> Response {
         .with_header("Retry-After", alloc::format!("{seconds}"))
 }
 
-/// Who is one client: by an address of IPv4, by the first half of one of IPv6, by a machine, or by a user of this one.
 fn address(request: &Request) -> Option<Vec<u8>> {
+    client_key(request.peer())
+}
+
+/// Who is one client: by an address of IPv4, by the first half of one of IPv6, by a machine, or by a user of this one.
+pub(super) fn client_key(peer: Address) -> Option<Vec<u8>> {
     // The letters keep numbers of machines and users apart from addresses.
     let numbered = |kind: u8, number: u32| [&[kind][..], &number.to_be_bytes()].concat();
-    Some(match request.peer() {
+    Some(match peer {
         Address::Vsock(VsockAddress { cid, .. }) => numbered(b'v', cid),
         Address::Unix { user } => numbered(b'u', user),
         peer => match peer.ip()?.to_canonical() {

@@ -20,27 +20,39 @@ fn unnamed(world: &World) -> impl Future<Output = Client> + use<> {
     async move { connect(&[server], &Settings::new("alice"), &options, &environment).await.unwrap() }
 }
 
+/// Which messages came, up to the last one of each group.
+type Groups = Rc<RefCell<Vec<String>>>;
+
+/// A server that gives an answer to each group up to a Sync; the groups.
+fn answering(world: &World, answers: Vec<Vec<u8>>) -> (Groups, impl Future<Output = Peer> + use<>) {
+    let (mut listener, groups) = (world.listen(), Groups::default());
+    let seen = groups.clone();
+    let server = async move {
+        let mut peer = Peer::accept(&mut listener).await;
+        for answer in answers {
+            let group = peer.up_to(b'S').await;
+            seen.borrow_mut().push(group);
+            peer.say(&answer).await;
+        }
+        peer
+    };
+    (groups, server)
+}
+
 #[test]
 fn each_execution_parses_and_needs_nothing_of_what_was_before() {
     let world = World::new();
-    let (mut listener, connecting) = (world.listen(), unnamed(&world));
-    let seen = Rc::new(RefCell::new(Vec::new()));
-    let groups = seen.clone();
+    let answers = [
+        described(),
+        answered(&column(25), b"\0\x01\0\0\0\x03abc"),
+        // By now it is a number.
+        answered(&column(23), b"\0\x01\0\0\0\x04\0\0\0\x07"),
+    ];
+    let (seen, answering) = answering(&world, answers.into());
+    let (connecting, groups) = (unnamed(&world), seen.clone());
     let server = async move {
-        let mut peer = Peer::accept(&mut listener).await;
-        let answers = [
-            described(),
-            answered(&column(25), b"\0\x01\0\0\0\x03abc"),
-            // By now it is a number.
-            answered(&column(23), b"\0\x01\0\0\0\x04\0\0\0\x07"),
-        ];
-        for answer in answers {
-            let group = peer.up_to(b'S').await;
-            groups.borrow_mut().push(group);
-            peer.say(&answer).await;
-        }
-        let group = peer.up_to(b'X').await;
-        groups.borrow_mut().push(group);
+        let last = answering.await.up_to(b'X').await;
+        groups.borrow_mut().push(last);
     };
     world.run(server, async move {
         let client = connecting.await;
@@ -60,18 +72,13 @@ fn each_execution_parses_and_needs_nothing_of_what_was_before() {
 #[test]
 fn after_an_error_it_is_described_anew() {
     let world = World::new();
-    let (mut listener, connecting) = (world.listen(), unnamed(&world));
-    let seen = Rc::new(RefCell::new(Vec::new()));
-    let groups = seen.clone();
+    let refused = message(b'E', b"SERROR\0VERROR\0C42804\0Mno longer\0\0");
+    let row = answered(&column(25), b"\0\x01\0\0\0\x03abc");
+    let answers = [described(), [refused, ready(b'I')].concat(), described(), row];
+    let (seen, answering) = answering(&world, answers.into());
+    let connecting = unnamed(&world);
     let server = async move {
-        let mut peer = Peer::accept(&mut listener).await;
-        let refused = message(b'E', b"SERROR\0VERROR\0C42804\0Mno longer\0\0");
-        let row = answered(&column(25), b"\0\x01\0\0\0\x03abc");
-        for answer in [described(), [refused, ready(b'I')].concat(), described(), row] {
-            let group = peer.up_to(b'S').await;
-            groups.borrow_mut().push(group);
-            peer.say(&answer).await;
-        }
+        let _peer = answering.await;
         std::future::pending::<()>().await;
     };
     world.run(server, async move {
