@@ -481,8 +481,8 @@ impl<C: ServerCore> Core for Driver<C> {
     }
 
     fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {
-        let is_idle = !self.core.has_request() && !self.core.wants_transmit();
         if let Some(seat) = &self.seat {
+            let is_idle = !self.core.has_request() && !self.core.wants_transmit();
             seat.set_idle(is_idle);
             if is_idle && seat.is_leaving() {
                 // RFC 9112 section 9.5: without a word, and without waiting for the client's.
