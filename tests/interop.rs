@@ -13,6 +13,7 @@ pub(crate) mod load;
 pub(crate) mod load_image;
 pub(crate) mod names;
 pub(crate) mod oci_image;
+pub(crate) mod own_appliance;
 pub(crate) mod postgres;
 pub(crate) mod service_unit;
 pub(crate) mod services;

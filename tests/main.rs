@@ -50,6 +50,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::service_unit::CASES,
         interop::side_by_side::CASES,
         interop::oci_image::CASES,
+        interop::own_appliance::CASES,
         interop::debian_package::CASES,
         interop::definitions::CASES,
         xen::CASES,

@@ -34,6 +34,8 @@ pub struct Case {
     pub deadline: Duration,
     /// The same of its long form, if it has one.
     pub long_deadline: Option<Duration>,
+    /// Whether it builds what it tests itself, and has no use for an image or a process of ours.
+    pub is_on_its_own: bool,
     /// Tests it; a failure says what was found.
     pub run: fn(&mut Harness) -> Result,
 }
@@ -46,7 +48,13 @@ impl Case {
         seconds: u64,
         run: fn(&mut Harness) -> Result,
     ) -> Case {
-        Case { name, needs, deadline: Duration::from_secs(seconds), long_deadline: None, run }
+        let deadline = Duration::from_secs(seconds);
+        Case { name, needs, deadline, long_deadline: None, is_on_its_own: false, run }
+    }
+
+    /// One that builds what it tests: where no other case runs, no image and no process of ours is built.
+    pub const fn on_its_own(self) -> Case {
+        Case { is_on_its_own: true, ..self }
     }
 
     /// With a long form, of more bytes and rounds, for whoever asks for it: see [`Harness::is_long`]. It may take so many seconds.
