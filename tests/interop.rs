@@ -2,6 +2,7 @@
 //! `cargo xtask test interop`.
 
 pub(crate) mod admin_port;
+pub(crate) mod crates;
 pub(crate) mod debian_package;
 pub(crate) mod definitions;
 pub(crate) mod devtools;
