@@ -52,6 +52,7 @@ fn all_cases() -> Vec<&'static Case> {
         interop::oci_image::CASES,
         interop::own_appliance::CASES,
         interop::crates::CASES,
+        interop::newcomer::CASES,
         interop::debian_package::CASES,
         interop::definitions::CASES,
         xen::CASES,
