@@ -10,6 +10,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// The examples of the page are tests.
+#[cfg(all(doctest, feature = "database"))]
+#[doc = include_str!("../../docs/examples.md")]
+struct Examples;
+
 pub mod app;
 #[cfg(feature = "http-client")]
 pub mod balanced;
@@ -50,6 +55,7 @@ pub mod service;
 mod service_records;
 pub mod services;
 pub mod settings;
+pub mod standard;
 #[cfg(feature = "syslog")]
 mod syslog;
 #[cfg(feature = "https")]

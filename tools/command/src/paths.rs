@@ -1,12 +1,17 @@
-//! Paths of the workspace: its root, the target folder, and what is made below it.
+//! Paths: Aqueduct's sources, the workspace that is worked in, its target folder, and what is made below that.
 
 use crate::{
     failure::{OrSay, Result},
     files,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
-/// The root of the workspace.
+static WORKSPACE: OnceLock<PathBuf> = OnceLock::new();
+
+/// The root of Aqueduct's own sources, which are only read unless they are [the workspace](workspace), too.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
@@ -14,9 +19,19 @@ pub fn root() -> &'static Path {
         .expect("this crate is two folders deep")
 }
 
+/// The root of the workspace whose packages are built: Aqueduct's own, unless [`work_in`] has named another.
+pub fn workspace() -> &'static Path {
+    WORKSPACE.get().map_or_else(root, PathBuf::as_path)
+}
+
+/// Makes this the workspace of the process; of several calls the first one counts.
+pub fn work_in(workspace: &Path) {
+    WORKSPACE.get_or_init(|| workspace.to_owned());
+}
+
 /// Cargo's target folder.
 pub fn target() -> PathBuf {
-    target_of(root())
+    target_of(workspace())
 }
 
 /// Cargo's target folder of another workspace.
@@ -30,7 +45,7 @@ pub fn target_of(workspace: &Path) -> PathBuf {
 ///
 /// It cannot be made.
 pub fn made(name: &str) -> Result<PathBuf> {
-    made_in(root(), name)
+    made_in(workspace(), name)
 }
 
 /// Such a folder of another workspace.
