@@ -26,8 +26,16 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 /// The name of a crate in paths.
 fn crate_name(folder: &Path) -> String {
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    let name = manifest.lines().find_map(|line| line.strip_prefix("name = "));
-    name.unwrap().trim_matches('"').replace('-', "_")
+    let name = |text: &str| {
+        text.lines().find_map(|line| line.strip_prefix("name = ")).map(ToOwned::to_owned)
+    };
+    let of_library = manifest.split_once("[lib]").and_then(|(_, rest)| rest.split("\n[").next());
+    of_library
+        .and_then(name)
+        .or_else(|| name(&manifest))
+        .unwrap()
+        .trim_matches('"')
+        .replace('-', "_")
 }
 
 /// Adds the modules of a folder that log outside of tests.
