@@ -26,16 +26,14 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 /// The name of a crate in paths.
 fn crate_name(folder: &Path) -> String {
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    let name = |text: &str| {
-        text.lines().find_map(|line| line.strip_prefix("name = ")).map(ToOwned::to_owned)
+    let name = |table: &str| {
+        let (_, lines) = manifest.split_once(&format!("[{table}]\n"))?;
+        let mut lines = lines.lines().take_while(|line| !line.starts_with('['));
+        lines.find_map(|line| line.strip_prefix("name = "))
     };
-    let of_library = manifest.split_once("[lib]").and_then(|(_, rest)| rest.split("\n[").next());
-    of_library
-        .and_then(name)
-        .or_else(|| name(&manifest))
-        .unwrap()
-        .trim_matches('"')
-        .replace('-', "_")
+    // A library without a name of its own is called as its package is.
+    let name = name("lib").or_else(|| name("package")).unwrap();
+    name.trim_matches('"').replace('-', "_")
 }
 
 /// Adds the modules of a folder that log outside of tests.
