@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod broken_lines;
 mod claims;
 mod cycles;
 mod documents;
@@ -47,6 +48,7 @@ pub fn check() -> Result<bool> {
     problems.extend(unsafe_code(&packages)?);
     problems.extend(file_lengths()?);
     problems.extend(documents::check()?);
+    problems.extend(broken_lines::check()?);
     problems.extend(claims::check()?);
     problems.extend(messages::check()?);
     problems.extend(cycles::problems()?);
