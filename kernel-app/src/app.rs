@@ -4,8 +4,9 @@ use crate::context::Context;
 use crate::handlers::access::AccessRules;
 use crate::handlers::site::{self, Site};
 use crate::live_settings::LiveSettings;
-use crate::service::{ServiceEntry, Services, StartError, Table, WebRoutes};
+use crate::service::{ServiceEntry, Services, StartError, Table};
 use crate::settings::http::HttpSettings;
+use crate::standard::Standard;
 use crate::{Platform, local_port, registry};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -28,26 +29,7 @@ pub struct Appliance;
 
 impl Table for Appliance {
     fn entries<P: Platform>(&self) -> Vec<ServiceEntry<P>> {
-        #[allow(unused_variables, reason = "a build may carry none of the services that use it")]
-        let web = WebRoutes::<P>::new(|context| routes(Routes::new(), context));
-        Vec::from([
-            #[cfg(feature = "http")]
-            ServiceEntry::web("http", &web, crate::services::http::open),
-            #[cfg(feature = "https")]
-            ServiceEntry::web("https", &web, crate::services::https::open),
-            #[cfg(feature = "fastcgi")]
-            ServiceEntry::web("fastcgi", &web, crate::services::fastcgi::open),
-            #[cfg(feature = "gopher")]
-            ServiceEntry::web("gopher", &web, crate::services::gopher::open),
-            #[cfg(feature = "rpc")]
-            ServiceEntry::new("rpc", crate::services::rpc::open),
-            #[cfg(feature = "vats")]
-            ServiceEntry::new("vats", crate::services::vats::open),
-            #[cfg(feature = "zmq")]
-            ServiceEntry::new("zmq", crate::services::zmq::open),
-            #[cfg(feature = "admin")]
-            ServiceEntry::new("admin", crate::services::admin::open),
-        ])
+        Standard::new(|_| Routes::new()).entries()
     }
 }
 

@@ -10,6 +10,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// The examples of the page are tests.
+#[cfg(all(doctest, feature = "database"))]
+#[doc = include_str!("../../docs/examples.md")]
+struct Examples;
+
 pub mod app;
 #[cfg(feature = "http-client")]
 pub mod balanced;
@@ -35,8 +40,10 @@ mod live_settings;
 mod live_site;
 mod local_port;
 mod log_limit;
-pub mod log_ring;
 #[cfg(feature = "vats")]
+#[cfg(feature = "admin")]
+pub mod log_modules;
+pub mod log_ring;
 mod names;
 pub mod panics;
 pub mod platform;
@@ -48,6 +55,7 @@ pub mod service;
 mod service_records;
 pub mod services;
 pub mod settings;
+pub mod standard;
 #[cfg(feature = "syslog")]
 mod syslog;
 #[cfg(feature = "https")]

@@ -59,7 +59,7 @@ pub(crate) struct SideBySide {
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
     /// The type of both guests' machines
-    #[arg(long, value_parser = values::machine(), default_value = "q35")]
+    #[arg(long, value_parser = verbs::values::machine(), default_value = "q35")]
     machine: Machine,
     /// Ours is an image with these services only: `cargo xtask image --help`
     #[arg(long, value_name = "LIST")]

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod bench;
-mod bundle;
 mod capability;
 mod codegen;
 mod completions;
@@ -12,6 +11,7 @@ mod fuzz;
 mod image;
 mod man;
 mod mutants;
+mod new;
 mod run;
 mod test;
 mod tidy;
@@ -82,8 +82,9 @@ enum Verb {
     Hold(bench::Hold),
     #[command(name = ::bench::SHARED_VERB, hide = true)]
     SharedWorker(bench::OfShared),
+    New(new::Words),
     Image(image::Words),
-    Bundle(bundle::Words),
+    Bundle(verbs::bundle::Words),
     Capability(capability::Words),
     Wasm(wasm::Words),
     Xen(xen::Words),
@@ -133,8 +134,9 @@ fn dispatch(verb: Verb, install: Install) -> Result<ExitCode> {
             Some(options) => ::bench::guests_worker(&options),
             None => fail!("--guests is missing"),
         },
+        Verb::New(words) => new::main(words),
         Verb::Image(words) => image::main(words, install),
-        Verb::Bundle(words) => bundle::main(&words),
+        Verb::Bundle(words) => verbs::bundle::main(&words),
         Verb::Capability(words) => capability::main(words),
         Verb::Wasm(words) => wasm::main(&words, install),
         Verb::Xen(words) => xen::main(words, install),

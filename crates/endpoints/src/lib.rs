@@ -7,6 +7,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+/// The examples of the page on pipelines are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/pipelines.md")]
+struct Pipelines;
+
 pub mod drive;
 pub mod fastcgi;
 pub mod gopher;

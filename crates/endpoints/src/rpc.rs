@@ -3,10 +3,20 @@
 //! An [`Rpc`] is one vat: its objects, and any number of connections. Offering an object on a
 //! listener is one line; so is connecting, which yields a typed client at once:
 //!
-//! ```ignore
+//! ```no_run
+//! # use capnp::capability::Client;
+//! # use flow::{Connector, ConnectError, Listener, Target, task::Spawner, time::Timers};
+//! # async fn example(
+//! #     listener: impl Listener + 'static, connector: impl Connector, target: Target, service: Client, spawner: Spawner, timers: Timers,
+//! # ) -> Result<(), ConnectError> {
+//! use endpoints::rpc::{Limits, Rpc};
+//!
 //! let rpc = Rpc::new(Limits::default(), &spawner, &timers);
-//! spawner.spawn("rpc listener", rpc.offer(listener, rpc.client::<echo::Client, _>(Echo)));
-//! let calculator: calculator::Client = rpc.connect(&connector, &target).await?;
+//! let offering = rpc.offer(listener, service);
+//! spawner.spawn("rpc listener", async { drop(offering.await) });
+//! let other: Client = rpc.connect(&connector, &target).await?;
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! Interfaces are what the standard `capnpc` plugin for Rust generates; a method is an `async fn`.

@@ -28,6 +28,9 @@ use aqueduct::log_ring::{self, Outlet};
 use aqueduct::service::Table;
 use log::LevelFilter;
 
+/// Names the function that runs once the machine is up: `aqueduct_bare::entry!(main)` with `fn main() -> !`, which calls [`run`].
+pub use machine_runtime::entry;
+
 const LOG: Outlet = Outlet { write: machine::console::write, now: machine::clock::now };
 
 /// Serves what the table says until the machine is asked to stop, and switches it off; what is wrong with

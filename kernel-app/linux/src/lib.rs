@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod client_runtime;
 mod datagrams;
 mod disks;
 mod host_ids;
@@ -15,6 +16,8 @@ pub mod shared_memory;
 pub mod sockets;
 mod stall;
 mod tap;
+
+pub use client_runtime::Runtime;
 
 use aqueduct::app::{App, explain};
 use aqueduct::context::Context;

@@ -29,7 +29,8 @@ mod websockets;
 use alloc::vec::Vec;
 use aqueduct::Platform;
 use aqueduct::context::Context;
-use aqueduct::service::{ServiceEntry, WebRoutes};
+use aqueduct::service::ServiceEntry;
+use aqueduct::standard::Standard;
 use web::Routes;
 use web::session::Mapper;
 
@@ -37,32 +38,14 @@ use web::session::Mapper;
 pub fn entries<P: Platform>(
     more: impl Fn(Routes, &Context<P>) -> Routes + 'static,
 ) -> Vec<ServiceEntry<P>> {
-    #[allow(unused_variables, reason = "a build may carry none of the services that use it")]
-    let web = WebRoutes::<P>::new(move |context| {
-        aqueduct::app::routes(more(routes(context), context), context)
+    let standard = Standard::new(move |context| more(routes(context), context));
+    #[cfg(feature = "rpc")]
+    let standard = standard.with_rpc(|context| {
+        aqueduct::services::rpc::open_to_all(context, |vat, directory| {
+            relay::directory(context, vat, directory)
+        })
     });
-    Vec::from([
-        #[cfg(feature = "http")]
-        ServiceEntry::web("http", &web, aqueduct::services::http::open),
-        #[cfg(feature = "https")]
-        ServiceEntry::web("https", &web, aqueduct::services::https::open),
-        #[cfg(feature = "fastcgi")]
-        ServiceEntry::web("fastcgi", &web, aqueduct::services::fastcgi::open),
-        #[cfg(feature = "gopher")]
-        ServiceEntry::web("gopher", &web, aqueduct::services::gopher::open),
-        #[cfg(feature = "rpc")]
-        ServiceEntry::new("rpc", |context| {
-            aqueduct::services::rpc::open_to_all(context, |vat, directory| {
-                relay::directory(context, vat, directory)
-            })
-        }),
-        #[cfg(feature = "vats")]
-        ServiceEntry::new("vats", aqueduct::services::vats::open),
-        #[cfg(feature = "zmq")]
-        ServiceEntry::new("zmq", aqueduct::services::zmq::open),
-        #[cfg(feature = "admin")]
-        ServiceEntry::new("admin", aqueduct::services::admin::open),
-    ])
+    standard.entries()
 }
 
 /// What HTTP, FastCGI and Gopher serve for tests on any platform.

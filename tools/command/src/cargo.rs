@@ -13,7 +13,7 @@ use std::{
 /// The cargo that started us, in the workspace.
 pub fn command() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(paths::root());
+    command.current_dir(paths::workspace());
     command
 }
 

@@ -62,6 +62,8 @@ pub const CERTUTIL: Program = Program { name: "certutil", package: "libnss3-tool
 pub const DPKG: Program = Program { name: "dpkg-deb", package: "dpkg" };
 /// Decompresses.
 pub const XZ: Program = Program { name: "xz", package: "xz-utils" };
+/// A debugger.
+pub const GDB: Program = Program { name: "gdb", package: "gdb" };
 /// Makes read-only file systems.
 pub const MKFS_EROFS: Program = Program { name: "mkfs.erofs", package: "erofs-utils" };
 /// Makes initial file systems.

@@ -87,11 +87,14 @@ impl Coding {
     }
 }
 
-/// The bundle of `config/` or of another folder, as a file below the target folder.
-pub fn file(folder: Option<&Path>) -> Result<PathBuf> {
-    let default = paths::root().join("config");
+/// The bundle of a folder, as a file below the target folder.
+///
+/// # Errors
+///
+/// Those of [`pack`], and a file that cannot be written.
+pub fn file(folder: &Path) -> Result<PathBuf> {
     let out = paths::made("bundle")?.join(format!("{}.cpio", std::process::id()));
-    files::write(&out, pack(folder.unwrap_or(&default))?)?;
+    files::write(&out, pack(folder)?)?;
     Ok(out)
 }
 

@@ -15,6 +15,7 @@ use command::{
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    str::FromStr,
 };
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -32,11 +33,53 @@ pub struct Options {
     pub output: String,
     /// An application for another kernel, where the image is only its loader.
     pub application: Option<PathBuf>,
+    /// How it is compiled.
+    pub profile: Profile,
+}
+
+/// How images and processes are compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Optimised as a whole, and packed: what ships.
+    #[default]
+    Release,
+    /// Soon there, and with arguments and locals for a debugger: what is worked on.
+    Dev,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Release, Self::Dev];
+
+    /// What it is called on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dev => "dev",
+        }
+    }
+
+    /// The profile of cargo's by which images are compiled.
+    fn of_images(self) -> &'static str {
+        match self {
+            Self::Release => "image",
+            Self::Dev => "image-dev",
+        }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|profile| profile.name() == text);
+        found.ok_or_else(|| Failure(format!("`{text}` is no profile; allowed: release, dev")))
+    }
 }
 
 /// An image in its three forms.
 pub struct Image {
-    /// As it is booted: packed.
+    /// As it is booted: packed, unless it is one to be worked on.
     pub shipped: PathBuf,
     /// As it is once it runs, and bootable too: nothing writes over a debugger's breakpoints.
     pub unpacked: PathBuf,
@@ -51,14 +94,19 @@ pub struct Image {
 /// A program is missing, or the package does not build.
 pub fn build(options: &Options, install: Install) -> Result<Image> {
     programs::need(&[&programs::CC, &programs::LIBC_HEADERS, &symbols::NM], install)?;
-    let mut build = options.cargo("build", "image");
+    let mut build = options.cargo("build", options.profile.of_images());
     if let Some(features) = &options.features {
         build.args(["--no-default-features", "--features", &features.join(",")]);
     }
-    eprintln!("xtask: building the image; the first time this takes some minutes");
+    match options.profile {
+        Profile::Release => {
+            eprintln!("xtask: building the image; the first time this takes some minutes");
+        }
+        Profile::Dev => eprintln!("xtask: building the image to be worked on"),
+    }
     cargo::build(&mut build, "the image")?;
     let image = options.image()?;
-    finish(&image)?;
+    finish(&image, options.profile)?;
     Ok(image)
 }
 
@@ -71,6 +119,7 @@ impl Default for Options {
             features: None,
             output: "aqueduct".into(),
             application: None,
+            profile: Profile::default(),
         }
     }
 }
@@ -116,10 +165,16 @@ impl Options {
     /// The folder cannot be made.
     pub fn image(&self) -> Result<Image> {
         let folder = paths::made_in(&self.workspace, "image")?;
-        let linked = paths::target_of(&self.workspace).join(TARGET).join("image");
+        let profile = self.profile.of_images();
+        let linked = paths::target_of(&self.workspace).join(TARGET).join(profile);
+        let (shipped, unpacked) = match self.profile {
+            Profile::Release => ("", "-unpacked"),
+            // To pack it would take longer than to compile it.
+            Profile::Dev => ("-dev", "-dev"),
+        };
         Ok(Image {
-            shipped: folder.join(format!("{}.elf", self.output)),
-            unpacked: folder.join(format!("{}-unpacked.elf", self.output)),
+            shipped: folder.join(format!("{}{shipped}.elf", self.output)),
+            unpacked: folder.join(format!("{}{unpacked}.elf", self.output)),
             symbols: linked.join(&self.package),
         })
     }
@@ -141,7 +196,7 @@ impl Options {
 }
 
 /// Makes what is booted of what was linked: with the names of its functions, for its own reports, and packed.
-fn finish(image: &Image) -> Result {
+fn finish(image: &Image, profile: Profile) -> Result {
     let linked = image.symbols.as_path();
     let symbols = Symbols::read(linked)?;
     let file = files::read(linked)?;
@@ -154,6 +209,9 @@ fn finish(image: &Image) -> Result {
         segment.memory_bytes = segment.bytes.len() as u64;
     }
     write(&image.unpacked, &executable)?;
+    if profile == Profile::Dev {
+        return Ok(());
+    }
     pack_from(&mut executable, symbols.place("text_start")?, symbols.place("packed")?)?;
     write(&image.shipped, &executable)
 }

@@ -6,6 +6,7 @@ use command::{
     failure::{Result, fail},
     paths,
 };
+use image_builder::image::Profile;
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -14,13 +15,54 @@ use std::{
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// A package of the workspace, and the program that it makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The package.
+    pub package: String,
+    /// Its program.
+    pub program: String,
+    /// How it is compiled.
+    pub profile: Profile,
+}
+
+impl Default for Options {
+    /// The appliance.
+    fn default() -> Self {
+        Self::of("aqueduct-linux", "aqueduct")
+    }
+}
+
+impl Options {
+    fn of(package: &str, program: &str) -> Self {
+        Self { package: package.into(), program: program.into(), profile: Profile::Release }
+    }
+
+    /// Builds it; its path.
+    ///
+    /// # Errors
+    ///
+    /// It does not build.
+    pub fn build(&self) -> Result<PathBuf> {
+        let mut command = cargo::command();
+        let profile = self.profile.name();
+        command.args(["build", "--profile", profile, "--package", &self.package]);
+        cargo::build(&mut command, &self.program)?;
+        let folder = match self.profile {
+            Profile::Release => "release",
+            Profile::Dev => "debug",
+        };
+        Ok(paths::target().join(folder).join(&self.program))
+    }
+}
+
 /// Builds it; its path.
 ///
 /// # Errors
 ///
 /// It does not build.
 pub fn build() -> Result<PathBuf> {
-    build_package("aqueduct-linux", "aqueduct")
+    Options::default().build()
 }
 
 /// Builds the trial appliance, which has routes for tests besides; its path.
@@ -29,7 +71,7 @@ pub fn build() -> Result<PathBuf> {
 ///
 /// It does not build.
 pub fn build_trial() -> Result<PathBuf> {
-    build_package("trial-linux", "aqueduct-trial")
+    Options::of("trial-linux", "aqueduct-trial").build()
 }
 
 /// Builds `aqueductctl`, which looks into it; its path.
@@ -38,7 +80,7 @@ pub fn build_trial() -> Result<PathBuf> {
 ///
 /// It does not build.
 pub fn build_ctl() -> Result<PathBuf> {
-    build_package("aqueductctl", "aqueductctl")
+    Options::of("aqueductctl", "aqueductctl").build()
 }
 
 /// Builds `aqueduct-load`, which puts load on servers; its path.
@@ -47,13 +89,7 @@ pub fn build_ctl() -> Result<PathBuf> {
 ///
 /// It does not build.
 pub fn build_load() -> Result<PathBuf> {
-    build_package("aqueduct-load", "aqueduct-load")
-}
-
-fn build_package(package: &str, program: &str) -> Result<PathBuf> {
-    let mut command = cargo::command();
-    cargo::build(command.args(["build", "--release", "--package", package]), program)?;
-    Ok(paths::target().join("release").join(program))
+    Options::of("aqueduct-load", "aqueduct-load").build()
 }
 
 /// Starts what gives guests of QEMU so much memory at a socket, which is there then.

@@ -23,7 +23,10 @@ use command::{
     programs::{self, Install},
 };
 use config::{Bundle, Config};
-use image_builder::{bundle, hermit, image};
+use image_builder::{
+    bundle, hermit,
+    image::{self, Profile},
+};
 use rustix::process::Signal;
 use services::Service;
 use std::{
@@ -54,9 +57,41 @@ const GDB_PORT: u16 = 1234;
 /// As much of a disk is looked through for a bundle's configuration.
 const DISK_BUNDLE_BYTES_MAX: u64 = 64 << 20;
 
+/// The appliance in its forms, and what it serves unless a run says otherwise.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// As an image.
+    pub image: image::Options,
+    /// As a Linux process.
+    pub process: process::Options,
+    /// The folder with content and configuration.
+    pub bundle: PathBuf,
+}
+
+impl Default for Application {
+    /// The one that Aqueduct ships.
+    fn default() -> Self {
+        Self {
+            image: image::Options::default(),
+            process: process::Options::default(),
+            bundle: paths::root().join("config"),
+        }
+    }
+}
+
+impl Application {
+    /// The same, compiled so.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Profile) -> Self {
+        (self.image.profile, self.process.profile) = (profile, profile);
+        self
+    }
+}
+
 /// What is run, and on what.
-#[derive(PartialEq, Eq)]
 pub struct Options {
+    /// What it is.
+    pub application: Application,
     /// As a Linux process.
     pub linux: bool,
     /// As a guest of Xen, which is a guest of QEMU.
@@ -79,7 +114,7 @@ pub struct Options {
     pub port: u16,
     /// Whether it may be the next that is free.
     pub is_port_free_to_choose: bool,
-    /// A folder with content and configuration, other than `config/`.
+    /// A folder with content and configuration, other than the application's.
     pub bundle: Option<PathBuf>,
     /// Disks; without a folder, the first is the bundle.
     pub disks: Vec<PathBuf>,
@@ -108,7 +143,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         free_at((Ipv4Addr::LOCALHOST, options.port).into())?;
     }
     let is_on_disk = options.bundle.is_none() && !options.disks.is_empty();
-    let bundle = if is_on_disk { None } else { Some(bundle::file(options.bundle.as_deref())?) };
+    let bundle = if is_on_disk {
+        None
+    } else {
+        Some(bundle::file(options.bundle.as_ref().unwrap_or(&options.application.bundle))?)
+    };
     let run = Run { options, bundle: bundle.as_deref(), tap: tap.as_ref() };
     let result = run.configuration().and_then(|config| {
         if options.linux {
@@ -177,7 +216,7 @@ impl Run<'_> {
         let (image, usual_machine) = if options.hermit {
             (hermit::build(&hermit::Options::default(), options.install)?, Machine::Q35)
         } else {
-            (image::build(&image::Options::default(), options.install)?, Machine::Microvm)
+            (image::build(&options.application.image, options.install)?, Machine::Microvm)
         };
         let machine = options.machine.unwrap_or(usual_machine);
         let memory_mib = options.memory_mib.unwrap_or(MEMORY_MIB);
@@ -237,7 +276,7 @@ impl Run<'_> {
     fn under_xen(&self, config: &Config) -> Result<ExitCode> {
         let options = self.options;
         programs::need(&[&programs::QEMU], options.install)?;
-        let image = image::build(&image::Options::default(), options.install)?;
+        let image = image::build(&options.application.image, options.install)?;
         let (services, stop) = (self.services(config)?, Self::stop(config)?);
         let forwards: Vec<_> =
             services.iter().map(|service| (service.at.port(), service.port)).collect();
@@ -260,7 +299,7 @@ impl Run<'_> {
     }
 
     fn process(&self, config: &Config) -> Result<ExitCode> {
-        let binary = process::build()?;
+        let binary = self.options.application.process.build()?;
         let services = self.services(config)?;
         let mut command = Command::new(&binary);
         if let Some(bundle) = self.bundle {

@@ -10,7 +10,8 @@ use command::{
 pub(crate) const FILE: &str = "tools/mutants/sample.txt";
 
 /// Whose they are: crates whose tests are quick to compile and to run.
-pub(crate) const PACKAGES: &[&str] = &["config", "pipe", "virtio-net", "zmq"];
+pub(crate) const PACKAGES: &[&str] =
+    &["aqueduct-config", "aqueduct-pipe", "aqueduct-virtio-net", "aqueduct-zmq"];
 
 /// # Errors
 /// The file cannot be read.

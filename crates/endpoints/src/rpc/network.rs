@@ -9,9 +9,16 @@
 //! [`RemoteConnector`], [`RemoteNetwork`] and [`RemoteConf`] make of such objects what code that knows only [`flow`]
 //! or [`Conf`] can use. So one appliance uses another's network:
 //!
-//! ```ignore
+//! ```no_run
+//! # use endpoints::rpc::{Rpc, network::RemoteConnector};
+//! # use flow::{Connector, ConnectError, Target};
+//! # async fn example(
+//! #     rpc: Rpc, local: impl Connector, other_appliance: Target, target: Target,
+//! # ) -> Result<(), ConnectError> {
 //! let connector = RemoteConnector::new(rpc.connect(&local, &other_appliance).await?);
 //! let flow = connector.connect(&target).await?;
+//! # Ok(())
+//! # }
 //! ```
 
 mod conf;

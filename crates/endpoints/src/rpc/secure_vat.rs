@@ -26,10 +26,25 @@ mod tests;
 /// Both ends of its connections show their keys, by TLS 1.3, before a byte of RPC; there are no authorities, names or
 /// times to check. To another vat there is one connection, whoever made it, and it serves both ways.
 ///
-/// ```ignore
-/// let vat = SecureVat::new(&rpc, key, TlsConfig::default(), |peer| services_for(peer.fingerprint))?;
-/// spawner.spawn("secure rpc listener", vat.serve(listener));
-/// let store: store::Client = vat.restore(&connector, &"capnp://sha-256:...@10.0.0.2:7001/...".parse()?).await?;
+/// ```no_run
+/// # use endpoints::rpc::{Rpc, SecureVat};
+/// # use endpoints::tls::{SecretKey, TlsConfig};
+/// # use flow::{Connector, Listener, task::Spawner};
+/// # async fn example(
+/// #     rpc: Rpc, key: SecretKey, listener: impl Listener + 'static, connector: impl Connector, spawner: Spawner,
+/// #     service: capnp::capability::Client, reference: &str,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// // Whoever has shown a key is offered the service.
+/// let offered = move |peer: &endpoints::rpc::Peer| {
+///     peer.fingerprint.is_some().then(|| service.client.hook.add_ref())
+/// };
+/// let vat = SecureVat::new(&rpc, key, TlsConfig::default(), offered)?;
+/// let serving = vat.serve(listener);
+/// spawner.spawn("secure rpc listener", async { drop(serving.await) });
+/// // As `capnp://sha-256:FINGERPRINT@10.0.0.2:7001/SERVICE`.
+/// let store: capnp::capability::Client = vat.restore(&connector, &reference.parse()?).await?;
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct SecureVat {

@@ -6,8 +6,14 @@
 //! one, and one in several. Text is refused with 1003. The
 //! subprotocol is [`SUBPROTOCOL`]; a client that offers none is served, too. Messages are not compressed.
 //!
-//! ```ignore
-//! routes.get("/rpc", move |request| rpc.accept_websocket(&host, &request, Origins::SameHost, |_| Some(service.clone())))
+//! ```no_run
+//! # use endpoints::{rpc::Rpc, websocket::{Host, Origins}};
+//! # fn example(routes: web::Routes, rpc: Rpc, host: Host, service: capnp::capability::Client) -> web::Routes {
+//! routes.get("/rpc", move |request: web::Request| {
+//!     let service = service.clone();
+//!     core::future::ready(rpc.accept_websocket(&host, &request, Origins::SameHost, |_| Some(service)))
+//! })
+//! # }
 //! ```
 
 use super::{Peer, Rpc};

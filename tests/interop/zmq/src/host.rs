@@ -1,67 +1,38 @@
 //! The loop that the peer's tasks run in.
 
-use aqueduct::settings::network::SocketSettings;
-use aqueduct_linux::sockets::{KernelConnector, KernelListener, Reactor};
-use config::Tcp;
+use aqueduct_linux::Runtime;
+use aqueduct_linux::sockets::{KernelConnector, KernelListener};
 use endpoints::zmq::Host;
-use flow::task::Executor;
-use flow::time::Timers;
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 pub struct World {
     pub host: Host,
-    executor: Executor,
-    reactor: Reactor,
-    started: Instant,
+    runtime: Runtime,
 }
 
 impl World {
     pub fn new() -> Self {
-        let executor = Executor::new(|body| {
-            catch_unwind(AssertUnwindSafe(body)).map_err(|_| "panicked".to_owned())
-        });
+        let runtime = Runtime::new().unwrap();
         let host = Host {
-            spawner: executor.spawner(),
-            timers: Timers::new(),
+            spawner: runtime.spawner.clone(),
+            timers: runtime.timers.clone(),
             entropy: Rc::new(|bytes| getrandom::fill(bytes).unwrap()),
             ledger: None,
         };
-        let reactor = Reactor::new(SocketSettings::new(&Tcp::default())).unwrap();
-        Self { host, executor, reactor, started: Instant::now() }
+        Self { host, runtime }
     }
 
     pub fn listen(&self, port: u16) -> KernelListener {
-        KernelListener::bind(&self.reactor, ([0, 0, 0, 0], port).into(), 1024).unwrap()
+        self.runtime.listen(([0, 0, 0, 0], port).into()).unwrap()
     }
 
     pub fn connector(&self) -> KernelConnector {
-        KernelConnector::new(&self.reactor)
+        self.runtime.connector()
     }
 
     /// Runs until `main` is done; its panic is the process's.
     pub fn run(&self, main: impl Future<Output = ()> + 'static) {
-        let done = Rc::new(Cell::new(false));
-        let finished = done.clone();
-        let main = self.host.spawner.spawn_joinable("main", main);
-        self.host.spawner.spawn("watch", async move {
-            main.await.unwrap();
-            finished.set(true);
-        });
-        // What closed sockets left behind is the reactor's to send.
-        while !done.get() || self.reactor.unsent() > 0 {
-            self.host.timers.advance(self.started.elapsed());
-            let busy = self.executor.run(1024);
-            self.reactor.flush();
-            let until = self.host.timers.next_deadline();
-            let wait = until.map(|at| at.saturating_sub(self.started.elapsed()));
-            let wait = if busy || !self.executor.is_idle() { Some(Duration::ZERO) } else { wait };
-            if !done.get() || self.reactor.unsent() > 0 {
-                self.reactor.wait(wait).unwrap();
-            }
-        }
+        self.runtime.run(main);
     }
 }
 

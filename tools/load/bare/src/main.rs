@@ -14,7 +14,7 @@ use machine::power::{self, Stop};
 
 #[allow(unsafe_code, reason = "names the symbol that the boot code calls")]
 mod entry {
-    machine_runtime::entry!(super::main);
+    aqueduct_bare::entry!(super::main);
 }
 
 fn main() -> ! {

@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 /// What the appliance would refuse at its start is refused here, in the same words, and what it would warn of is told.
 #[derive(clap::Args)]
 #[command(after_help = NOTES)]
-pub(crate) struct Words {
+pub struct Words {
     /// The folder: `site/` and, where something differs from the defaults, `appliance.toml`
     #[arg(value_name = "DIR")]
     folder: PathBuf,
@@ -33,7 +33,12 @@ Examples:
   cargo xtask bundle my-site --out bundle.cpio
   cargo xtask bundle my-site --disk --out bundle.img";
 
-pub(crate) fn main(words: &Words) -> Result<ExitCode> {
+/// Makes the bundle.
+///
+/// # Errors
+///
+/// What the folder's files may not be, no site, and what a boot would refuse.
+pub fn main(words: &Words) -> Result<ExitCode> {
     /// What any disk counts in.
     const BLOCK_BYTES: usize = 4096;
     let mut archive = bundle::pack_with(&words.folder, &words.compress.0)?;

@@ -1,0 +1,8 @@
+//! `cargo xtask`: run, image, bundle, test. Verbs of this appliance's own may be added here.
+#![forbid(unsafe_code)]
+
+use std::{path::Path, process::ExitCode};
+
+fn main() -> ExitCode {
+    verbs::main(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")), "my-appliance")
+}
