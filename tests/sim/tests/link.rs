@@ -576,7 +576,7 @@ fn packet_v6(from: Ipv6Addr, next_header: IpProtocol, payload: &[u8]) -> Vec<u8>
 #[test]
 fn peers_whose_addresses_differ_in_one_word_are_different() {
     let mut host = Host::settled();
-    let peers: Vec<_> = (4..8)
+    let peers: Vec<_> = (0..8)
         .map(|word| {
             let mut words = PEER_V6.segments();
             words[word] ^= 0x0100;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod equivalents;
+mod fixed_sample;
 mod outcomes;
 
 use command::{
@@ -15,6 +16,7 @@ use equivalents::Equivalents;
 use outcomes::{Outcomes, Tally};
 use std::{
     fmt::Write,
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -110,6 +112,31 @@ pub struct Options {
     pub install: Install,
 }
 
+/// Breaks the lines of [`fixed_sample::FILE`], which takes a few minutes, and prints which breaks the tests of their crates do
+/// not notice. Whether there is none but equivalent ones.
+///
+/// # Errors
+/// As for [`run`], or the sample names a mutant that there is no more.
+pub fn run_fixed_sample(install: Install) -> Result<bool> {
+    let program = program(install)?;
+    let _lock = lock()?;
+    let equivalents = Equivalents::read()?;
+    let packages = fixed_sample::PACKAGES.iter().flat_map(|package| ["--package", package]);
+    let mut selection: Vec<String> = packages.map(Into::into).collect();
+    let wanted = fixed_sample::read()?;
+    for name in fixed_sample::of(&wanted, &list(&program, &selection)?)? {
+        selection.extend(["--re".into(), outcomes::pattern(&name)]);
+    }
+    eprintln!("xtask: breaking the lines of {}", fixed_sample::FILE);
+    let outcomes = judge(&program, "fixed-sample", "own", &selection, &[])?;
+    let Tally { caught, missed, .. } = Tally::of(&outcomes, &equivalents);
+    println!("{caught} mutants of the fixed sample noticed");
+    for name in &missed {
+        println!("no test notices {name}");
+    }
+    Ok(caught > 0 && missed.is_empty())
+}
+
 /// Breaks lines, prints a table and what was not noticed; fails if a crate's share of noticed mutants is below what is to be
 /// reached.
 ///
@@ -118,6 +145,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let subjects = chosen(&options.packages)?;
     let program = program(options.install)?;
+    let _lock = lock()?;
     let equivalents = Equivalents::read()?;
     let mut table = String::from(
         "| crate | tried | noticed | equivalent | not noticed | of 100 | to reach |\n|---|---|---|---|---|---|---|\n",
@@ -205,7 +233,7 @@ fn attack(program: &Path, subject: &Subject, sample: Option<usize>) -> Result<Ou
         selection.extend(["--exclude".into(), (*file).into()]);
     }
     if let Some(sample) = sample {
-        let count = count(program, &selection)?;
+        let count = list(program, &selection)?.len();
         // A shard has every n-th.
         let shards = (count / sample.max(1)).max(1);
         selection.extend([
@@ -240,7 +268,7 @@ fn judge(
 ) -> Result<Outcomes> {
     let folder = paths::made("mutants")?.join(package).join(stage);
     files::make_folder(&folder)?;
-    let mut command = start(program);
+    let mut command = start(program)?;
     command.args(selection).args(["--no-times", "--colors", "never", "--output"]).arg(&folder);
     for package in tests {
         command.args(["--test-package", package]);
@@ -261,21 +289,39 @@ fn judge(
     }
 }
 
-/// How many mutants a crate has.
-fn count(program: &Path, arguments: &[String]) -> Result<usize> {
-    let output = start(program).args(arguments).arg("--list").stdout(Stdio::piped()).output();
-    let output = output.or_say(|| "cannot start cargo-mutants".into())?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().count())
+/// The names, with their places, of the mutants that are selected.
+fn list(program: &Path, selection: &[String]) -> Result<Vec<String>> {
+    let mut command = start(program)?;
+    command.args(selection).args(["--list", "--colors", "never"]).stdout(Stdio::piped());
+    let output = command.output().or_say(|| "cannot start cargo-mutants".into())?;
+    if !output.status.success() {
+        fail!("cargo-mutants lists no mutants; its messages are above");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(Into::into).collect())
 }
 
-fn start(program: &Path) -> Command {
+fn start(program: &Path) -> Result<Command> {
     let mut command = Command::new(program);
     command
         .arg("mutants")
         .current_dir(paths::root())
         // A mutant is one line, and nobody debugs it: most of its time is the compiler's and the linker's.
         .envs([("CARGO_INCREMENTAL", "1"), ("CARGO_PROFILE_DEV_DEBUG", "0")])
+        // The tree is copied anew for each run, and so are our crates compiled anew; others' are not.
+        .env("CARGO_TARGET_DIR", paths::made("mutants")?.join("target"))
         .stdin(Stdio::null())
         .stdout(std::io::stderr());
-    command
+    Ok(command)
+}
+
+/// Two runs at once would test each other's mutants, since they compile into one folder. The lock is held until the file is
+/// dropped.
+fn lock() -> Result<File> {
+    let path = paths::made("mutants")?.join("lock");
+    let file = File::create(&path).or_say(|| format!("cannot make {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => fail!("another run of `cargo xtask mutants` is under way"),
+        Err(TryLockError::Error(error)) => fail!("cannot lock {}: {error}", path.display()),
+    }
 }
