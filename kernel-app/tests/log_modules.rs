@@ -26,8 +26,14 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 /// The name of a crate in paths.
 fn crate_name(folder: &Path) -> String {
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    let name = manifest.lines().find_map(|line| line.strip_prefix("name = "));
-    name.unwrap().trim_matches('"').replace('-', "_")
+    let name = |table: &str| {
+        let (_, lines) = manifest.split_once(&format!("[{table}]\n"))?;
+        let mut lines = lines.lines().take_while(|line| !line.starts_with('['));
+        lines.find_map(|line| line.strip_prefix("name = "))
+    };
+    // A library without a name of its own is called as its package is.
+    let name = name("lib").or_else(|| name("package")).unwrap();
+    name.trim_matches('"').replace('-', "_")
 }
 
 /// Adds the modules of a folder that log outside of tests.

@@ -95,11 +95,11 @@ impl<C: ServerCore> Driver<C> {
     fn handle(&mut self, event: Event<C::Error>, input: &[u8], now: Duration) {
         match event {
             Event::Request(head) => {
-                self.first_byte = None;
+                self.note_request();
                 self.begin(head, now);
             }
             Event::Answered(head, status, content_bytes) => {
-                self.first_byte = None;
+                self.note_request();
                 self.log = self.shared.begin_request(self.client(), &head);
                 let route = head.answers().map(|route| &**route);
                 self.shared.traffic.answered_at_once(route, status);
@@ -124,6 +124,14 @@ impl<C: ServerCore> Driver<C> {
             }
             Event::Failed(error, request) => self.fail(&error, request.as_ref(), now),
             Event::Cancelled => self.cancel(now),
+        }
+    }
+
+    /// What came is a request, which may be answered before anybody looks whether the connection is idle.
+    fn note_request(&mut self) {
+        self.first_byte = None;
+        if let Some(seat) = &self.seat {
+            seat.set_idle(false);
         }
     }
 
