@@ -35,9 +35,6 @@ pub(super) fn run(install: Install, is_long: bool, summary: &mut Summary) -> Res
         let (output, success) = run_tests(&command)?;
         summary.libtest(&output, success);
     }
-    if is_long {
-        summary.step("mutants of the fixed sample", mutants::run_fixed_sample(install)?);
-    }
     Ok(())
 }
 

@@ -212,9 +212,11 @@ fn rfc_5227_2_1_arp_probes_and_questions_from_elsewhere_are_answered() {
 fn rfc_4861_7_1_1_questions_that_came_through_a_router_are_not_answered() {
     let mut host = Host::settled();
     let question = NdiscRepr::NeighborSolicit { target_addr: OURS_V6, lladdr: None };
-    let frame = ndisc(PEER_V6, solicited(OURS_V6), question);
-    assert!(ndiscs(&host.ask(through_router(frame.clone()))).is_empty());
-    assert!(!ndiscs(&host.ask(frame)).is_empty());
+    for from in [PEER_V6, Ipv6Addr::UNSPECIFIED] {
+        let frame = ndisc(from, solicited(OURS_V6), question);
+        assert!(ndiscs(&host.ask(through_router(frame.clone()))).is_empty(), "{from}");
+        assert!(!ndiscs(&host.ask(frame)).is_empty(), "{from}");
+    }
 }
 
 /// RFC 5227 section 3 and RFC 4861 section 7.2.6: others may have learned meanwhile that we are elsewhere.

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod equivalents;
-mod fixed_sample;
 mod outcomes;
 
 use command::{
@@ -112,31 +111,6 @@ pub struct Options {
     pub install: Install,
 }
 
-/// Breaks the lines of [`fixed_sample::FILE`], which takes a few minutes, and prints which breaks the tests of their crates do
-/// not notice. Whether there is none but equivalent ones.
-///
-/// # Errors
-/// As for [`run`], or the sample names a mutant that there is no more.
-pub fn run_fixed_sample(install: Install) -> Result<bool> {
-    let program = program(install)?;
-    let _lock = lock()?;
-    let equivalents = Equivalents::read()?;
-    let packages = fixed_sample::PACKAGES.iter().flat_map(|package| ["--package", package]);
-    let mut selection: Vec<String> = packages.map(Into::into).collect();
-    let wanted = fixed_sample::read()?;
-    for name in fixed_sample::of(&wanted, &list(&program, &selection)?)? {
-        selection.extend(["--re".into(), outcomes::pattern(&name)]);
-    }
-    eprintln!("xtask: breaking the lines of {}", fixed_sample::FILE);
-    let outcomes = judge(&program, "fixed-sample", "own", &selection, &[])?;
-    let Tally { caught, missed, .. } = Tally::of(&outcomes, &equivalents);
-    println!("{caught} mutants of the fixed sample noticed");
-    for name in &missed {
-        println!("no test notices {name}");
-    }
-    Ok(caught > 0 && missed.is_empty())
-}
-
 /// Breaks lines, prints a table and what was not noticed; fails if a crate's share of noticed mutants is below what is to be
 /// reached.
 ///
@@ -233,7 +207,7 @@ fn attack(program: &Path, subject: &Subject, sample: Option<usize>) -> Result<Ou
         selection.extend(["--exclude".into(), (*file).into()]);
     }
     if let Some(sample) = sample {
-        let count = list(program, &selection)?.len();
+        let count = count(program, &selection)?;
         // A shard has every n-th.
         let shards = (count / sample.max(1)).max(1);
         selection.extend([
@@ -289,15 +263,11 @@ fn judge(
     }
 }
 
-/// The names, with their places, of the mutants that are selected.
-fn list(program: &Path, selection: &[String]) -> Result<Vec<String>> {
-    let mut command = start(program)?;
-    command.args(selection).args(["--list", "--colors", "never"]).stdout(Stdio::piped());
-    let output = command.output().or_say(|| "cannot start cargo-mutants".into())?;
-    if !output.status.success() {
-        fail!("cargo-mutants lists no mutants; its messages are above");
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).lines().map(Into::into).collect())
+/// How many mutants a crate has.
+fn count(program: &Path, arguments: &[String]) -> Result<usize> {
+    let output = start(program)?.args(arguments).arg("--list").stdout(Stdio::piped()).output();
+    let output = output.or_say(|| "cannot start cargo-mutants".into())?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().count())
 }
 
 fn start(program: &Path) -> Result<Command> {

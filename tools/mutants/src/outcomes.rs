@@ -114,7 +114,7 @@ fn field<'a>(json: &'a JsonValue, name: &str) -> Option<&'a JsonValue> {
 }
 
 /// A mutant's name without its line and column, which other changes move.
-pub(crate) fn without_place(name: &str) -> String {
+fn without_place(name: &str) -> String {
     let Some((file, rest)) = name.split_once(".rs:") else { return name.into() };
     let what = rest.split_once(": ").map_or(rest, |(_, what)| what);
     format!("{file}.rs: {what}")
