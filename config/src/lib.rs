@@ -58,7 +58,7 @@ pub use schema::{
     ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc, RpcEpoch, RpcPeer, Serving, Sessions,
     SharedMemory, Shutdown, Site, SiteHost, SiteRule, SiteUser, SslMode, Storage, Subnet,
     SyslogPlace, SyslogTransport, TargetRule, TargetSessionAttributes, Tasks, Tcp, Tls, Token,
-    Unix, Vsock, WayKind, Zmq, port_key,
+    Unix, Vsock, WayKind, Zmq, SERVICES, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 
