@@ -12,8 +12,6 @@ pub(crate) mod ivshmem;
 pub(crate) mod load;
 pub(crate) mod load_image;
 pub(crate) mod names;
-pub(crate) mod names;
-pub(crate) mod newcomer;
 pub(crate) mod oci_image;
 pub(crate) mod own_appliance;
 pub(crate) mod postgres;
