@@ -2,6 +2,7 @@
 //! `cargo xtask test interop`.
 
 pub(crate) mod admin_port;
+pub(crate) mod crates;
 pub(crate) mod debian_package;
 pub(crate) mod definitions;
 pub(crate) mod devtools;
@@ -12,6 +13,7 @@ pub(crate) mod ivshmem;
 pub(crate) mod load;
 pub(crate) mod load_image;
 pub(crate) mod names;
+pub(crate) mod newcomer;
 pub(crate) mod oci_image;
 pub(crate) mod own_appliance;
 pub(crate) mod postgres;

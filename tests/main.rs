@@ -51,6 +51,8 @@ fn all_cases() -> Vec<&'static Case> {
         interop::side_by_side::CASES,
         interop::oci_image::CASES,
         interop::own_appliance::CASES,
+        interop::crates::CASES,
+        interop::newcomer::CASES,
         interop::debian_package::CASES,
         interop::definitions::CASES,
         xen::CASES,

@@ -13,7 +13,7 @@ use command::{
 use image_builder::{hermit, image};
 use lab::{
     harness::{Appliance, Case, Harness},
-    namespace, peers, process,
+    namespace, newcomer, peers, process,
     xen::Dom0,
 };
 use selection::Selection;
@@ -58,10 +58,13 @@ pub(crate) fn main(mut arguments: lexopt::Parser, cases: &[&'static Case]) -> Re
     if selection.unit() {
         unit::run(install, is_long, &mut summary)?;
     }
-    let cases = selection.of(cases);
+    let (cases, left_out): (Vec<_>, Vec<_>) =
+        selection.of(cases).into_iter().partition(|case| is_long || !case.is_long_only);
     if !cases.is_empty() {
         let skips = Skips::said_by(std::env::var_os("CI").as_deref());
         run_cases(&cases, is_long, install, skips, &mut summary)?;
+    } else if !left_out.is_empty() && !selection.unit() {
+        fail!("tests with `{}` in their names run only with --long", selection.filter());
     } else if !selection.unit() {
         fail!("no test has `{}` in its name", selection.filter());
     }
@@ -126,6 +129,7 @@ fn run_cases(
         cases.iter().for_each(|case| summary.skip(format!("{} ({reason})", case.name), skips));
         return Ok(());
     }
+    let cases = &with_their_machines(cases, install, skips, summary);
     let next = AtomicUsize::new(0);
     let shared = Mutex::new((&mut *summary, Vec::new()));
     std::thread::scope(|scope| {
@@ -149,6 +153,27 @@ fn run_cases(
         }
     }
     Ok(())
+}
+
+/// Those of the cases whose own machine can be made here; the others are skipped, which is told.
+fn with_their_machines(
+    cases: &[&'static Case],
+    install: Install,
+    skips: Skips,
+    summary: &mut Summary,
+) -> Vec<&'static Case> {
+    let (of_newcomers, mut rest): (Vec<_>, Vec<_>) =
+        cases.iter().partition(|case| case.name.starts_with("newcomer/"));
+    if of_newcomers.is_empty() {
+        return rest;
+    }
+    match newcomer::prepare(install) {
+        Ok(()) => rest.extend(of_newcomers),
+        Err(why) => {
+            of_newcomers.iter().for_each(|it| summary.skip(format!("{} ({why})", it.name), skips));
+        }
+    }
+    rest
 }
 
 fn needs_of(cases: &[&'static Case]) -> Vec<&'static Program> {

@@ -1,6 +1,7 @@
 //! Boot bundle: an archive with an index by path.
 
 use crate::cpio::{CpioError, Fault, Member, Reader};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// A file of the bundle: path, bytes in place, time, inode number.
@@ -22,17 +23,9 @@ impl<'a> Bundle<'a> {
     /// # Errors
     /// A damaged archive, or one with a path twice.
     pub fn parse(archive: &'a [u8]) -> Result<Self, CpioError> {
-        if archive.is_empty() {
-            return Ok(Self::default());
-        }
-        let mut files = Reader::new(archive).collect::<Result<Vec<_>, _>>()?;
-        files.sort_unstable_by_key(|file| file.path);
-        let duplicate = files.windows(2).find(|pair| matches!(pair, [a, b] if a.path == b.path));
-        if let Some([_, second]) = duplicate {
-            let offset = (second.path.as_ptr() as usize).saturating_sub(archive.as_ptr() as usize);
-            return Err(CpioError { offset, fault: Fault::Duplicate });
-        }
-        Ok(Self { files, is_given: true, has_site_elsewhere: false })
+        let mut index = Index::of(archive);
+        while index.read_next()? {}
+        Ok(index.finish())
     }
 
     /// Whether there was an archive, with or without files in it; false for a machine without a boot module.
@@ -61,6 +54,70 @@ impl<'a> Bundle<'a> {
     /// All files, sorted by path.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &File<'a>> {
         self.files.iter()
+    }
+}
+
+/// A bundle whose index is being read, file by file: for who has other work in between.
+pub struct Index<'a> {
+    archive: &'a [u8],
+    reader: Reader<'a>,
+    /// In the order of their paths, as archives usually are.
+    sorted: Vec<File<'a>>,
+    /// Those that came behind a path that is greater.
+    others: BTreeMap<&'a str, File<'a>>,
+}
+
+impl<'a> Index<'a> {
+    /// Nothing has been read yet.
+    #[must_use]
+    pub fn of(archive: &'a [u8]) -> Self {
+        let reader = Reader::new(archive);
+        Self { archive, reader, sorted: Vec::new(), others: BTreeMap::new() }
+    }
+
+    /// Reads the next file, and says whether there was one.
+    ///
+    /// # Errors
+    /// As of [`Bundle::parse`].
+    pub fn read_next(&mut self) -> Result<bool, CpioError> {
+        if self.archive.is_empty() {
+            return Ok(false);
+        }
+        let Some(file) = self.reader.next().transpose()? else { return Ok(false) };
+        let path = file.path;
+        // All others are in front of the last of these.
+        let is_duplicate = if self.sorted.last().is_none_or(|last| last.path < path) {
+            self.sorted.push(file);
+            false
+        } else {
+            self.sorted.binary_search_by(|other| other.path.cmp(path)).is_ok()
+                || self.others.insert(path, file).is_some()
+        };
+        if is_duplicate {
+            let offset = (path.as_ptr() as usize).saturating_sub(self.archive.as_ptr() as usize);
+            return Err(CpioError { offset, fault: Fault::Duplicate });
+        }
+        Ok(true)
+    }
+
+    /// The bundle of all that was read.
+    #[must_use]
+    pub fn finish(self) -> Bundle<'a> {
+        let Self { archive, sorted, others, .. } = self;
+        let mut files = sorted;
+        if !others.is_empty() {
+            let mut others = others.into_values().peekable();
+            let mut merged = Vec::with_capacity(files.len() + others.len());
+            for file in files {
+                while let Some(other) = others.next_if(|other| other.path < file.path) {
+                    merged.push(other);
+                }
+                merged.push(file);
+            }
+            merged.extend(others);
+            files = merged;
+        }
+        Bundle { files, is_given: !archive.is_empty(), has_site_elsewhere: false }
     }
 }
 
@@ -98,8 +155,20 @@ mod tests {
     }
 
     #[test]
-    fn a_path_twice_is_refused() {
-        let archive = archive(&["a", "b", "a"]);
-        assert_eq!(Bundle::parse(&archive).unwrap_err().fault, Fault::Duplicate);
+    fn a_path_twice_is_refused_whatever_the_order() {
+        for paths in [
+            &["a", "b", "a"][..],
+            &["a", "a"],
+            &["b", "a", "a"],
+            &["c", "b", "d", "b"],
+            &["a", "c", "b", "c"],
+        ] {
+            let archive = archive(paths);
+            let error = Bundle::parse(&archive).unwrap_err();
+            assert_eq!(error.fault, Fault::Duplicate, "{paths:?}");
+            // The later of the two is the one too many.
+            let last = paths.last().unwrap();
+            assert!(archive[error.offset..].starts_with(last.as_bytes()), "{paths:?}");
+        }
     }
 }

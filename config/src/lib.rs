@@ -43,7 +43,7 @@ mod texts;
 mod toml;
 mod values;
 
-pub use bundle::{Bundle, File};
+pub use bundle::{Bundle, File, Index};
 pub use cmdline::unknown_words;
 pub use error::ConfigError;
 pub use follow::{Followed, Following, following};

@@ -160,13 +160,23 @@ impl LiveSite {
         }
     }
 
-    fn set(&self, files: Files) {
-        self.by_path().replace(Rc::new(files));
+    /// Those before.
+    fn set(&self, files: Files) -> Rc<Files> {
+        let files = RefCell::new(Rc::new(files));
+        let before = match self.files.get() {
+            Some(own) => own.replace(files.into_inner()),
+            // Nobody has asked for those of the bundle, and nobody will.
+            None => {
+                self.files.get_or_init(|| files);
+                Rc::default()
+            }
+        };
         #[cfg(feature = "disk")]
         self.disk.replace(None);
         self.is_old.set(true);
         self.version.update(|version| *version += 1);
         web::repeating::take_back();
+        before
     }
 
     fn by_path(&self) -> &RefCell<Rc<Files>> {

@@ -595,6 +595,11 @@ fn the_log_is_followed_and_its_level_is_changed_by_module() {
     let (_, levels) = world.admin("GET", "/api/v1/log/levels");
     assert!(levels.contains(r#"{"module":"follow_test","level":"debug"}"#), "{levels}");
     assert_eq!(world.admin("DELETE", "/api/v1/log/levels/follow_test").0, 204);
+    // What has logged is known, and what would if its level were lower.
+    let modules: Vec<String> =
+        serde_json::from_str(&world.admin("GET", "/api/v1/log/modules").1).unwrap();
+    let is_known = |module: &str| modules.iter().any(|known| known == module);
+    assert!(is_known("follow_test") && is_known("net::link::dhcp") && !is_known("net::lnk"));
     assert_eq!(world.admin("PUT", "/api/v1/log/levels/follow_test?level=loud").0, 400);
 }
 
@@ -757,13 +762,22 @@ fn events_of_the_loop_are_a_trace_that_one_takes_at_a_time() {
     assert_eq!(world.admin("GET", "/api/v1/trace?seconds=1").0, 200, "the last one is over");
 }
 
+/// Whoever holds all connections and asks nothing gives way to who asks.
 #[test]
-fn a_crowd_at_the_admin_port_is_turned_away() {
+fn a_crowd_at_the_admin_port_gives_way_to_who_asks() {
     let world = World::new();
-    let crowd: Vec<_> = (0..40).map(|_| world.connect(PORT)).collect();
+    let mut crowd: Vec<_> = (0..40).map(|_| world.connect(PORT)).collect();
+    // Some have begun to ask.
+    for flow in &mut crowd {
+        block_on(flow.write_all(b"GET /api")).unwrap_or_default();
+    }
     world.run();
     let admin = &world.context.services.all()[4].1;
     assert_eq!((crowd.len(), admin.connections()), (40, 32));
+    let has_ended = |flow: &mut MemoryFlow| receive(flow, &mut Vec::new()).is_some();
+    let ended: Vec<_> = crowd.iter_mut().map(has_ended).collect();
+    assert!(ended[..8].iter().all(|it| *it) && !ended[8..].contains(&true), "{ended:?}");
+    assert_eq!(world.admin("GET", "/api/v1/services").0, 200);
     assert!(world.get("/page").contains("site page"));
     drop(crowd);
     world.run();

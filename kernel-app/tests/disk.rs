@@ -446,3 +446,28 @@ fn a_disk_that_cannot_be_served_from_changes_nothing() {
     assert!([422, 504].contains(&waiting.status()), "{}", waiting.status());
     assert_eq!(world.post("/api/v1/bundle?disk=1").status(), 422);
 }
+
+/// What is on a disk of many files is read, and its site made, slice by slice: no turn of the loop has all of it.
+#[test]
+fn others_have_their_turn_while_a_disk_of_many_files_is_read() {
+    const FILES: usize = 4000;
+    let mut many = Writer::new();
+    // From the last to the first, as other tools may write them.
+    for number in (0..FILES).rev() {
+        many.file(&format!("site/{number}"), b"x", 7).unwrap();
+    }
+    let (world, _) = with_two_disks(&archive(""), &many.finish());
+    let mut flow = block_on(world.network.connect(&target(9001))).unwrap();
+    let request = b"POST /api/v1/bundle?disk=2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    block_on(flow.write_all(request)).unwrap();
+    let mut turns = 0;
+    while world.executor.turn(100_000) {
+        turns += 1;
+    }
+    let mut client = Client { flow, answer: Vec::new(), is_ended: false };
+    client.receive(&world);
+    assert_eq!(client.status(), 200, "{}", String::from_utf8_lossy(client.content()));
+    // Its heads, its weight, its index and its fields.
+    assert!(turns > 4 * FILES / 256, "{turns}");
+    assert_eq!(world.get("/3999"), (200, b"x".to_vec()));
+}

@@ -67,7 +67,7 @@ fn ask(choice: u8, connection: &mut Connection) {
                 .parse("", "x", &[])
                 .and_then(|()| connection.describe(""))
                 .and_then(|()| connection.sync()),
-            2 => connection.execute("", &[], &[], 2).and_then(|()| connection.sync()),
+            2 => connection.execute_many("", &[], &[&[], &[]], 2).and_then(|()| connection.sync()),
             _ => connection.close_statement("").and_then(|()| connection.sync()),
         };
         let _ = asked;

@@ -60,6 +60,7 @@ fn is_installed(harness: &mut Harness) -> Result {
     }
     let unit = files::read_text(&root.join("usr/lib/systemd/system/aqueduct.service"))?;
     contains("the unit", &unit, "ExecStart=/usr/bin/aqueduct --bundle /etc/aqueduct")?;
+    contains("the unit", &unit, "[Unit]\nDocumentation=man:aqueduct(1)\n")?;
     serves(&root, &settings)?;
     // What an operator changed stays until it is purged.
     files::write(&settings.join("appliance.toml"), "[http]\nport = 8081\n")?;

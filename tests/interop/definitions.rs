@@ -2,9 +2,9 @@
 
 use command::{
     child::Child,
-    failure::{Result, fail},
+    failure::{OrSay, Result, fail},
     files, paths,
-    programs::{self, Program},
+    programs::{self, NODE, Program},
 };
 use lab::{
     harness::{BOOT_LIMIT, Case, Harness, PROCESS_ADDRESS, contains},
@@ -19,6 +19,7 @@ const NEEDS: &[&Program] = &[&peers::PYTHON, &peers::PIP];
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("interop/definitions_kubernetes", NEEDS, 120, kubernetes),
+    Case::new("interop/definitions_kubevirt", &[&peers::PYTHON, &peers::PIP, &NODE], 120, kubevirt),
     Case::new("interop/definitions_nomad", NEEDS, 120, nomad),
 ];
 
@@ -68,6 +69,50 @@ fn kubernetes(_: &mut Harness) -> Result {
     files.sort();
     let said = programs::output(peers::python()?.args(["-c", KUBERNETES]).args(&files))?;
     contains("the kinds", &said, "Deployment Service Service VirtualMachineInstanceReplicaSet")
+}
+
+/// A program for TypeScript's compiler: KubeVirt's object is of its kind, and is not when something in it is of another name or
+/// type, or is not there.
+const KUBEVIRT: &str = r#"
+import copy, json, sys, yaml
+def line(document):
+    return json.dumps(document)
+def broken(change):
+    other = copy.deepcopy(shipped)
+    change(other["spec"]["template"]["spec"])
+    return other
+shipped, = [it for it in yaml.safe_load_all(open(sys.argv[1])) if it["apiVersion"].startswith("kubevirt.io/")]
+print(f"""import type {{ V1{shipped["kind"]} as Kind }} from "@kubevirt-ui-ext/kubevirt-api/kubevirt";
+declare module "@kubevirt-ui-ext/kubevirt-api/kubevirt" {{
+    // A number or a name: what is either was left out of the types when they were made.
+    interface K8sIoApiCoreV1HTTPGetAction {{ port: number | string }}
+}}
+export const shipped: Kind = {line(shipped)};""")
+for number, change in enumerate([
+    lambda it: it["domain"]["devices"].update(frob={}),
+    lambda it: it["domain"]["firmware"]["kernelBoot"].update(kernelArgs=["ip=dhcp"]),
+    lambda it: it["domain"].pop("devices"),
+    lambda it: it["networks"][0].pop("name"),
+    lambda it: it["readinessProbe"].update(periodSeconds="5"),
+]):
+    print("// @ts-expect-error")
+    print(f"export const broken{number}: Kind = {line(broken(change))};")
+"#;
+
+fn kubevirt(_: &mut Harness) -> Result {
+    let definition = paths::root().join("deploy/kubernetes/kubevirt.yaml");
+    let folder = peers::kubevirt_folder()?;
+    let program = programs::output(peers::python()?.args(["-c", KUBEVIRT]).arg(definition))?;
+    files::write(&folder.join("definition.ts"), program)?;
+    let mut compile = programs::command(&NODE)?;
+    compile.current_dir(&folder).arg("node_modules/typescript/bin/tsc");
+    // The types' own file is not what is judged.
+    compile.args(["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext"]);
+    let output = compile.arg("definition.ts").output().or_say(|| "cannot start node".into())?;
+    if !output.status.success() {
+        fail!("KubeVirt's kind is another: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    Ok(())
 }
 
 /// Reads the job, and says the command line of its task and the paths of its checks.

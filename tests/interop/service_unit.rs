@@ -44,7 +44,7 @@ fn verify(harness: &Harness, name: &str, unit: &str) -> Result {
     files::write(&file, unit)?;
     let mut analyze = programs::command(&SYSTEMD_ANALYZE)?;
     let said = programs::output(
-        analyze.args(["verify", "--man=no"]).arg(&file).args(["--recursive-errors=no"]),
+        analyze.args(["verify", "--man=yes"]).arg(&file).args(["--recursive-errors=no"]),
     )?;
     if said.is_empty() { Ok(()) } else { fail!("{said}") }
 }

@@ -18,7 +18,7 @@ pub(crate) fn main(words: &Words, install: Install) -> Result<ExitCode> {
     let Words {} = words;
     programs::need(&[&peers::CAPNP], install)?;
     cargo::build(
-        cargo::command().args(["run", "--package", "rpc", "--example", "codegen"]),
+        cargo::command().args(["run", "--package", "aqueduct-rpc", "--example", "codegen"]),
         "what generates code",
     )?;
     compile_demo()?;

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 pub(crate) struct Words {}
 
 /// The packages whose tests make a page each.
-const PACKAGES: [&str; 5] = ["config", "aqueduct-linux", "aqueduct-load", "aqueductctl", "xtask"];
+const PACKAGES: [&str; 5] =
+    ["aqueduct-config", "aqueduct-linux", "aqueduct-load", "aqueductctl", "xtask"];
 
 pub(crate) fn main(words: &Words) -> Result<ExitCode> {
     let Words {} = words;

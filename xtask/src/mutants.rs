@@ -21,7 +21,7 @@ pub(crate) struct Words {
 
 const NOTES: &str = "\
 Examples:
-  cargo xtask mutants http --sample 40
+  cargo xtask mutants aqueduct-http --sample 40
   cargo xtask mutants";
 
 pub(crate) fn main(words: Words, install: Install) -> Result<ExitCode> {

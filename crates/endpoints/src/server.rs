@@ -4,6 +4,7 @@
 
 mod access_log;
 mod clients;
+mod crowd;
 mod driver;
 mod exchange;
 mod traffic;
@@ -20,6 +21,7 @@ use core::cell::{Cell, RefCell};
 use core::ops::ControlFlow;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use crowd::Crowd;
 use driver::Driver;
 use exchange::SpareWork;
 use flow::ledger::ServiceLedger;
@@ -58,6 +60,8 @@ impl<C: ServerCore> Server<C> {
             draining: Cell::new(false),
             access_log: Cell::new(None),
             clients: Rc::default(),
+            crowd: Rc::default(),
+            ends_with_clients: Cell::new(false),
             ledger,
             spare_work: SpareWork::default(),
         }))
@@ -73,6 +77,20 @@ impl<C: ServerCore> Server<C> {
     /// that are open stay, and those that began without a limit do not count.
     pub fn limit_clients(&self, connections_max: usize) {
         self.0.clients.limit(connections_max);
+    }
+
+    /// How many connections there may be of all clients. When one more comes, the one that has been idle longest ends; if a
+    /// request is open on each of them, the one that comes is reset. Zero is no limit, as at first. It is for a handful of
+    /// connections, and those that began without a limit do not count.
+    pub fn limit_connections(&self, connections_max: usize) {
+        self.0.crowd.limit(connections_max);
+    }
+
+    /// Whether the work for a request ends when its client ends its side of the connection, as programs do that are interrupted.
+    /// Off at first: the end of that side alone does not say that nobody waits for the answer (RFC 9112 section 9.6), and it is a
+    /// reset or a failed write that ends the work. Turn it on where an answer takes long and costs much.
+    pub fn end_with_clients(&self, ends: bool) {
+        self.0.ends_with_clients.set(ends);
     }
 
     /// Has connections that begin from now on share `core`; those that are open keep what they have.
@@ -98,7 +116,12 @@ impl<C: ServerCore> Server<C> {
                 flow.abort();
                 return ControlFlow::Continue(());
             };
-            let driver = Driver::new(&flow, self.0.clone(), place);
+            let Ok(seat) = Crowd::enter(&self.0.crowd) else {
+                log::debug!("{}: {} is turned away: all are at work", C::NAME, flow.peer());
+                flow.abort();
+                return ControlFlow::Continue(());
+            };
+            let driver = Driver::new(&flow, self.0.clone(), place, seat);
             let account = self.0.ledger.as_ref().map(ServiceLedger::account);
             spawner.spawn(C::NAME, drive(flow, driver, timers).weighed(account));
             ControlFlow::Continue(())
@@ -165,6 +188,8 @@ struct Shared<C: ServerCore> {
     draining: Cell<bool>,
     access_log: Cell<Option<Format>>,
     clients: Rc<Clients>,
+    crowd: Rc<Crowd>,
+    ends_with_clients: Cell<bool>,
     ledger: Option<ServiceLedger>,
     spare_work: SpareWork,
 }
@@ -180,16 +205,20 @@ impl<C: ServerCore> Shared<C> {
     #[inline]
     fn begin_request(&self, peer: Address, request: &RequestHead) -> Option<Box<Logged>> {
         self.traffic.asked();
-        self.begin_log(peer, Some(request))
+        self.begin_log(peer, Some(request), self.timers.now())
     }
 
-    /// Begins a line of the access log, if there is one.
+    /// Begins a line of the access log, if there is one, of what began to come at `begun`.
     #[inline]
-    fn begin_log(&self, peer: Address, request: Option<&RequestHead>) -> Option<Box<Logged>> {
+    fn begin_log(
+        &self,
+        peer: Address,
+        request: Option<&RequestHead>,
+        begun: Duration,
+    ) -> Option<Box<Logged>> {
         self.access_log.get().map(|format| {
-            let now = self.timers.now();
-            let date = C::date(&self.core.borrow(), now);
-            Box::new(Logged::new(access_log::begin(format, peer, date.as_ref(), request), now))
+            let date = C::date(&self.core.borrow(), self.timers.now());
+            Box::new(Logged::new(access_log::begin(format, peer, date.as_ref(), request), begun))
         })
     }
 }

@@ -10,6 +10,7 @@ mod stream;
 mod websocket;
 
 pub use attach::{Attach, Backoff, Bind, Connect};
+pub use driver::Reason;
 pub use follow::Follow;
 pub use stream::{Incoming, Outgoing};
 pub use websocket::{WebSocketConnector, WebSocketListener, WebSockets};
@@ -78,6 +79,9 @@ struct Shared {
     left: Option<Account>,
     receivers: WakerList,
     senders: WakerList,
+    // Why the latest connection ended, and who waits to be told.
+    ended: RefCell<Option<Reason>>,
+    ends: Notify,
     // Who waits for there to be no carriers any more.
     closer: Notify,
     tasks: RefCell<Vec<TaskId>>,
@@ -112,6 +116,8 @@ impl ZmqSocket {
             left: host.ledger.as_ref().map(ServiceLedger::account),
             receivers: WakerList::default(),
             senders: WakerList::default(),
+            ended: RefCell::default(),
+            ends: Notify::default(),
             closer: Notify::default(),
             tasks: RefCell::default(),
             closing: Cell::new(Closing::No),
@@ -188,6 +194,19 @@ impl ZmqSocket {
     /// Ends the connection to a peer, once what is queued for it has gone out.
     pub fn disconnect(&self, peer: PeerId) {
         self.0.with(|socket| socket.disconnect(peer));
+    }
+
+    /// Waits until one of its connections has ended that nobody was told of, and says why: of several the latest. For one task.
+    #[track_caller]
+    pub fn ended(&self) -> impl Future<Output = Reason> {
+        waiting(async move {
+            loop {
+                if let Some(reason) = self.0.ended.take() {
+                    return reason;
+                }
+                self.0.ends.notified().await;
+            }
+        })
     }
 
     /// Waits until `send` takes the message.

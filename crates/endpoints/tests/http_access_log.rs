@@ -64,10 +64,12 @@ static EXPECTED: &[&str] = &[
     "\"GET /die-later HTTP/1.1\" 200 5001 \"-\" \"-\" 0.000 \"the handler failed\"",
     // With what was on its way when the client left.
     "\"GET /long HTTP/1.1\" 200 10394 \"-\" \"-\" 0.000 \"the connection ended before the answer did\"",
-    "\"GET /never HTTP/1.1\" - - \"-\" \"-\" 1.234 \"the connection ended before the answer did\"",
+    "\"GET /never HTTP/1.1\" 499 0 \"-\" \"-\" 1.234 \"the connection ended before the answer did\"",
     "\"GET /kept HTTP/1.1\" 200 5 \"-\" \"-\" 0.000 \"-\"",
     "\"GET /kept HTTP/1.1\" 200 5 \"-\" \"-\" 0.000 \"-\"",
     "\"GET /kept HTTP/1.1\" 200 5 \"-\" \"-\" 0.000 \"-\"",
+    "\"-\" 408 15 \"-\" \"-\" 10.000 \"peer made no progress in time\"",
+    "\"POST /read HTTP/1.1\" 408 15 \"-\" \"-\" 30.000 \"peer made no progress in time\"",
 ];
 
 fn server(executor: &Executor, timers: &Timers) -> Server {
@@ -77,13 +79,14 @@ fn server(executor: &Executor, timers: &Timers) -> Server {
     };
     let config = ServerConfig { hosts: vec!["a".into()], ..config };
     let clock = timers.clone();
-    Server::new(config, &executor.spawner(), timers, move |request: Request| {
+    Server::new(config, &executor.spawner(), timers, move |mut request: Request| {
         let clock = clock.clone();
         async move {
             assert!(request.path() != b"/die", "asked to");
             match request.path() {
                 b"/slow" => clock.sleep(Duration::from_millis(1_234)).await,
                 b"/never" => std::future::pending().await,
+                b"/read" => drop(request.body().collect(100).await),
                 b"/stream" | b"/die-later" => {
                     let dies = request.path() == b"/die-later";
                     let head = Response::new(Status::OK).carrying(Content::Stream(None));
@@ -134,6 +137,22 @@ fn each_answer_gets_a_line() {
         while executor.run(1000) {}
         timers.advance(timers.now() + Duration::from_millis(1_234));
         while executor.run(1000) {}
+    }
+    // What does not come in time, one of the clients half a head and the other half a body.
+    for text in [
+        &b"GET /half HTTP/1.1\r\nHos"[..],
+        b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
+    ] {
+        let (network, target) = (network.clone(), target.clone());
+        executor.spawner().spawn("client", async move {
+            let mut flow = network.connect(&target).await.unwrap();
+            flow.write_all(text).await.unwrap();
+            while let Ok(1..) = flow.read(&mut [0; 500]).await {}
+        });
+        for _ in 0..80 {
+            while executor.run(1000) {}
+            timers.advance(timers.now() + Duration::from_millis(500));
+        }
     }
     let lines: Vec<String> = LINES.0.lock().unwrap().clone();
     let rest: Vec<&str> = lines.iter().map(|line| line.split_once(" - - ").unwrap().1).collect();

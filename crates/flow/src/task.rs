@@ -13,6 +13,7 @@ mod late;
 mod meter;
 mod place;
 mod queue;
+mod slices;
 mod spawner;
 mod trace;
 
@@ -25,6 +26,7 @@ use core::time::Duration;
 
 pub use meter::METRICS;
 pub use place::{Place, Waiting, wait_fn, waiting, waits_here};
+pub use slices::Slices;
 pub use spawner::{Catching, Spawner, TaskHandle, TaskId, TaskInfo, TaskState};
 pub use trace::{TRACE_EVENTS_MAX, Trace, TraceEvent, Tracing, Turn};
 

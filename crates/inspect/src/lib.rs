@@ -35,6 +35,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod counters;
 mod histogram;
 mod inspector;
 pub mod json;
@@ -42,6 +43,7 @@ mod metric;
 pub mod openmetrics;
 mod table;
 
+pub use counters::{Counters, Counts};
 pub use histogram::Histogram;
 pub use inspector::{Inspector, MetricVisitor};
 pub use metric::{Family, Kind, Label, Metric, ReadEach, Reading, Sample, Unit};

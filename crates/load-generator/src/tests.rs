@@ -490,3 +490,42 @@ fn zeromq_messages_are_answered_and_judged() {
     assert_eq!(recorder.failures(Failure::Body), 100);
     assert!(recorder.progress().connections >= 10);
 }
+
+/// A service that refuses the handshake, as for the type of socket or for want of keys, and one that says nothing more: both are
+/// told at once, by what they did.
+#[test]
+fn a_zeromq_service_that_refuses_is_told_by_its_own_words() {
+    const GREETING: &[u8; 64] =
+        b"\xff\0\0\0\0\0\0\0\0\x7f\x03\x00NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+        \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    for (command, failure, kind, text) in [
+        (
+            &b"\x04\x0f\x05ERROR\x08no entry"[..],
+            "connect",
+            "ERROR",
+            "the service refuses: no entry",
+        ),
+        (b"", "reset", "connection", "closed by the peer"),
+    ] {
+        let lab = Lab::new();
+        let mut listener = lab.listen();
+        lab.executor.spawner().spawn("server", async move {
+            while let Ok(mut flow) = ::flow::task::wait_fn(|cx| listener.poll_accept(cx)).await {
+                flow.write_all(GREETING).await.unwrap();
+                flow.write_all(command).await.unwrap();
+                flow.finish();
+                while let Ok(1..) = flow.read(&mut [0; 64]).await {}
+            }
+        });
+        let place = Place::parse("zmq://127.0.0.1:80").unwrap().0;
+        let asking = Scenario { place, ..scenario(closed(100), 1) };
+        let recorder = lab.run(&asking);
+        let failed = recorder.progress().failed;
+        assert!(failed > 1, "{failed}");
+        assert_eq!(recorder.failures(Failure::Timeout), 0, "{kind}");
+        let report = Report::new(&asking, recorder, &Run::default());
+        let [error] = &report.errors[..] else { panic!("{:?}", report.errors) };
+        assert_eq!((error.failure, error.kind, &*error.text), (failure, kind, text));
+        assert_eq!(error.count, failed);
+    }
+}

@@ -1,14 +1,17 @@
 //! ZeroMQ: a REQ socket for each connection, whose messages have the request's body as their only part.
 
 use super::calls::{Failed, Protocol, judge};
-use ::flow::task::Spawner;
+use ::flow::task::{Spawner, wait_fn};
 use ::flow::time::Timers;
 use ::flow::{ConnectError, Connector, Flow, Target};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::rc::Rc;
 use bytes::Bytes;
 use core::cell::RefCell;
-use endpoints::zmq::{Connect, Host, Options, SocketType, ZmqSocket};
+use core::pin::pin;
+use core::task::Poll;
+use endpoints::zmq::{Connect, Error, Host, Options, Reason, SocketType, ZmqSocket};
 use load::{Failure, RequestKind};
 
 /// What the sockets of a thread need.
@@ -40,12 +43,37 @@ impl Protocol for ZeroMq {
     }
 
     async fn call(Open(socket): &Open, kind: &RequestKind) -> Result<(), Failed> {
-        let body = Bytes::copy_from_slice(kind.body.as_bytes());
-        let sent = socket.send(body).await;
-        sent.map_err(|error| Failed::saying(Failure::Reset, "request", &error))?;
-        let answer = socket.recv().await;
-        let answer = answer.map_err(|error| Failed::saying(Failure::Reset, "reply", &error))?;
-        judge(kind, answer.last())
+        let mut asked = pin!(ask(socket, kind));
+        let mut ended = pin!(socket.ended());
+        // The socket would wait for another connection, which it does not get: why it lost the only one is what is to be told.
+        wait_fn(move |cx| match asked.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(outcome),
+            Poll::Pending => ended.as_mut().poll(cx).map(|reason| Err(lost(&reason))),
+        })
+        .await
+    }
+}
+
+async fn ask(socket: &ZmqSocket, kind: &RequestKind) -> Result<(), Failed> {
+    let body = Bytes::copy_from_slice(kind.body.as_bytes());
+    let sent = socket.send(body).await;
+    sent.map_err(|error| Failed::saying(Failure::Reset, "request", &error))?;
+    let answer = socket.recv().await;
+    let answer = answer.map_err(|error| Failed::saying(Failure::Reset, "reply", &error))?;
+    judge(kind, answer.last())
+}
+
+/// The only connection has ended.
+fn lost(reason: &Reason) -> Failed {
+    match reason {
+        // RFC 37, "The ERROR command": the handshake is refused.
+        Reason::Protocol(Error::Peer(text)) => {
+            Failed::saying(Failure::Connect, "ERROR", &format!("the service refuses: {text}"))
+        }
+        Reason::Protocol(error) => Failed::saying(Failure::Protocol, "connection", error),
+        Reason::Peer | Reason::Flow(_) | Reason::Closed => {
+            Failed::saying(Failure::Reset, "connection", reason)
+        }
     }
 }
 

@@ -1,31 +1,8 @@
 //! Counters: what happened since the interface's start, each with its metric.
 
-use core::cell::Cell;
-use inspect::Metric;
-
-macro_rules! counters {
-    ($($(#[doc = $help:literal])* $name:ident = $metric:ident $text:literal,)*) => {
-        /// One thing that is counted since the interface's start.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Counter {
-            $($(#[doc = $help])* $name,)*
-        }
-
-        /// The counters of stacks.
-        pub static COUNTER_METRICS: &[Metric<Counts>] = &[$(
-            Metric::$metric(
-                concat!("net_", $text),
-                concat!($($help),*).trim_ascii(),
-                |counts| counts.0[Counter::$name as usize],
-            ),
-        )*];
-
-        const ALL: [Counter; COUNTERS] = [$(Counter::$name,)*];
-        const COUNTERS: usize = [$(Counter::$name,)*].len();
-    };
-}
-
-counters! {
+inspect::counters! {
+    /// One thing that is counted since the interface's start.
+    pub enum Counter as "net_";
     /// Frames taken from the device.
     FramesIn = counter "frames_in",
     /// Bytes in the frames taken from the device.
@@ -120,34 +97,7 @@ counters! {
     TimeWaitReused = counter "time_wait_reused",
 }
 
-/// All counters of one interface, as they were when it was asked.
-pub struct Counts([u64; COUNTERS]);
-
-impl Counts {
-    /// What `count` says of each.
-    pub(crate) fn of(count: impl Fn(Counter) -> u64) -> Self {
-        Self(ALL.map(count))
-    }
-}
-
-/// The counters of one interface.
-pub(crate) struct Counters([Cell<u64>; COUNTERS]);
-
-impl Counters {
-    pub(crate) fn new() -> Self {
-        Self([const { Cell::new(0) }; COUNTERS])
-    }
-
-    pub(crate) fn add(&self, count: Counter) {
-        self.add_many(count, 1);
-    }
-
-    pub(crate) fn add_many(&self, count: Counter, many: u64) {
-        let cell = &self.0[count as usize];
-        cell.set(cell.get() + many);
-    }
-
-    pub(crate) fn get(&self, count: Counter) -> u64 {
-        self.0[count as usize].get()
-    }
+/// What `count` says of each.
+pub(crate) fn counts_of(count: impl Fn(Counter) -> u64) -> Counts {
+    Counts::of(|place| count(ALL[place]))
 }

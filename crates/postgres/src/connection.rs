@@ -170,15 +170,31 @@ impl Connection {
         values: &[&dyn ToSql],
         columns: u16,
     ) -> Result<(), SendError> {
+        self.execute_many(statement, types, &[values], columns)
+    }
+
+    /// As [`execute`](Self::execute), once for each set of values, all of which fit, or nothing is sent.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn execute_many(
+        &mut self,
+        statement: &str,
+        types: &[Oid],
+        sets: &[&[&dyn ToSql]],
+        columns: u16,
+    ) -> Result<(), SendError> {
         self.check()?;
-        self.output.bind_execute(statement, types, values)?;
-        self.steps.push(Step::Bind);
-        self.steps.push(Step::Execute { columns, copying: Copying::No });
+        self.output.bind_execute(statement, types, sets)?;
+        for _ in sets {
+            self.steps.push(Step::Bind);
+            self.steps.push(Step::Execute { columns, copying: Copying::No });
+        }
         Ok(())
     }
 
-    /// Has a statement parsed under no name and executed in one, with parameters of these types: [`Event::Parsed`],
-    /// [`Event::Columns`], [`Event::Rows`] and [`Event::Complete`] come of it. Nothing of it is left on the server for a
+    /// Has a statement parsed under no name and executed in one, with parameters of these types, once for each set of values:
+    /// each time [`Event::Parsed`], [`Event::Columns`], [`Event::Rows`] and [`Event::Complete`] come of it. Nothing of it is left on the server for a
     /// later step, which a pooler between may send to another of its connections.
     ///
     /// # Errors
@@ -187,15 +203,17 @@ impl Connection {
         &mut self,
         sql: &str,
         types: &[Oid],
-        values: &[&dyn ToSql],
+        sets: &[&[&dyn ToSql]],
     ) -> Result<(), SendError> {
         self.check()?;
-        self.output.parse_bind_execute(sql, types, values)?;
-        self.steps.push(Step::Parse);
-        self.steps.push(Step::Bind);
-        self.steps.push(Step::DescribeColumns);
-        // How many columns there are is known by then.
-        self.steps.push(Step::Execute { columns: 0, copying: Copying::No });
+        self.output.parse_bind_execute(sql, types, sets)?;
+        for _ in sets {
+            self.steps.push(Step::Parse);
+            self.steps.push(Step::Bind);
+            self.steps.push(Step::DescribeColumns);
+            // How many columns there are is known by then.
+            self.steps.push(Step::Execute { columns: 0, copying: Copying::No });
+        }
         Ok(())
     }
 

@@ -116,16 +116,18 @@ impl Output {
         })
     }
 
-    /// Binds the unnamed portal and executes it: values in binary, both ways.
+    /// Binds the unnamed portal and executes it, for each set of values: in binary, both ways.
     pub(crate) fn bind_execute(
         &mut self,
         statement: &str,
         types: &[Oid],
-        values: &[&dyn ToSql],
+        sets: &[&[&dyn ToSql]],
     ) -> Result<(), SendError> {
         self.whole(|output| {
-            output.bind(statement, types, values)?;
-            output.execute()
+            sets.iter().try_for_each(|values| {
+                output.bind(statement, types, values)?;
+                output.execute()
+            })
         })
     }
 
@@ -134,16 +136,18 @@ impl Output {
         &mut self,
         sql: &str,
         types: &[Oid],
-        values: &[&dyn ToSql],
+        sets: &[&[&dyn ToSql]],
     ) -> Result<(), SendError> {
         self.whole(|output| {
-            output.parse("", sql, types)?;
-            output.bind("", types, values)?;
-            output.write(Some(b'D'), |body| {
-                body.u8(b'P');
-                body.text("")
-            })?;
-            output.execute()
+            sets.iter().try_for_each(|values| {
+                output.parse("", sql, types)?;
+                output.bind("", types, values)?;
+                output.write(Some(b'D'), |body| {
+                    body.u8(b'P');
+                    body.text("")
+                })?;
+                output.execute()
+            })
         })
     }
 
@@ -351,26 +355,27 @@ mod tests {
         let mut output = Output::default();
         output.sync();
         let values: [&dyn ToSql; 2] = [&1_i32, &"text"];
-        let error = output.bind_execute("", &[Oid::INT4, Oid::INT4], &values);
+        let error = output.bind_execute("", &[Oid::INT4, Oid::INT4], &[&[&1_i32, &2_i32], &values]);
         assert_eq!(error, Err(SendError::Parameter(1, ValueError::Type(Oid::INT4))));
-        let error = output.bind_execute("", &[Oid::INT4], &values);
+        let error = output.bind_execute("", &[Oid::INT4], &[&[&1_i32], &values]);
         assert_eq!(error, Err(SendError::ParameterCount(1)));
         assert_eq!(written(&mut output), b"S\0\0\0\x04");
         let null: Option<i32> = None;
-        output.bind_execute("s", &[Oid::INT4; 2], &[&7_i32, &null]).unwrap();
+        let values: &[&dyn ToSql] = &[&7_i32, &null];
+        output.bind_execute("s", &[Oid::INT4; 2], &[values; 2]).unwrap();
         let bind =
             b"B\0\0\0\x1D\0s\0\0\x01\0\x01\0\x02\0\0\0\x04\0\0\0\x07\xFF\xFF\xFF\xFF\0\x01\0\x01";
         let expected = [&bind[..], b"E\0\0\0\x09\0\0\0\0\0"].concat();
-        assert_eq!(written(&mut output), expected);
+        assert_eq!(written(&mut output), expected.repeat(2));
     }
 
     #[test]
     fn a_statement_without_a_name_is_parsed_with_each_execution_or_not_at_all() {
         let mut output = Output::default();
-        let error = output.parse_bind_execute("x", &[Oid::INT4], &[&"text"]);
+        let error = output.parse_bind_execute("x", &[Oid::INT4], &[&[&1_i32], &[&"text"]]);
         assert_eq!(error, Err(SendError::Parameter(0, ValueError::Type(Oid::INT4))));
         assert!(output.is_empty());
-        output.parse_bind_execute("x", &[Oid::INT4], &[&7_i32]).unwrap();
+        output.parse_bind_execute("x", &[Oid::INT4], &[&[&7_i32]]).unwrap();
         let expected = [
             &b"P\0\0\0\x0D\0x\0\0\x01\0\0\0\x17"[..],
             b"B\0\0\0\x18\0\0\0\x01\0\x01\0\x01\0\0\0\x04\0\0\0\x07\0\x01\0\x01",

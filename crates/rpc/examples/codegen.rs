@@ -1,4 +1,4 @@
-//! Makes Rust of a schema: `cargo run -p rpc --example codegen -- SCHEMA.capnp OUT_FOLDER ...`,
+//! Makes Rust of a schema: `cargo run -p aqueduct-rpc --example codegen -- SCHEMA.capnp OUT_FOLDER ...`,
 //! or, without arguments, remakes what is checked in of this crate. `cargo xtask codegen` calls it
 //! for the others. Needs the schema compiler (Debian: `capnproto`).
 //!

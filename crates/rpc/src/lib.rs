@@ -42,7 +42,7 @@ pub mod typed;
 mod vat;
 mod wire;
 
-/// The protocol's messages, generated from `schema/rpc.capnp` by `cargo run -p rpc --example codegen`.
+/// The protocol's messages, generated from `schema/rpc.capnp` by `cargo run -p aqueduct-rpc --example codegen`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, unused_qualifications)]
 #[rustfmt::skip]
 pub mod rpc_capnp;

@@ -248,6 +248,7 @@ impl<M: SharedMemory + 'static, D: Doorbell> Line<M, D> {
 
     /// Counts for this flow, and for all. Each is a step that is watched: the state must not be in use.
     fn count(&self, counter: Counter, many: usize) {
+        let many = many as u64;
         self.counters.add_many(counter, many);
         self.rings.counters().add_many(counter, many);
         self.show();

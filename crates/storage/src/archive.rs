@@ -1,11 +1,10 @@
 //! An archive on a disk: its heads, read one after the other.
 
-use crate::volume::{Extents, VolumeError, VolumeFile, add, version};
+use crate::volume::{Extents, Found, SLICE_FILES, VolumeError, VolumeFile, add, version};
 use crate::{DiskError, PageCache, ReadError};
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
 use config::cpio::{CpioError, Entry, Fault, Head, MEMBERS_MAX};
+use flow::task::Slices;
 
 /// Whether the disk begins with an archive.
 pub(crate) async fn is_one(cache: &PageCache) -> Result<bool, ReadError> {
@@ -18,9 +17,9 @@ pub(crate) async fn is_one(cache: &PageCache) -> Result<bool, ReadError> {
     }
 }
 
-/// Its files, in the order of the archive. What follows its trailer is not looked at.
-pub(crate) async fn files(cache: &PageCache) -> Result<Vec<VolumeFile>, VolumeError> {
-    let (mut files, mut paths) = (Vec::new(), BTreeSet::new());
+/// Its files. What follows its trailer is not looked at.
+pub(crate) async fn files(cache: &PageCache) -> Result<Found, VolumeError> {
+    let (mut files, mut slices) = (Found::new(), Slices::of(SLICE_FILES));
     let mut bytes = [0; Head::BYTES_MAX];
     let mut at = 0;
     for _ in 0..=MEMBERS_MAX {
@@ -36,7 +35,7 @@ pub(crate) async fn files(cache: &PageCache) -> Result<Vec<VolumeFile>, VolumeEr
             Entry::End => return Ok(files),
             Entry::Folder => {}
             Entry::File { path, content_at, content_bytes, mtime, content_hash } => {
-                if !paths.insert(path.to_owned()) {
+                if files.contains_key(path) {
                     return Err(refuse(Fault::Duplicate));
                 }
                 let content =
@@ -55,6 +54,7 @@ pub(crate) async fn files(cache: &PageCache) -> Result<Vec<VolumeFile>, VolumeEr
             return Err(refuse(Fault::Truncated));
         }
         at += next;
+        slices.done(1).await;
     }
     Err(VolumeError::TooManyFiles)
 }
@@ -64,6 +64,7 @@ mod tests {
     use super::*;
     use crate::testing::{cache, wait};
     use crate::{Format, Volume};
+    use alloc::vec::Vec;
     use config::cpio::Writer;
 
     fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! compression: each file is a run of blocks, of which the last may be kept beside the file's inode. What it makes besides
 //! is refused by name, and links are left out. All numbers are little-endian.
 
-use crate::volume::{Extents, VolumeError, VolumeFile, add, version};
+use crate::volume::{Extents, Found, SLICE_FILES, VolumeError, VolumeFile, add, version};
 use crate::{DiskError, PageCache, ReadError};
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -12,6 +12,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use config::cpio::{MEMBERS_MAX, PATH_BYTES_MAX};
+use flow::task::Slices;
 
 /// Whether the disk begins with this file system.
 pub(crate) async fn is_one(cache: &PageCache) -> Result<bool, ReadError> {
@@ -24,7 +25,7 @@ pub(crate) async fn is_one(cache: &PageCache) -> Result<bool, ReadError> {
 }
 
 /// All regular files below its root.
-pub(crate) async fn files(cache: &PageCache) -> Result<Vec<VolumeFile>, VolumeError> {
+pub(crate) async fn files(cache: &PageCache) -> Result<Found, VolumeError> {
     let mut bytes = [0; SUPER_BLOCK_BYTES];
     cache.copy(SUPER_BLOCK_AT, &mut bytes).await?;
     let super_block = SuperBlock::parse(&bytes)?;
@@ -33,7 +34,14 @@ pub(crate) async fn files(cache: &PageCache) -> Result<Vec<VolumeFile>, VolumeEr
         cache.copy(SUPER_BLOCK_AT, &mut rest).await?;
         super_block.check(rest)?;
     }
-    let mut walk = Walk { cache, super_block, files: Vec::new(), folders: Vec::new(), left_out: 0 };
+    let mut walk = Walk {
+        cache,
+        super_block,
+        files: Found::new(),
+        folders: Vec::new(),
+        left_out: 0,
+        slices: Slices::of(SLICE_FILES),
+    };
     walk.folders.push((String::new(), walk.super_block.root));
     let mut folders = 0;
     while let Some((path, inode)) = walk.folders.pop() {
@@ -56,7 +64,8 @@ pub(crate) async fn files(cache: &PageCache) -> Result<Vec<VolumeFile>, VolumeEr
 struct Walk<'a> {
     cache: &'a PageCache,
     super_block: SuperBlock,
-    files: Vec<VolumeFile>,
+    files: Found,
+    slices: Slices,
     /// Folders that have not been looked at: path, inode.
     folders: Vec<(String, u64)>,
     left_out: usize,
@@ -107,6 +116,7 @@ impl Walk<'_> {
             self.cache.copy(at, block).await?;
             for (name, number) in entries(block)? {
                 self.entry(path, name, number).await?;
+                self.slices.done(1).await;
             }
             offset += bytes;
         }

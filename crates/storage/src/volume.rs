@@ -5,6 +5,7 @@
 //! an [archive](config::cpio), as bundles are, and [EROFS](crate::erofs) without compression.
 
 use crate::{PageCache, ReadError, archive, erofs};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -77,14 +78,14 @@ impl Volume {
     /// # Errors
     /// The disk cannot be used: see [`VolumeError`].
     pub async fn open(cache: PageCache) -> Result<Self, VolumeError> {
-        let (format, mut files) = if archive::is_one(&cache).await? {
+        let (format, files) = if archive::is_one(&cache).await? {
             (Format::Archive, archive::files(&cache).await?)
         } else if erofs::is_one(&cache).await? {
             (Format::Erofs, erofs::files(&cache).await?)
         } else {
             return Err(VolumeError::UnknownFormat);
         };
-        files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        let files = files.into_values().collect();
         Ok(Self { format, files, cache })
     }
 
@@ -167,12 +168,18 @@ impl Extents {
     }
 }
 
+/// Files by their paths: in order as they are found, since to sort tens of thousands at the end would keep others waiting.
+pub(crate) type Found = BTreeMap<String, VolumeFile>;
+
+/// Files after which others have their turn.
+pub(crate) const SLICE_FILES: usize = 256;
+
 /// Adds a file, if there is room for it.
-pub(crate) fn add(files: &mut Vec<VolumeFile>, file: VolumeFile) -> Result<(), VolumeError> {
+pub(crate) fn add(files: &mut Found, file: VolumeFile) -> Result<(), VolumeError> {
     if files.len() == MEMBERS_MAX {
         return Err(VolumeError::TooManyFiles);
     }
-    files.push(file);
+    files.insert(file.path.clone(), file);
     Ok(())
 }
 

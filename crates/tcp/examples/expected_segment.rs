@@ -1,6 +1,6 @@
 //! What the expected segment costs: run under `valgrind --tool=callgrind --toggle-collect='*::measured'`.
 //!
-//! `cargo build --release -p tcp --example expected_segment`, then the example with `request`, `request-ts`, `send` or `receive`.
+//! `cargo build --release -p aqueduct-tcp --example expected_segment`, then the example with `request`, `request-ts`, `send` or `receive`.
 
 use bytes::Bytes;
 use std::hint::black_box;

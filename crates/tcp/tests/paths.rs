@@ -1,6 +1,6 @@
 //! Goodput over modelled paths, in simulated time: the same on every machine.
 //!
-//! `cargo test --release -p tcp --test paths -- --ignored --nocapture` prints the table.
+//! `cargo test --release -p aqueduct-tcp --test paths -- --ignored --nocapture` prints the table.
 
 mod support;
 

@@ -212,7 +212,7 @@ impl VsockNetwork {
         self.0.now.set(now);
         let packet = self.0.next_reset().or_else(|| self.0.next_packet(now))?;
         self.0.counters.add(Counter::PacketsOut);
-        self.0.counters.add_many(Counter::BytesOut, packet.payload.len());
+        self.0.counters.add_many(Counter::BytesOut, packet.payload.len() as u64);
         Some(packet)
     }
 
@@ -399,7 +399,7 @@ impl Network {
         };
         if let Received::Bytes = received {
             state.received_bytes += u64::from(header.payload_bytes);
-            self.counters.add_many(Counter::BytesIn, header.payload_bytes as usize);
+            self.counters.add_many(Counter::BytesIn, header.payload_bytes.into());
         }
         let (mut reader, mut writer) = match received {
             Received::Nothing => (WakerSlot::default(), WakerSlot::default()),

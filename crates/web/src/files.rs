@@ -10,6 +10,7 @@ pub mod encoding;
 pub mod etag;
 mod file;
 mod listing;
+mod making;
 mod name;
 pub mod range;
 pub mod redirects;
@@ -27,15 +28,16 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{Bound, Range};
 use encoding::ContentCoding;
-use etag::HashTag;
+use etag::{ContentHash, HashTag};
+use flow::task::Slices;
 use listing::Listing;
 use name::{PathError, normalise};
-use redirects::{REDIRECTS_FILE, Redirects, Target};
+use redirects::{Redirects, Target};
 use rules::FieldRule;
 use selected::Selected;
 use stored::{Part, StoredContent};
 
-pub use accept::wants_page;
+pub use accept::{prefers_page, wants_page};
 pub use stored::{Reading, Stored, Unreadable};
 
 /// The path of a request as patterns of [rules] see it: decoded, in normal form. One that is no file's, as malformed and
@@ -75,6 +77,21 @@ impl Variant {
         let hash = HashTag::of_content(content.as_bytes());
         Variant::with_tag(content, hash)
     }
+
+    /// The same, while others have their turn: a file is a unit of that work, and as much is [`HASHED_BYTES`](Self::HASHED_BYTES)
+    /// of content.
+    pub async fn new_in_slices(content: impl Into<Data>, slices: &mut Slices) -> Variant {
+        let content = content.into();
+        let mut hash = ContentHash::default();
+        for part in content.as_bytes().chunks(Self::HASHED_BYTES) {
+            hash.update(part);
+            slices.done(1).await;
+        }
+        Variant::with_tag(content, hash.tag())
+    }
+
+    /// Bytes of content of which a hash takes as long as the rest of a small file.
+    pub const HASHED_BYTES: usize = 2 << 10;
 
     /// Content whose tag is made of `hash`, by which the caller tells its versions apart.
     pub fn tagged(content: impl Into<Data>, hash: u64) -> Variant {
@@ -224,55 +241,6 @@ struct File {
 }
 
 impl Site {
-    /// The site of these files: name, content, and when each last changed in seconds since
-    /// 1970-01-01T00:00:00Z.
-    pub fn new(
-        files: impl IntoIterator<Item = (String, Variant, Option<u64>)>,
-        options: Options,
-    ) -> Site {
-        // Inserted one by one: collecting would sort them first, with a sort of its own.
-        let mut plain = BTreeMap::new();
-        for (name, identity, modified) in files {
-            if name == REDIRECTS_FILE {
-                continue;
-            }
-            let media_type = options.media_type(&name);
-            let own = Rc::from(&*name);
-            let (gzip, brotli, zstd) = (None, None, None);
-            let file = File { name: own, identity, gzip, brotli, zstd, modified, media_type };
-            plain.insert(name, file);
-        }
-        let variant = |name: &str, suffix: &str| {
-            plain.get(&(String::from(name) + suffix)).map(|file| file.identity.clone())
-        };
-        let has_error_pages = plain.keys().any(|name| {
-            let errors = name.strip_prefix(&*options.errors).filter(|_| !options.errors.is_empty());
-            errors.is_some_and(|rest| rest.starts_with('/')) || name == "404.html"
-        });
-        let files = plain.len();
-        let mut site = Site { entries: BTreeMap::new(), files, options, has_error_pages };
-        for (name, file) in &plain {
-            let file = File {
-                gzip: variant(name, ".gz"),
-                brotli: variant(name, ".br"),
-                zstd: variant(name, ".zst"),
-                ..File::clone(file)
-            };
-            let own = Rc::new(file.with_fields(&site.options, &[name]));
-            if let Some(other) = site.other_name(name).filter(|other| !plain.contains_key(*other)) {
-                let other = String::from(other);
-                // Rules may be for the one path or the other.
-                let file = match &*site.options.rules {
-                    [] => own.clone(),
-                    _ => Rc::new(file.with_fields(&site.options, &[&other, name])),
-                };
-                site.entries.insert(other, file);
-            }
-            site.entries.insert(name.clone(), own);
-        }
-        site
-    }
-
     /// The name for which a file answers beside its own: its directory's, if it is the index, or its own without extension.
     fn other_name<'a>(&self, name: &'a str) -> Option<&'a str> {
         if let Some(directory) = name.strip_suffix(self.options.index)
@@ -295,14 +263,19 @@ impl Site {
         self.files == 0
     }
 
-    /// Whether there may be [pages for errors](Self::error_page).
-    pub fn has_error_pages(&self) -> bool {
-        self.has_error_pages
-    }
-
     /// The site's own page for an error at this path: `404.html` or `4xx.html` of the [directory](Options::errors) of such
     /// pages, and for 404 that of the root. It is for who [asks for pages](wants_page).
     pub fn error_page(&self, status: Status, path: &[u8], is_head: bool) -> Option<Answer> {
+        let file = self.page_for(status)?;
+        Some(self.ruled(path, "", file.with_status(status)).answer(is_head))
+    }
+
+    /// Whether there is one for this status.
+    pub fn has_page_for(&self, status: Status) -> bool {
+        self.page_for(status).is_some()
+    }
+
+    fn page_for(&self, status: Status) -> Option<&Rc<File>> {
         if !self.has_error_pages {
             return None;
         }
@@ -313,8 +286,7 @@ impl Site {
         ];
         let in_root = Some(format!("{code}{PAGE_SUFFIX}")).filter(|_| status == Status::NOT_FOUND);
         let names = in_directory.into_iter().filter(|_| !errors.is_empty()).chain(in_root);
-        let file = names.into_iter().find_map(|name| self.entries.get(&name))?;
-        Some(self.ruled(path, "", file.with_status(status)).answer(is_head))
+        names.into_iter().find_map(|name| self.entries.get(&name))
     }
 
     /// Whether a file, or a directory's index, answers for this path of a request; `prefix` as in [`answer`](Self::answer).

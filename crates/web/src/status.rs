@@ -66,6 +66,9 @@ statuses! {
 }
 
 impl Status {
+    /// For access logs, as nginx has it: the client left before there was an answer. It is never sent.
+    pub const CLIENT_CLOSED_REQUEST: Status = Status(499);
+
     /// The status with this code, or `None` outside 100 to 999.
     pub fn new(code: u16) -> Option<Status> {
         (100..=999).contains(&code).then_some(Status(code))

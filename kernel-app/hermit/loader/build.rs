@@ -1,14 +1,13 @@
 //! Links the loader as the image is linked, and puts the application into it that `AQUEDUCT_HERMIT_APPLICATION` names; an
 //! empty one where nobody names any, so that the crate can be checked by itself.
 
-#[path = "../../bare/link.rs"]
-mod link;
-
 use std::path::PathBuf;
 use std::{env, fs};
 
 fn main() {
-    for argument in link::arguments(concat!(env!("CARGO_MANIFEST_DIR"), "/../../..")) {
+    let arguments =
+        env::var("DEP_AQUEDUCT_MACHINE_RUNTIME_LINK_ARGUMENTS").expect("machine-runtime's");
+    for argument in arguments.split('\u{1f}') {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
     println!("cargo:rerun-if-env-changed=AQUEDUCT_HERMIT_APPLICATION");

@@ -14,9 +14,9 @@ use config::{Bundle, File, MEDIA_TYPES_FILE, NamedFiles};
 use core::time::Duration;
 use flow::time::Timers;
 use web::files::redirects::{REDIRECTS_FILE, Redirects};
-use web::files::{self, Options, Variant, wants_page};
+use web::files::{self, Options, Variant, prefers_page, wants_page};
 use web::layer::Inner;
-use web::{Answer, Content, Handler, Layer, Method, Request, Response};
+use web::{Answer, Content, Handler, Layer, Method, Request, RequestHead, Response, Status};
 
 /// Serves the bundle's files from the memory that the boot loader put them in, or a disk's from there. Clones serve the
 /// same.
@@ -53,8 +53,8 @@ impl Handler for Site {
     }
 }
 
-/// Puts the site's own pages in place of errors that say no more than their status, where the client takes pages; those that
-/// stay texts get the fields that rules say.
+/// Puts pages in place of errors that say no more than their status, where the client takes pages: the site's own, or one that says
+/// the status. Those that stay texts get the fields that rules say, as does the latter.
 pub struct ErrorPages {
     live: Rc<LiveSite>,
 }
@@ -62,25 +62,23 @@ pub struct ErrorPages {
 impl Layer for ErrorPages {
     fn pass(&self, request: Request, inner: &Inner) -> Answer {
         let site = self.live.of_host(request.authority()).served();
-        if !site.has_error_pages() && !site.has_rules() {
-            return inner.answer(request);
-        }
-        let (path, is_head) = (request.path().to_owned(), request.method() == Method::Head);
-        let wants_page = wants_page(&request);
+        let head = RequestHead::clone(&request);
         inner.answer(request).map(move |mut reply| {
             let status = reply.response.status();
             if status.code() < 400 || !is_bare(&reply.response) {
                 return reply;
             }
-            let Some(Answer::Now(page)) = site.error_page(status, &path, is_head) else {
-                reply.response = site.with_rules(&path, reply.response);
+            let is_head = head.method() == Method::Head;
+            let own = site.error_page(status, head.path(), is_head).filter(|_| wants_page(&head));
+            let Some(Answer::Now(page)) = own else {
+                let error = match !site.has_page_for(status) && prefers_page(&head) {
+                    true => reply.response.with_content("text/html; charset=utf-8", page(status)),
+                    false => reply.response,
+                };
+                // RFC 9110 section 12.5.5: a cache must not give the one to who wants the other.
+                reply.response = site.with_rules(head.path(), error).varying_by("Accept");
                 return reply;
             };
-            // RFC 9110 section 12.5.5: a cache must not give the one to who wants the other.
-            if !wants_page {
-                reply.response = site.with_rules(&path, reply.response).varying_by("Accept");
-                return reply;
-            }
             let mut response = page.response;
             // What else there is to say of the error, as how to authenticate.
             for (name, value) in reply.response.headers() {
@@ -92,6 +90,17 @@ impl Layer for ErrorPages {
             response.varying_by("Accept").into()
         })
     }
+}
+
+/// A page that says the status, and nothing of the request.
+fn page(status: Status) -> String {
+    let title = status.text().map_or_else(|| status.code().to_string(), ToOwned::to_owned);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{title}</title>\n<h1>{title}</h1>\n"
+    )
 }
 
 /// Whether a response has no more content than its status.
@@ -183,14 +192,16 @@ pub(crate) fn below<'a>(
 }
 
 /// Our own bundles say a hash of the content: then nothing is read here.
-pub(crate) fn variant(file: &File<'_>, content: impl Into<web::Data>) -> Variant {
-    match file.content_hash {
-        Some(hash) => {
-            let tag = u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff;
-            Variant::tagged(content, tag)
-        }
+fn variant(file: &File<'_>, content: impl Into<web::Data>) -> Variant {
+    match tag(file) {
+        Some(tag) => Variant::tagged(content, tag),
         None => Variant::new(content),
     }
+}
+
+/// What tells the versions of a file apart, if its bundle says so.
+pub(crate) fn tag(file: &File<'_>) -> Option<u64> {
+    file.content_hash.map(|hash| u64::from(hash) << 32 | file.bytes.len() as u64 & 0xffff_ffff)
 }
 
 /// The folder on a disk, if the appliance has its site there.
@@ -249,7 +260,7 @@ fn made(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use web::{Status, testing};
+    use web::testing;
 
     #[test]
     fn what_is_named_and_absent_is_told() {
@@ -301,6 +312,45 @@ mod tests {
         }
     }
 
+    /// Without a page of the site's own there is one that says the status, and nothing that the client said.
+    #[test]
+    fn an_error_is_a_page_for_who_prefers_pages() {
+        const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        for (accept, is_page) in [
+            (Some(BROWSER), true),
+            (Some("text/html;q=0.5, text/plain"), false),
+            (Some("text/html;q=0"), false),
+            (Some("*/*"), false),
+            (Some("application/json"), false),
+            (None, false),
+        ] {
+            for method in ["GET", "HEAD", "POST"] {
+                let ask = testing::Ask::new(method, "/%3Cscript%3E?%3Cscript%3E");
+                let ask = match accept {
+                    Some(types) => ask.header("Accept", types),
+                    None => ask,
+                };
+                let seen = ask.ask(&site(None));
+                let allowed = ["GET", "HEAD"].contains(&method);
+                let (status, title) = match allowed {
+                    true => (Status::NOT_FOUND, "404 Not Found"),
+                    false => (Status::METHOD_NOT_ALLOWED, "405 Method Not Allowed"),
+                };
+                assert_eq!((seen.status(), seen.header("vary")), (status, Some("Accept")));
+                assert_eq!(seen.header("allow").is_some(), !allowed);
+                let content_type = seen.response().content_type().unwrap();
+                assert_eq!(content_type.starts_with("text/html"), is_page, "{accept:?}");
+                let text = seen.text();
+                assert!(!text.contains("script"), "{text}");
+                if is_page {
+                    assert!(text.contains(&format!("<title>{title}</title>")), "{text}");
+                } else {
+                    assert_eq!(text, status.reason());
+                }
+            }
+        }
+    }
+
     /// A site with that page and no other.
     fn site(page: Option<&'static str>) -> impl Handler {
         let page = page.map(|text| ("404.html".to_owned(), Variant::new(text), None));
@@ -321,7 +371,6 @@ mod tests {
             (page, Some("text/html,*/*"), true, Some("Accept")),
             (page, Some("image/png"), false, Some("Accept")),
             (page, None, false, Some("Accept")),
-            (None, Some("text/html"), false, None),
         ] {
             let ask = testing::get("/nothing");
             let ask = match accept {

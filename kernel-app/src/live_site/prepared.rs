@@ -9,14 +9,17 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use config::cpio::Reader;
-use config::{Bundle, Config, MEDIA_TYPES_FILE, MediaType};
+use config::{Bundle, Config, Index, MEDIA_TYPES_FILE, MediaType};
+use flow::task::Slices;
 use web::files::redirects::REDIRECTS_FILE;
 use web::files::rules::FieldRule;
-use web::files::{self, Options};
+use web::files::{self, Options, Variant};
 
 /// What a file of a bundle takes beside its bytes and its path: its places in the index and in the trees of files, with the
 /// fields of its answers. `tests/bundle_memory.rs` measures it.
 const FILE_BYTES: usize = 1792;
+/// Files, or as much of other work, after which others have their turn: a millisecond at most on a common machine.
+const SLICE_FILES: usize = 256;
 /// How often its path is there, and how often the fields of rules are, at most.
 const PATH_COPIES: usize = 8;
 const FIELD_COPIES: usize = 3;
@@ -33,6 +36,25 @@ pub(crate) struct Prepared<'a> {
     warnings: Vec<String>,
 }
 
+/// What was served before, to be dropped.
+pub(crate) struct Replaced(Vec<(Rc<Files>, Rc<files::Site>)>);
+
+impl Replaced {
+    /// Gives back its memory, while others have their turn. What somebody still has is left to them.
+    pub(crate) async fn drop_in_slices(self) {
+        let mut slices = Slices::of(SLICE_FILES);
+        for (files, served) in self.0 {
+            if let Some(served) = Rc::into_inner(served) {
+                served.drop_in_slices(&mut slices).await;
+            }
+            let mut files = Rc::into_inner(files).unwrap_or_default();
+            while files.pop_first().is_some() {
+                slices.done(1).await;
+            }
+        }
+    }
+}
+
 /// Why a bundle is not served, in a sentence or a line for each fault.
 pub(crate) enum Unfit {
     /// It is no archive as it should be.
@@ -44,20 +66,20 @@ pub(crate) enum Unfit {
 }
 
 impl Prepared<'_> {
-    /// Serves them from now on, all at once. How many there are.
-    pub(crate) fn serve(mut self) -> usize {
-        let mut count = 0;
+    /// Serves them from now on, all at once. How many there are, and what was served before.
+    pub(crate) fn serve(mut self) -> (usize, Replaced) {
+        let (mut count, mut replaced) = (0, Vec::new());
         // The site's own folder is the first.
         for (site, files, served, options) in core::mem::take(&mut self.sites) {
             count += served.len();
             site.options.replace(options);
-            site.set(files);
-            site.served.replace(Rc::new(served));
+            let files = site.set(files);
+            replaced.push((files, site.served.replace(Rc::new(served))));
             site.is_old.set(false);
             #[cfg(feature = "disk")]
             site.disk.replace(self.disk.take());
         }
-        count
+        (count, Replaced(replaced))
     }
 
     /// What a boot would warn of.
@@ -68,19 +90,24 @@ impl Prepared<'_> {
 
 impl LiveSite {
     /// The files of another bundle, for this site and those of other hosts, all of which are checked and none of which is served
-    /// yet. Their bytes stay in the archive. What all of it takes is known, and at most `memory_bytes_max`, before any of it is.
+    /// yet. Their bytes stay in the archive. What all of it takes is known, and at most `memory_bytes_max`, before any of it is. Others have their turn meanwhile.
     ///
     /// # Errors
     /// What is wrong with the bundle.
-    pub(crate) fn prepare(
+    pub(crate) async fn prepare(
         &self,
         archive: &Bytes,
         memory_bytes_max: usize,
     ) -> Result<Prepared<'_>, Unfit> {
         let sites: Vec<_> =
             core::iter::once(self).chain(self.hosts.iter().map(|(_, site)| site)).collect();
-        let counts = weigh(archive, &sites, memory_bytes_max)?;
-        let bundle = Bundle::parse(archive).map_err(|error| Unfit::Archive(error.to_string()))?;
+        let mut slices = Slices::of(SLICE_FILES);
+        let counts = weigh(archive, &sites, memory_bytes_max, &mut slices).await?;
+        let mut index = Index::of(archive);
+        while index.read_next().map_err(|error| Unfit::Archive(error.to_string()))? {
+            slices.done(1).await;
+        }
+        let bundle = index.finish();
         Config::load(&bundle, "").map_err(|error| Unfit::Content(error.to_string()))?;
         let types = types_of(&bundle)?;
         if let Some((site, _)) = sites.iter().zip(counts).find(|(_, count)| *count == 0) {
@@ -96,7 +123,7 @@ impl LiveSite {
             let hidden = options.redirects.hidden().map(|hidden| format!("{place}{hidden}"));
             prepared.warnings.extend(hidden);
             prepared.warnings.extend(site::absent_of(paths, &place, is_host, &options));
-            let (files, served) = site.prepare_files(&bundle, archive, &options);
+            let (files, served) = site.prepare_files(&bundle, archive, &options, &mut slices).await;
             prepared.sites.push((site, files, served, options));
         }
         Ok(prepared)
@@ -108,26 +135,34 @@ impl LiveSite {
         let mut options = self.options.borrow().clone();
         let path = format!("{root}/{REDIRECTS_FILE}");
         let redirects = bundle.get(&path).map(|file| site::redirects(file.bytes)).transpose();
-        options.redirects =
-            redirects.map_err(|faults| format!("{root}/: {faults}"))?.unwrap_or_default().into();
+        // Each line begins with the name of the file, below the root.
+        let placed = |faults: String| {
+            faults.lines().map(|fault| format!("{root}/{fault}")).collect::<Vec<_>>().join("\n")
+        };
+        options.redirects = redirects.map_err(placed)?.unwrap_or_default().into();
         add_types(&mut options, types)?;
         Ok(options)
     }
 
-    fn prepare_files(
+    async fn prepare_files(
         &self,
         bundle: &Bundle<'_>,
         archive: &Bytes,
         options: &Options,
+        slices: &mut Slices,
     ) -> (Files, files::Site) {
         let (mut by_path, mut variants) = (Files::new(), Vec::new());
         for (path, file) in site::below(bundle, &self.root) {
             let content = archive.slice_ref(file.bytes);
-            let variant = site::variant(file, content.clone());
+            let variant = match site::tag(file) {
+                Some(tag) => Variant::tagged(content.clone(), tag),
+                None => Variant::new_in_slices(content.clone(), slices).await,
+            };
             variants.push((String::from(path), variant, Some(file.mtime.into())));
             by_path.insert(path.into(), content);
+            slices.done(1).await;
         }
-        (by_path, files::Site::new(variants, options.clone()))
+        (by_path, files::Site::in_slices(variants, options.clone(), slices).await)
     }
 }
 
@@ -144,7 +179,7 @@ impl LiveSite {
     ///
     /// # Errors
     /// What is wrong with what is on it.
-    pub(crate) fn prepare_disk(
+    pub(crate) async fn prepare_disk(
         &self,
         disk: &crate::disk::ReadDisk,
         own: &str,
@@ -157,6 +192,7 @@ impl LiveSite {
         let types = types_of(&bundle)?;
         let sites = core::iter::once(self).chain(self.hosts.iter().map(|(_, site)| site));
         let mut prepared = Prepared::default();
+        let mut slices = Slices::of(SLICE_FILES);
         let (mut bytes, mut count) = (0, 0);
         for site in sites {
             let is_host = !core::ptr::eq(site, self);
@@ -170,6 +206,7 @@ impl LiveSite {
             for path in files.paths() {
                 count += 1;
                 bytes += weight.file(path);
+                slices.done(1).await;
             }
             if count == before {
                 let text = format!("{folder}/ of the disk has no files, and it is served here");
@@ -184,7 +221,8 @@ impl LiveSite {
             let hidden = options.redirects.hidden().map(|hidden| format!("{place}: {hidden}"));
             prepared.warnings.extend(hidden);
             prepared.warnings.extend(site::absent_of(files.paths(), &place, is_host, &options));
-            let served = files::Site::new(files.variants(), options.clone());
+            let served =
+                files::Site::in_slices(files.variants(), options.clone(), &mut slices).await;
             prepared.sites.push((site, Files::new(), served, options));
             prepared.disk.get_or_insert_with(|| Rc::new(files));
         }
@@ -220,10 +258,11 @@ fn types_of(bundle: &Bundle<'_>) -> Result<Vec<MediaType>, Unfit> {
 ///
 /// # Errors
 /// It is none, or what it takes with all that is kept of each file is more than `memory_bytes_max`.
-fn weigh(
+async fn weigh(
     archive: &Bytes,
     sites: &[&LiveSite],
     memory_bytes_max: usize,
+    slices: &mut Slices,
 ) -> Result<Vec<usize>, Unfit> {
     let mut counts = alloc::vec![0; sites.len()];
     let weights: Vec<_> = sites.iter().map(|site| Weight::of(&site.options.borrow())).collect();
@@ -238,6 +277,7 @@ fn weigh(
                 bytes += weight.file(path);
             }
         }
+        slices.done(1).await;
     }
     if bytes <= memory_bytes_max {
         return Ok(counts);

@@ -6,7 +6,6 @@ pub(crate) mod health;
 mod api;
 mod capture;
 mod content;
-mod door;
 mod events;
 mod follow;
 mod guard;
@@ -30,7 +29,6 @@ use crate::tls_server;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use door::Door;
 use endpoints::http::{Limits, Server, ServerConfig};
 use flow::Listener;
 use guard::{Access, Guard};
@@ -41,7 +39,7 @@ use web::layers::{BodyLimit, RateLimit};
 /// What it is called in the configuration, in the log and among the features.
 const NAME: &str = "admin";
 
-/// Connections at once: a page has a handful, and a scraper one. Further ones are reset.
+/// Connections at once: a page has a handful, and a scraper one. For one more the one goes that has been idle longest.
 const CONNECTIONS_MAX: usize = 32;
 /// Requests of one client at once, and as many over each period: looking must not become the machine's main work.
 const REQUESTS: u32 = 1200;
@@ -73,6 +71,9 @@ pub fn open<P: Platform>(context: &Context<P>) -> Opened {
     let routes = api::routes(context, &guard).layer(BodyLimit::new(BODY_BYTES_MAX));
     let routes: Routes = content::routes(context).merge(routes).layer(guard).layer(limit);
     let server = server(context, routes, settings.tls);
+    server.limit_connections(CONNECTIONS_MAX);
+    // A profile or a replay is for who waits for it.
+    server.end_with_clients(true);
     if let Some(port) = settings.port {
         listen(context, port, &server, &settings)?;
     }
@@ -142,14 +143,13 @@ fn listen<P: Platform>(
     Ok(())
 }
 
-/// Serves who comes, as long as they are not too many.
+/// Serves who comes.
 fn attend<P: Platform>(
     context: &Context<P>,
     task: &'static str,
     server: &Server,
     listener: impl Listener + 'static,
 ) {
-    let listener = Door::new(listener, server.traffic(), CONNECTIONS_MAX);
     context.spawner.spawn(task, server.clone().serve(listener));
 }
 

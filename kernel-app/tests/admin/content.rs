@@ -3,6 +3,7 @@
 use super::{PORT, World, receive};
 use config::cpio;
 use flow::FlowExt;
+use flow::memory::MemoryFlow;
 use flow::task::block_on;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ fn a_bad_bundle_changes_nothing_and_is_told_why() {
     for (files, reason) in [
         (
             &[index, ("site/_redirects", "/a /b\n/c\n")][..],
-            "_redirects:2: found `/c`; allowed: two paths",
+            "site/_redirects:2: found `/c`; allowed: two paths",
         ),
         (&[index, ("appliance.toml", "[http]\nport = 0\n")], "appliance.toml:2:8: found `0`"),
         (&[index, ("media-types", "x\n")], "media-types: line 1"),
@@ -65,6 +66,9 @@ fn a_bad_bundle_changes_nothing_and_is_told_why() {
         assert!(said.contains(reason), "{said}");
         assert_eq!(world.get("/"), before);
     }
+    let (_, said) = put(&world, &[index, ("site/_redirects", "/a /b\n/c\n/d /e 999\n")]);
+    let places: Vec<_> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["site/_redirects:2", "site/_redirects:3"], "{said}");
     assert_eq!(put(&world, &[index]).0, 200);
     assert_ne!(world.get("/"), before);
 }
@@ -92,6 +96,35 @@ fn odd_archives_are_refused_with_the_reason() {
         assert!(said.starts_with("bundle, byte ") && said.contains(reason), "{reason}: {said}");
         assert_eq!(world.get("/"), before);
     }
+    // A name as `find .` gives it is the same as without its beginning, folders are no files, and neither hides what is twice.
+    let odd = |files: &[(&str, &str)]| {
+        let trailer = archive(&[]);
+        let members = files.iter().map(|(mode, name)| {
+            let numbers = [0, u32::from_str_radix(mode, 8).unwrap(), 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            let numbers: String = numbers.iter().map(|number| format!("{number:08x}")).collect();
+            let head = format!("070701{numbers}{:08x}00000000{name}\0", name.len() + 1);
+            let padding = head.len().next_multiple_of(4) - head.len();
+            head + &"\0".repeat(padding)
+        });
+        members.collect::<String>() + &trailer
+    };
+    const FILE: &str = "100644";
+    const FOLDER: &str = "40755";
+    let put = |archive: &str| world.admin_with("PUT", "/api/v1/bundle", "", archive);
+    let named =
+        odd(&[(FOLDER, "."), (FOLDER, "./site/"), (FOLDER, "site/a/"), (FILE, "./site/a/x")]);
+    assert_eq!(put(&named).0, 200);
+    assert!(world.get("/a/x").starts_with("HTTP/1.1 200"));
+    for (files, reason) in [
+        (&[(FILE, "site/a/")][..], "a path without a name"),
+        (&[(FILE, "./site/./x")], "a path with a part `.` or `..`"),
+        (&[(FILE, "././site/x")], "a path with a part `.` or `..`"),
+        (&[(FOLDER, "site/../tls/")], "a path with a part `.` or `..`"),
+        (&[(FILE, "./site/x"), (FILE, "site/x")], "the same path twice"),
+    ] {
+        let (status, said) = put(&odd(files));
+        assert!(status == 400 && said.contains(reason), "{files:?}: {said}");
+    }
     let padded = good + &"\0".repeat(512);
     assert_eq!(world.admin_with("PUT", "/api/v1/bundle", "", &padded).0, 200);
 }
@@ -107,6 +140,81 @@ fn what_a_boot_would_warn_of_is_in_the_answer() {
     assert!(lines[1].starts_with("warning: site/_redirects:2: it never counts"), "{said}");
     assert!(lines[2].starts_with("warning: [http] index: no file under site/"), "{said}");
     assert_eq!(lines.len(), 3);
+}
+
+/// A site of so many files.
+fn site_of(count: usize) -> String {
+    let mut writer = cpio::Writer::new();
+    writer.file("site/index.html", b"index", 1).unwrap();
+    for number in 0..count {
+        writer.file(&format!("site/{number}"), b"x", 1).unwrap();
+    }
+    String::from_utf8(writer.finish()).unwrap()
+}
+
+/// Sends all of a bundle but its end, which is given back, as a connection to be written to.
+fn begin_put(world: &World, archive: &str) -> (MemoryFlow, String) {
+    let mut flow = world.connect(PORT);
+    let head = format!(
+        "PUT /api/v1/bundle HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        archive.len()
+    );
+    let (most, end) = archive.split_at(archive.len() - 10);
+    for piece in [head.as_bytes()].into_iter().chain(most.as_bytes().chunks(32 << 10)) {
+        block_on(flow.write_all(piece)).unwrap();
+        world.run();
+    }
+    (flow, end.to_owned())
+}
+
+/// Tens of thousands of files, in the order of an archive of ours and as other tools write it, without hashes: no turn of the
+/// loop does more than a slice of the work, and others are answered between two.
+#[test]
+fn others_are_answered_while_a_site_of_many_files_is_prepared_and_dropped() {
+    const FILES: usize = 20_000;
+    let world = World::new();
+    let ours = site_of(FILES);
+    let others = ours.replace("464E5631", "00000000").replace("464e5631", "00000000");
+    assert_ne!(ours, others);
+    for archive in [&ours, &others, &ours] {
+        let (mut flow, end) = begin_put(&world, archive);
+        block_on(flow.write_all(end.as_bytes())).unwrap();
+        let mut other = world.connect(80);
+        let get = "GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        block_on(other.write_all(get.as_bytes())).unwrap();
+        let (mut turns, mut answer, mut said) = (0, Vec::new(), Vec::new());
+        while world.executor.turn(100_000) {
+            turns += 1;
+            receive(&mut other, &mut answer);
+            receive(&mut flow, &mut said);
+            assert!(turns != 5 || !answer.is_empty() && said.is_empty());
+        }
+        world.run();
+        receive(&mut flow, &mut said);
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.starts_with("HTTP/1.1 200") && said.contains("20001 files"), "{said}");
+        // What each is counted, indexed and given fields by, and with the others dropped.
+        assert!(turns > 5 * FILES / 256, "{turns}");
+    }
+}
+
+/// One file of many bytes whose tag is made of them.
+#[test]
+fn others_are_answered_while_content_is_hashed() {
+    let world = World::new();
+    let mut writer = cpio::Writer::new();
+    writer.file("site/index.html", &vec![b'x'; 4 << 20], 1).unwrap();
+    let archive = String::from_utf8(writer.finish()).unwrap().replace("464e5631", "00000000");
+    let (mut flow, end) = begin_put(&world, &archive);
+    block_on(flow.write_all(end.as_bytes())).unwrap();
+    let mut turns = 0;
+    while world.executor.turn(100_000) {
+        turns += 1;
+    }
+    assert!(turns > (4 << 20) / (512 << 10), "{turns}");
+    let mut said = Vec::new();
+    receive(&mut flow, &mut said);
+    assert!(said.starts_with(b"HTTP/1.1 200"));
 }
 
 /// Who drips is told so, and others can put theirs: for the whole there is a time, not only for each byte.
@@ -143,21 +251,11 @@ fn a_bundle_that_drips_is_ended_and_the_next_is_taken() {
 #[test]
 fn a_bundle_of_too_many_files_is_refused() {
     let world = World::new();
-    let mut writer = cpio::Writer::new();
-    for number in 0..40_000 {
-        writer.file(&format!("site/{number}"), b"", 0).unwrap();
-    }
-    let archive = String::from_utf8(writer.finish()).unwrap();
+    let archive = site_of(40_000);
     assert!(archive.len() < 8 << 20);
-    let mut flow = world.connect(PORT);
-    let head = format!(
-        "PUT /api/v1/bundle HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        archive.len()
-    );
-    for piece in [head.as_bytes()].into_iter().chain(archive.as_bytes().chunks(32 << 10)) {
-        block_on(flow.write_all(piece)).unwrap();
-        world.run();
-    }
+    let (mut flow, end) = begin_put(&world, &archive);
+    block_on(flow.write_all(end.as_bytes())).unwrap();
+    world.run();
     let mut answer = Vec::new();
     receive(&mut flow, &mut answer);
     let answer = String::from_utf8_lossy(&answer);

@@ -19,6 +19,7 @@ const PATHS: &[(&str, &str, &str, &str)] = &[
     ("/api/v1/trace", "get", "What the loop and its tasks do for `?seconds=`, as events that Perfetto and chrome://tracing read", "200"),
     ("/api/v1/profile", "get", "What the CPU was at for `?seconds=`, sampled `?hertz=` times in each, as folded stacks", "503"),
     ("/api/v1/log/levels", "get", "The levels of the log, `*` for all modules without one of their own", "200"),
+    ("/api/v1/log/modules", "get", "The modules that log", "200"),
     ("/api/v1/log/levels/{module}", "put", "Sets a module's level by `?level=`", "204"),
     ("/api/v1/log/levels/{module}", "delete", "Has a module logged as all others, and `*` as the configuration says", "204"),
     ("/api/v1/bundle", "put", "Serves the site of the bundle that is the content from now on; nothing changes unless all of it is right", "400"),

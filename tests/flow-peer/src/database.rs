@@ -2,6 +2,7 @@
 //! (`tools/lab/src/postgres.rs`), with the user and the password below.
 
 mod load;
+mod many;
 mod pooler;
 
 use super::turns::Turns;
@@ -37,7 +38,7 @@ pub(super) fn check(turns: &Turns, target: Target, name: &str, words: &[String])
         ..Options::default()
     };
     let bench = Bench { environment, connector: turns.connector(), target, options };
-    if matches!(name, "lone" | "pipelined" | "rows") && !words.is_empty() {
+    if matches!(name, "lone" | "pipelined" | "one-sync" | "rows") && !words.is_empty() {
         let number = |word: &String| word.parse().expect("a number");
         let (count, width) = (number(&words[0]), words.get(1).map_or(1, number));
         let name = name.to_owned();
@@ -230,6 +231,7 @@ impl Bench {
         assert!(client.query("select * from t", &[]).await.is_err());
         let rows = client.query("select * from t", &[]).await.expect("rows");
         assert_eq!(rows[0].columns().len(), 2);
+        many::check(&client).await;
         // More statements than are kept.
         for number in 0..250 {
             client.query_one(&format!("select {number}"), &[]).await.expect("a row");

@@ -35,6 +35,7 @@ const VIEWS: &[&str] = &[
     "services",
     "routes",
     "places",
+    "ways",
     "databases",
     "database_servers",
     "sessions",
@@ -81,6 +82,12 @@ pub(super) fn of_process(harness: &mut Harness) -> Result {
         page.browser.open(&page.url.clone())?;
         page.browser.until("document.querySelector('#glance').textContent.includes(', up ')")?;
         page.has_all_views()?;
+        // There is no token, and the kernel's connections have no graphs.
+        page.browser.until("document.querySelector('#logout').hidden")?;
+        page.browser.value("location.hash = 'connections'")?;
+        page.browser.until(
+            "document.querySelector('#view tbody td') && !document.querySelector('#view tbody a')",
+        )?;
         page.changes_a_session()?;
         page.draws_what_the_rings_did(&path)
     });
@@ -110,6 +117,14 @@ impl Page {
             self.browser.until("document.querySelector('#login')?.hidden === false")?;
         }
         self.picture("login")?;
+        // Before that nothing is to be had, and nothing is asked for again and again.
+        let asked = "performance.getEntriesByType('resource').length";
+        let before = self.browser.value(asked)?;
+        thread::sleep(STALL);
+        if self.browser.value(asked)? != before {
+            fail!("the page asks for what the token opens while it asks for the token");
+        }
+        self.browser.until("document.querySelector('#logout').hidden")?;
         for (token, expected) in
             [("a wrong one, and of no use", "this is not the token"), (TOKEN, "")]
         {
@@ -120,6 +135,7 @@ impl Page {
                 .until(&format!("document.querySelector('#said').textContent === '{expected}'"))?;
         }
         self.browser.until("document.querySelector('#glance').textContent.includes(', up ')")?;
+        self.browser.until("!document.querySelector('#logout').hidden")?;
         // Of the refusals the browser itself says so.
         for fault in self.browser.take_faults()? {
             contains("a fault before the token was shown", &fault, "401")?;
@@ -131,7 +147,7 @@ impl Page {
     /// than the window.
     fn has_all_views(&mut self) -> Result {
         for (width, height, is_phone, scheme) in
-            [(1200, 900, false, "light"), (412, 900, true, "dark")]
+            [(1200, 900, false, "light"), (390, 844, true, "dark")]
         {
             self.browser.resize(width, height, is_phone)?;
             self.browser.prefer(scheme)?;
@@ -152,6 +168,11 @@ impl Page {
                     fail!("the view {view} says {fault}");
                 }
                 self.fits(view, width)?;
+                if *view == "config" {
+                    self.browser.until(
+                        "[...document.querySelectorAll('.scroll')].every((it) => it.scrollWidth <= it.clientWidth)",
+                    )?;
+                }
                 self.picture(&format!("{view}-{scheme}"))?;
             }
         }
@@ -177,7 +198,13 @@ impl Page {
         });
         let stalls = thread::spawn(stalls);
         let ids = self.downloads(2)?;
+        self.browser.value("location.hash = 'connections'")?;
+        self.browser.until("document.querySelector('#view tbody a')")?;
         self.browser.value(&format!("location.hash = 'graph/{}'", ids.join(",")))?;
+        // Whenever all that follows has been seen, the stall is in view still.
+        let span = "document.querySelector('[aria-label=\"time that is shown\"]')";
+        self.browser.until(span)?;
+        self.browser.value(&format!("{span}.value = '60', {span}.onchange()"))?;
         let label = |what: &str| {
             format!(
                 "[...document.querySelectorAll('canvas')].find((canvas) => / [1-9][0-9]* {what}/.test(canvas.ariaLabel))?.ariaLabel"
@@ -190,9 +217,9 @@ impl Page {
         self.says("zero", "the receiver's window is zero")?;
         self.picture("reason")?;
         self.zooms_by_keyboard()?;
-        self.browser.resize(412, 900, true)?;
+        self.browser.resize(390, 844, true)?;
         self.browser.prefer("dark")?;
-        self.fits("graph", 412)?;
+        self.fits("graph", 390)?;
         self.picture("graphs-dark")?;
         stalls.join().expect("a client does not panic")?;
         // Its end is its own time's.
@@ -263,9 +290,9 @@ impl Page {
         self.picture("rings")?;
         self.says("times full", "the ring is full: the other side does not read")?;
         self.picture("rings-reason")?;
-        self.browser.resize(412, 900, true)?;
+        self.browser.resize(390, 844, true)?;
         self.browser.prefer("dark")?;
-        self.fits("graph", 412)?;
+        self.fits("graph", 390)?;
         self.picture("rings-dark")?;
         self.browser.no_faults()
     }

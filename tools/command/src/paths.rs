@@ -65,16 +65,22 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     /// Short and below `/tmp`: Unix sockets have room for 107 bytes of path.
     pub fn new() -> Result<Self> {
+        use std::io::ErrorKind;
         use std::os::unix::fs::DirBuilderExt;
         use std::sync::atomic::{AtomicU32, Ordering};
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("aqueduct-{}-{number}", std::process::id()));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&folder)
-            .or_say(|| format!("cannot make the folder {}", folder.display()))?;
-        Ok(Self(folder))
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("aqueduct-{}-{number}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
+            // A process that was killed left it, which had the number that is ours now.
+            if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
+                continue;
+            }
+            made.or_say(|| format!("cannot make the folder {}", folder.display()))?;
+            return Ok(Self(folder));
+        }
     }
 
     /// The path of something in it.
@@ -86,5 +92,30 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What another process of the same number left is not found in one's own folder.
+    #[test]
+    fn a_scratch_folder_is_empty() {
+        let mut left = Vec::new();
+        for number in 0..64 {
+            let name = format!("aqueduct-{}-{number}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            if std::fs::create_dir(&folder).is_ok() {
+                std::fs::write(folder.join("old"), "old").unwrap();
+                left.push(folder);
+            }
+        }
+        assert!(!left.is_empty());
+        let scratch = Scratch::new().unwrap();
+        assert!(scratch.path("").is_dir() && !scratch.path("old").exists());
+        for folder in left {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
     }
 }

@@ -57,7 +57,9 @@ impl Admin {
             .max_redirects_will_error(false)
             .timeout_connect(Some(CONNECT_LIMIT))
             .timeout_recv_response(Some(CONNECT_LIMIT));
-        let url = options.url.trim_end_matches('/').to_owned();
+        let url = options.url.trim_end_matches('/');
+        // As curl takes it.
+        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let is_by_tls = url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
         let local = match (&options.unix, &options.vsock) {
             (Some(socket), _) => Some((socket, None)),
@@ -275,6 +277,21 @@ mod tests {
                 }
             });
             assert!(elsewhere.accept().is_err(), "{status} was followed");
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_asked_by_http() {
+        for (said, asked) in [
+            ("127.0.0.1:9001", "http://127.0.0.1:9001"),
+            ("localhost:9001/", "http://localhost:9001"),
+            ("[::1]:9001", "http://[::1]:9001"),
+            ("http://a:1/", "http://a:1"),
+            ("https://a:1", "https://a:1"),
+        ] {
+            let words = ["aqueductctl", "-u", said, "--fingerprint", &"00".repeat(32), "ps"];
+            let admin = Admin::new(&Options::try_parse_from(words).unwrap()).unwrap();
+            assert_eq!(admin.url, asked);
         }
     }
 

@@ -89,30 +89,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         _ => {}
     }
     let admin = Admin::new(options)?;
-    let rows = |shown: Shown, rows: &Rows| table_of(&admin, options.json, shown, rows);
+    if let Some((shown, asked)) = table_verb(&options.verb) {
+        return table_of(&admin, options.json, shown, asked);
+    }
     let change = |method: &str, path: &str| -> Result<(), Failure> {
         say(&table::printable_lines(&admin.change(method, path)?))
     };
     match &options.verb {
         Verb::Top(every) => top(&admin, every),
-        Verb::Ps(asked) => rows(PS, asked),
-        Verb::Ss(asked) => rows(SS, asked),
-        Verb::Shm(asked) => rows(SHM, asked),
-        Verb::Listeners(asked) => rows(("listeners", None), asked),
-        Verb::Cards(asked) => rows(("cards", None), asked),
-        Verb::Disks(asked) => rows(("disks", None), asked),
-        Verb::Services(asked) => rows(("services", None), asked),
-        Verb::Routes(asked) => rows(("routes", None), asked),
-        Verb::Places(asked) => rows(("places", None), asked),
-        Verb::Ways(asked) => rows(("ways", None), asked),
-        Verb::Databases(asked) => rows(("databases", None), asked),
-        Verb::DatabaseServers(asked) => rows(("database_servers", None), asked),
-        Verb::Sessions(asked) => rows(("sessions", None), asked),
-        Verb::Mem(asked) => rows(("memory", None), asked),
-        Verb::Timers(asked) => rows(("timers", None), asked),
-        Verb::Panics(asked) => rows(("panics", None), asked),
-        Verb::Config(asked) => rows(("config", None), asked),
-        Verb::Version(asked) => rows(("version", None), asked),
         Verb::Tcpdump(asked) => tcpdump(&admin, asked),
         Verb::Extcap(asked) => asked.capture(&admin),
         Verb::Graph(asked) => graph(&admin, asked),
@@ -131,15 +115,79 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         }
         Verb::Dump => change("POST", "/api/v1/tasks/dump"),
         Verb::Cancel { task } => change("POST", &format!("/api/v1/tasks/{}/cancel", encoded(task))),
-        Verb::Level { module, level: Some(level) } => {
+        Verb::Level { module, level: Some(level), force } => {
+            if !force {
+                check_module(&admin, module)?;
+            }
             let path = format!("/api/v1/log/levels/{}?level={}", encoded(module), encoded(level));
             change("PUT", &path)
         }
-        Verb::Level { module, level: None } => {
+        Verb::Level { module, level: None, force: _ } => {
             change("DELETE", &format!("/api/v1/log/levels/{}", encoded(module)))
         }
-        Verb::ShmServer(_) | Verb::Completions { .. } | Verb::Man => Ok(()),
+        // They are done by now.
+        _ => Ok(()),
     }
+}
+
+/// The verbs that show one table, with it.
+fn table_verb(verb: &Verb) -> Option<(Shown, &Rows)> {
+    Some(match verb {
+        Verb::Ps(asked) => (PS, asked),
+        Verb::Ss(asked) => (SS, asked),
+        Verb::Shm(asked) => (SHM, asked),
+        Verb::Listeners(asked) => (("listeners", None), asked),
+        Verb::Cards(asked) => (("cards", None), asked),
+        Verb::Disks(asked) => (("disks", None), asked),
+        Verb::Services(asked) => (("services", None), asked),
+        Verb::Routes(asked) => (("routes", None), asked),
+        Verb::Places(asked) => (("places", None), asked),
+        Verb::Ways(asked) => (("ways", None), asked),
+        Verb::Databases(asked) => (("databases", None), asked),
+        Verb::DatabaseServers(asked) => (("database_servers", None), asked),
+        Verb::Sessions(asked) => (("sessions", None), asked),
+        Verb::Mem(asked) => (("memory", None), asked),
+        Verb::Timers(asked) => (("timers", None), asked),
+        Verb::Panics(asked) => (("panics", None), asked),
+        Verb::Config(asked) => (("config", None), asked),
+        Verb::Version(asked) => (("version", None), asked),
+        _ => return None,
+    })
+}
+
+/// What nobody logs by has no level: it is a slip.
+fn check_module(admin: &Admin, module: &str) -> Result<(), Failure> {
+    let text = admin.text("/api/v1/log/modules")?;
+    let known: Vec<String> = serde_json::from_str(&text)
+        .map_err(|error| Failure(format!("these are no modules: {error}")))?;
+    let inside = format!("{module}::");
+    if module == "*" || known.iter().any(|it| it == module || it.starts_with(&inside)) {
+        return Ok(());
+    }
+    Err(unknown_module(module, &known))
+}
+
+fn unknown_module(module: &str, known: &[String]) -> Failure {
+    const SHOWN: usize = 5;
+    const LIKENESS_MIN: f64 = 0.85;
+    let last = |path: &str| path.rsplit("::").next().unwrap_or_default().to_owned();
+    let likeness = |other: &String| {
+        let of_last = strsim::jaro_winkler(&last(module), &last(other));
+        strsim::jaro_winkler(module, other).max(of_last)
+    };
+    let mut near: Vec<_> = known.iter().map(|it| (likeness(it), it)).collect();
+    near.retain(|(likeness, _)| *likeness >= LIKENESS_MIN);
+    near.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    near.truncate(SHOWN);
+    let near: Vec<_> = near.iter().map(|(_, it)| table::printable(it)).collect();
+    let near = match &near[..] {
+        [] => String::new(),
+        near => format!("; near it are {}", near.join(", ")),
+    };
+    let module = table::printable(module);
+    Failure(format!(
+        "no module {module} logs here{near}; --force sets its level all the same, as for one of which there is no line yet"
+    ))
 }
 
 fn path_of_disk(number: u32, folder: Option<&str>) -> String {
@@ -159,6 +207,7 @@ fn table_of(admin: &Admin, json: bool, shown: Shown, asked: &Rows) -> Result<(),
     for column in wanted.iter().map(|(column, _)| column).chain(&asked.sort) {
         check_column(&all, column)?;
     }
+    let known: Option<Vec<String>> = all.first().map(|row| row.keys().cloned().collect());
     let mut rows = table::chosen(all, &wanted);
     if let Some(column) = &asked.sort {
         rows = table::sorted(rows, column);
@@ -168,7 +217,10 @@ fn table_of(admin: &Admin, json: bool, shown: Shown, asked: &Rows) -> Result<(),
         let text = serde_json::to_string_pretty(&rows).unwrap_or_default();
         return say(&(table::escaped(&text) + "\n"));
     }
-    say(&table::text(&rows, columns.filter(|_| !asked.all)))
+    // What was not chosen has the same columns.
+    let known: Option<Vec<&str>> = known.as_ref().map(|it| it.iter().map(String::as_str).collect());
+    let columns = columns.filter(|_| !asked.all);
+    say(&table::text(&rows, columns.or(known.as_deref().filter(|_| rows.is_empty()))))
 }
 
 /// Every row has the same columns; without a row nobody knows them.
@@ -268,11 +320,50 @@ fn tcpdump(admin: &Admin, asked: &Tcpdump) -> Result<(), Failure> {
     pass_on(admin.open(&path)?)
 }
 
-fn graph(admin: &Admin, asked: &Graph) -> Result<(), Failure> {
-    let path = match asked.connection.strip_prefix("memory-") {
-        Some(id) => format!("/api/v1/shared_memory_flows/{}/trace", encoded(id)),
-        None => format!("/api/v1/connections/{}/trace", encoded(&asked.connection)),
+/// Where the trace is of what is to be drawn.
+///
+/// # Errors
+/// There is no such connection: which there are.
+fn path_of_trace(admin: &Admin, connection: &str) -> Result<String, Failure> {
+    let (table, verb, before, id) = match connection.strip_prefix("memory-") {
+        Some(id) => ("shared_memory_flows", "shm", "memory-", id),
+        None => ("connections", "ss", "", connection),
     };
+    let rows = admin.rows(table)?;
+    // What is half open or in TIME-WAIT has no graph.
+    let has_graph = |row: &&Row| row.get("age_ms").is_none_or(|age| !age.is_null());
+    let text = |row: &Row, column: &str| row.get(column).map(|value| table::shown(column, value));
+    let ids = |row: &Row| text(row, "id");
+    if rows.iter().filter(has_graph).filter_map(ids).any(|it| it == id) {
+        return Ok(format!("/api/v1/{table}/{}/trace", encoded(id)));
+    }
+    Err(no_connection(
+        connection,
+        verb,
+        rows.iter().filter(has_graph).filter_map(|row| {
+            Some(format!("{before}{} with {}", text(row, "id")?, text(row, "remote")?))
+        }),
+    ))
+}
+
+fn no_connection(asked: &str, verb: &str, known: impl Iterator<Item = String>) -> Failure {
+    const SHOWN: usize = 10;
+    let known: Vec<_> = known.collect();
+    let asked = table::printable(asked);
+    if known.is_empty() {
+        return Failure(format!(
+            "no connection {asked}: `aqueductctl {verb}` shows none that is open"
+        ));
+    }
+    let more = if known.len() > SHOWN { " and more" } else { "" };
+    let known = known.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    Failure(format!(
+        "no connection {asked}; there are {known}{more}: `aqueductctl {verb}` shows all"
+    ))
+}
+
+fn graph(admin: &Admin, asked: &Graph) -> Result<(), Failure> {
+    let path = path_of_trace(admin, &asked.connection)?;
     let direction = if asked.direction == Direction::Sent { "sent" } else { "received" };
     if asked.format == GraphFormat::Xpl {
         let path = format!("{path}?format=xpl&direction={direction}&seconds={}", asked.seconds);
@@ -373,4 +464,34 @@ fn say(text: &str) -> Result<(), Failure> {
 
 fn unwritten(error: &io::Error) -> Failure {
     Failure(format!("the standard output: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_is_none_is_told_with_those_near_it() {
+        let known = ["net::link::dhcp", "net::tcp::demux", "web::json", "access"];
+        let known = known.map(str::to_owned);
+        for (module, near) in [
+            ("net::lnk::dhcp", "; near it are net::link::dhcp;"),
+            ("dhpc", "; near it are net::link::dhcp;"),
+            ("acess", "; near it are access;"),
+            ("zzz\u{1b}", "no module zzz? logs here; --force"),
+        ] {
+            let told = unknown_module(module, &known).0;
+            assert!(told.contains(near), "{told}");
+        }
+    }
+
+    #[test]
+    fn who_asks_for_a_connection_that_is_not_there_is_told_of_others() {
+        let none = no_connection("0.\u{1b}", "ss", std::iter::empty());
+        assert_eq!(none.0, "no connection 0.?: `aqueductctl ss` shows none that is open");
+        let known = (0..11).map(|number| format!("0.{number} with a"));
+        let told = no_connection("9", "ss", known).0;
+        assert!(told.starts_with("no connection 9; there are 0.0 with a, 0.1 with a, "), "{told}");
+        assert!(told.ends_with("0.9 with a and more: `aqueductctl ss` shows all"), "{told}");
+    }
 }

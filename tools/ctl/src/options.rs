@@ -157,6 +157,9 @@ pub(crate) enum Verb {
         module: String,
         /// off, error, warn, info, debug or trace; none: as all others
         level: Option<String>,
+        /// Also of a module of which the appliance does not know that it logs anything
+        #[arg(long)]
+        force: bool,
     },
     /// The site that is served
     Bundle {

@@ -40,12 +40,16 @@ fn compare(one: Option<&Value>, other: Option<&Value>) -> Ordering {
     }
 }
 
-/// The rows under their columns' names; of all columns, or of these.
+/// The rows under their columns' names; of all columns, or of these. Without a row there are the names, or, if nobody knows them,
+/// "none".
 pub(crate) fn text(rows: &[Row], columns: Option<&[&str]>) -> String {
-    let Some(first) = rows.first() else { return String::new() };
-    let names: Vec<&str> = match columns {
-        Some(columns) => columns.iter().copied().filter(|name| first.contains_key(*name)).collect(),
-        None => first.keys().map(String::as_str).collect(),
+    let names: Vec<&str> = match (columns, rows.first()) {
+        (Some(columns), Some(first)) => {
+            columns.iter().copied().filter(|name| first.contains_key(*name)).collect()
+        }
+        (Some(columns), None) => columns.to_vec(),
+        (None, Some(first)) => first.keys().map(String::as_str).collect(),
+        (None, None) => return "none\n".into(),
     };
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -199,7 +203,8 @@ mod tests {
              0.17      -       7  listen       3.1\n"
         );
         assert_eq!(text(&rows, Some(&["state", "nothing"])), "STATE\nestablished\nlisten\n");
-        assert_eq!(text(&[], None), "");
+        assert_eq!(text(&[], None), "none\n");
+        assert_eq!(text(&[], Some(&["id", "rtt_us"])), "ID  RTT\n");
     }
 
     #[test]

@@ -126,6 +126,8 @@ impl Tree {
         let unit = unit.replace(program, "/usr/bin/aqueduct");
         let unit = unit.replace(user, "User=aqueduct\nGroup=aqueduct\n");
         let unit = unit.replace("docs/deploy/systemd.md", "docs/deploy/debian.md");
+        // Only who has the package has the page.
+        let unit = unit.replace("[Unit]\n", "[Unit]\nDocumentation=man:aqueduct(1)\n");
         self.add("usr/lib/systemd/system/aqueduct.service", unit, MODE_FILE)
     }
 

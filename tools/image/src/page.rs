@@ -14,8 +14,17 @@ use std::{
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// The protocol cores, which are to compile for it.
-const CORES: &[&str] =
-    &["http", "rpc", "zmq", "pipe", "websocket", "web", "tcp", "gopher", "fastcgi"];
+const CORES: &[&str] = &[
+    "aqueduct-http",
+    "aqueduct-rpc",
+    "aqueduct-zmq",
+    "aqueduct-pipe",
+    "aqueduct-websocket",
+    "aqueduct-web",
+    "aqueduct-tcp",
+    "aqueduct-gopher",
+    "aqueduct-fastcgi",
+];
 /// Files of the page besides the module and the schema.
 const SITE: &[&str] =
     &["index.html", "page.js", "aqueduct.js", "aqueduct.d.ts", "zeromq.js", "zeromq.d.ts"];

@@ -36,6 +36,8 @@ pub struct Case {
     pub long_deadline: Option<Duration>,
     /// Whether it builds what it tests itself, and has no use for an image or a process of ours.
     pub is_on_its_own: bool,
+    /// Whether it runs only where long forms are asked for.
+    pub is_long_only: bool,
     /// Tests it; a failure says what was found.
     pub run: fn(&mut Harness) -> Result,
 }
@@ -49,12 +51,25 @@ impl Case {
         run: fn(&mut Harness) -> Result,
     ) -> Case {
         let deadline = Duration::from_secs(seconds);
-        Case { name, needs, deadline, long_deadline: None, is_on_its_own: false, run }
+        Case {
+            name,
+            needs,
+            deadline,
+            long_deadline: None,
+            is_on_its_own: false,
+            is_long_only: false,
+            run,
+        }
     }
 
     /// One that builds what it tests: where no other case runs, no image and no process of ours is built.
     pub const fn on_its_own(self) -> Case {
         Case { is_on_its_own: true, ..self }
+    }
+
+    /// One that runs only where long forms are asked for.
+    pub const fn only_in_long_form(self) -> Case {
+        Case { is_long_only: true, ..self }
     }
 
     /// With a long form, of more bytes and rounds, for whoever asks for it: see [`Harness::is_long`]. It may take so many seconds.

@@ -17,6 +17,7 @@ pub mod link;
 pub mod load;
 pub mod lossy_wire;
 pub mod namespace;
+pub mod newcomer;
 pub mod peers;
 pub mod postgres;
 pub mod process;

@@ -10,7 +10,7 @@ use crate::debian::{self, Package};
 use command::{
     cargo,
     failure::{Result, fail},
-    paths,
+    files, paths,
     programs::{self, Install, Program},
 };
 use image_builder::page;
@@ -113,6 +113,9 @@ pub fn prepare(names: &[&str], install: Install) -> Result {
     }
     if any("zws/") {
         node_packages(install)?;
+    }
+    if any("interop/definitions_kubevirt") {
+        kubevirt_types(install)?;
     }
     if any("postgres/") || any("zws/") {
         let words = ["build", "--release", "--package", "flow-peer"];
@@ -343,6 +346,32 @@ fn node_packages(install: Install) -> Result {
     let mut npm = programs::command(&NPM)?;
     npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]);
     programs::output(npm.arg(folder).arg(JSZMQ)).map(drop)
+}
+
+/// KubeVirt's kinds, as made of its own OpenAPI description for TypeScript, and the compiler, both by the checksums of a lock file.
+fn kubevirt_types(install: Install) -> Result {
+    let (folder, sources) = (kubevirt_folder()?, source("tests/interop/kubevirt"));
+    let lock = "package-lock.json";
+    // What npm writes last.
+    if is_newer(&folder.join("node_modules/.package-lock.json"), &[&sources.join(lock)]) {
+        return Ok(());
+    }
+    if install == Install::OnlyTell {
+        fail!("Node lacks KubeVirt's types: leave out --no-install");
+    }
+    programs::need(&[&NPM], install)?;
+    eprintln!("xtask: installing KubeVirt's types (npm ci)");
+    for name in ["package.json", lock] {
+        files::write(&folder.join(name), files::read(&sources.join(name))?)?;
+    }
+    let mut npm = programs::command(&NPM)?;
+    npm.current_dir(&folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    programs::output(&mut npm).map(drop)
+}
+
+/// Where they are, and TypeScript's compiler.
+pub fn kubevirt_folder() -> Result<PathBuf> {
+    paths::made("kubevirt")
 }
 
 /// Where Node finds them.

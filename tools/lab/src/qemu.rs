@@ -3,7 +3,7 @@
 use crate::accel::Accel;
 use command::{
     failure::{Failure, Result, fail},
-    files, paths, programs,
+    programs,
 };
 use std::{
     ffi::OsString,
@@ -15,6 +15,8 @@ use std::{
 
 /// The guest's network card, whatever the machine. Locally administered, as QEMU's own.
 pub const MAC: &str = "52:54:00:12:34:56";
+/// The options of every machine: files of `qemu/`, which are data for who starts QEMU otherwise, too.
+const COMMON: &str = include_str!("../qemu/common.args");
 /// What guests of a group send to: an address of local scope (RFC 2365 section 6.1).
 const GROUP_NETWORK: &str = "239.255.77.1";
 
@@ -39,6 +41,15 @@ impl Machine {
             Self::Q35 => "q35",
             Self::Microvm => "microvm",
             Self::MicrovmPcie => "microvm-pcie",
+        }
+    }
+
+    /// That file.
+    fn arguments(self) -> &'static str {
+        match self {
+            Self::Q35 => include_str!("../qemu/q35.args"),
+            Self::Microvm => include_str!("../qemu/microvm.args"),
+            Self::MicrovmPcie => include_str!("../qemu/microvm-pcie.args"),
         }
     }
 }
@@ -118,8 +129,8 @@ impl Spec {
         let mut command = programs::command(&programs::QEMU)?;
         command.args(self.accel.arguments());
         let mac = self.netdev.mac();
-        let mut devices = options("common", &mac)?;
-        devices.extend(options(self.machine.name(), &mac)?);
+        let mut devices = options(COMMON, &mac);
+        devices.extend(options(self.machine.arguments(), &mac));
         let is_of =
             |option: &[String], device: &str| option.iter().any(|word| word.contains(device));
         let wanted = |option: &&Vec<String>| {
@@ -183,15 +194,13 @@ pub fn shared_memory_device(socket: &Path) -> Vec<OsString> {
     options.map(OsString::from).into()
 }
 
-/// The options of `qemu/NAME.args`, each with its words, for a card with this hardware address.
-fn options(name: &str, mac: &str) -> Result<Vec<Vec<String>>> {
-    let file = paths::root().join("qemu").join(format!("{name}.args"));
-    let text = files::read_text(&file)?;
+/// The options of a file of `qemu/`, each with its words, for a card with this hardware address.
+fn options(text: &str, mac: &str) -> Vec<Vec<String>> {
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    Ok(lines
+    lines
         .map(|line| line.split_whitespace().map(|word| word.replace("{mac}", mac)).collect())
-        .collect())
+        .collect()
 }
 
 #[cfg(test)]
@@ -206,12 +215,12 @@ mod tests {
             (Machine::MicrovmPcie, "microvm,"),
         ] {
             assert_eq!(machine.name().parse::<Machine>().unwrap(), machine);
-            let words = options(machine.name(), MAC).unwrap().concat();
+            let words = options(machine.arguments(), MAC).concat();
             let at = words.iter().position(|word| word == "-machine").unwrap();
             assert!(words[at + 1].starts_with(kind));
             assert!(words.iter().any(|word| word.contains(MAC)));
         }
-        assert!(!options("common", MAC).unwrap().concat().iter().any(|word| word.starts_with('#')));
+        assert!(!options(COMMON, MAC).concat().iter().any(|word| word.starts_with('#')));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use equivalents::Equivalents;
 use outcomes::{Outcomes, Tally};
 use std::{
     fmt::Write,
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -36,19 +37,64 @@ struct Subject {
 }
 
 const SUBJECTS: &[Subject] = &[
-    Subject { package: "http", tests: &["http", "endpoints"], skipped: &[], reach: 95 },
-    Subject { package: "tcp", tests: &["tcp", "sim"], skipped: &[], reach: 95 },
-    Subject { package: "net", tests: &["net", "sim"], skipped: &[], reach: 95 },
-    Subject { package: "rpc", tests: &["rpc", "endpoints"], skipped: &["*_capnp.rs"], reach: 95 },
-    Subject { package: "zmq", tests: &["zmq", "endpoints"], skipped: &[], reach: 95 },
-    Subject { package: "pipe", tests: &["pipe", "endpoints"], skipped: &[], reach: 95 },
-    Subject { package: "flow", tests: &["flow", "endpoints"], skipped: &[], reach: 95 },
-    Subject { package: "config", tests: &["config", "aqueduct"], skipped: &[], reach: 95 },
-    Subject { package: "virtio-net", tests: &["virtio-net"], skipped: &[], reach: 95 },
-    Subject { package: "xen-netfront", tests: &["xen-netfront"], skipped: &[], reach: 95 },
     Subject {
-        package: "machine",
-        tests: &["machine", "virtio-net", "xen-netfront", "xen-store"],
+        package: "aqueduct-http",
+        tests: &["aqueduct-http", "aqueduct-endpoints"],
+        skipped: &[],
+        reach: 95,
+    },
+    Subject { package: "aqueduct-tcp", tests: &["aqueduct-tcp", "sim"], skipped: &[], reach: 95 },
+    Subject { package: "aqueduct-net", tests: &["aqueduct-net", "sim"], skipped: &[], reach: 95 },
+    Subject {
+        package: "aqueduct-rpc",
+        tests: &["aqueduct-rpc", "aqueduct-endpoints"],
+        skipped: &["*_capnp.rs"],
+        reach: 95,
+    },
+    Subject {
+        package: "aqueduct-zmq",
+        tests: &["aqueduct-zmq", "aqueduct-endpoints"],
+        skipped: &[],
+        reach: 95,
+    },
+    Subject {
+        package: "aqueduct-pipe",
+        tests: &["aqueduct-pipe", "aqueduct-endpoints"],
+        skipped: &[],
+        reach: 95,
+    },
+    Subject {
+        package: "aqueduct-flow",
+        tests: &["aqueduct-flow", "aqueduct-endpoints"],
+        skipped: &[],
+        reach: 95,
+    },
+    Subject {
+        package: "aqueduct-config",
+        tests: &["aqueduct-config", "aqueduct-appliance"],
+        skipped: &[],
+        reach: 95,
+    },
+    Subject {
+        package: "aqueduct-virtio-net",
+        tests: &["aqueduct-virtio-net"],
+        skipped: &[],
+        reach: 95,
+    },
+    Subject {
+        package: "aqueduct-xen-netfront",
+        tests: &["aqueduct-xen-netfront"],
+        skipped: &[],
+        reach: 95,
+    },
+    Subject {
+        package: "aqueduct-machine",
+        tests: &[
+            "aqueduct-machine",
+            "aqueduct-virtio-net",
+            "aqueduct-xen-netfront",
+            "aqueduct-xen-store",
+        ],
         skipped: &["**/arch/**", "**/fake/**"],
         reach: 85,
     },
@@ -73,6 +119,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let subjects = chosen(&options.packages)?;
     let program = program(options.install)?;
+    let _lock = lock()?;
     let equivalents = Equivalents::read()?;
     let mut table = String::from(
         "| crate | tried | noticed | equivalent | not noticed | of 100 | to reach |\n|---|---|---|---|---|---|---|\n",
@@ -195,7 +242,7 @@ fn judge(
 ) -> Result<Outcomes> {
     let folder = paths::made("mutants")?.join(package).join(stage);
     files::make_folder(&folder)?;
-    let mut command = start(program);
+    let mut command = start(program)?;
     command.args(selection).args(["--no-times", "--colors", "never", "--output"]).arg(&folder);
     for package in tests {
         command.args(["--test-package", package]);
@@ -218,19 +265,33 @@ fn judge(
 
 /// How many mutants a crate has.
 fn count(program: &Path, arguments: &[String]) -> Result<usize> {
-    let output = start(program).args(arguments).arg("--list").stdout(Stdio::piped()).output();
+    let output = start(program)?.args(arguments).arg("--list").stdout(Stdio::piped()).output();
     let output = output.or_say(|| "cannot start cargo-mutants".into())?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().count())
 }
 
-fn start(program: &Path) -> Command {
+fn start(program: &Path) -> Result<Command> {
     let mut command = Command::new(program);
     command
         .arg("mutants")
         .current_dir(paths::root())
         // A mutant is one line, and nobody debugs it: most of its time is the compiler's and the linker's.
         .envs([("CARGO_INCREMENTAL", "1"), ("CARGO_PROFILE_DEV_DEBUG", "0")])
+        // The tree is copied anew for each run, and so are our crates compiled anew; others' are not.
+        .env("CARGO_TARGET_DIR", paths::made("mutants")?.join("target"))
         .stdin(Stdio::null())
         .stdout(std::io::stderr());
-    command
+    Ok(command)
+}
+
+/// Two runs at once would test each other's mutants, since they compile into one folder. The lock is held until the file is
+/// dropped.
+fn lock() -> Result<File> {
+    let path = paths::made("mutants")?.join("lock");
+    let file = File::create(&path).or_say(|| format!("cannot make {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => fail!("another run of `cargo xtask mutants` is under way"),
+        Err(TryLockError::Error(error)) => fail!("cannot lock {}: {error}", path.display()),
+    }
 }

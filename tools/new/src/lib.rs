@@ -157,7 +157,7 @@ mod tests {
         let options = Options { source, ..options(scratch.path("own")) };
         make(&options).unwrap();
         let text = files::read_text(&options.folder.join("Cargo.toml")).unwrap();
-        let line = "web = { git = \"https://example.org/aqueduct.git\", rev = \"v1\" }";
+        let line = "web = { package = \"aqueduct-web\", git = \"https://example.org/aqueduct.git\", rev = \"v1\" }";
         assert!(text.contains(line), "{text}");
     }
 }

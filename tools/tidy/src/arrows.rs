@@ -177,6 +177,7 @@ tools/* -> flow
             folder: folder.to_owned(),
             depends: depends.iter().map(|&name| name.to_owned()).collect(),
             roots: Vec::new(),
+            published: None,
         }
     }
 

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod broken_lines;
 mod claims;
+mod crates;
 mod cycles;
 mod documents;
 mod imports;
@@ -24,8 +26,8 @@ use std::{
 
 /// The crates that hold the unsafe code, and those that must name a symbol for its boot code.
 const MAY_BE_UNSAFE: &[&str] = &[
-    "machine",
-    "machine-runtime",
+    "aqueduct-machine",
+    "aqueduct-machine-runtime",
     "hermit-system",
     "aqueduct-bare",
     "trial-bare",
@@ -46,7 +48,9 @@ pub fn check() -> Result<bool> {
     problems.extend(imports::check(&packages)?);
     problems.extend(unsafe_code(&packages)?);
     problems.extend(file_lengths()?);
+    problems.extend(crates::check(&packages)?);
     problems.extend(documents::check()?);
+    problems.extend(broken_lines::check()?);
     problems.extend(claims::check()?);
     problems.extend(messages::check()?);
     problems.extend(cycles::problems()?);

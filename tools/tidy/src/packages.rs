@@ -19,6 +19,15 @@ pub(crate) struct Package {
     pub(crate) depends: Vec<String>,
     /// The root files of its library and binaries.
     pub(crate) roots: Vec<String>,
+    /// What crates.io shows of it; none of what is not published.
+    pub(crate) published: Option<Published>,
+}
+
+/// What crates.io shows of a package.
+pub(crate) struct Published {
+    pub(crate) description: String,
+    /// Fields that it has nothing in.
+    pub(crate) lacks: Vec<&'static str>,
 }
 
 pub(crate) fn all() -> Result<Vec<Package>> {
@@ -54,7 +63,21 @@ fn package(json: &JsonValue) -> Package {
             .filter(|target| is_kind(target, &["lib", "bin"]))
             .map(|target| string(target, "src_path"))
             .collect(),
+        published: published(json),
     }
+}
+
+/// `publish = false` is an empty list of registries.
+fn published(json: &JsonValue) -> Option<Published> {
+    let JsonValue::Object(object) = json else { return None };
+    if matches!(object.get("publish"), Some(JsonValue::Array(_))) {
+        return None;
+    }
+    let texts = ["description", "license", "repository", "readme", "rust_version"];
+    let lists = ["keywords", "categories"];
+    let lacks = texts.into_iter().filter(|key| string(json, key).is_empty());
+    let lacks = lacks.chain(lists.into_iter().filter(|key| list(json, key).is_empty())).collect();
+    Some(Published { description: string(json, "description"), lacks })
 }
 
 fn list<'a>(json: &'a JsonValue, key: &str) -> &'a [JsonValue] {

@@ -119,9 +119,73 @@ impl Client {
     ) -> impl Future<Output = Result<u64, ClientError>> {
         waiting(async move {
             let statement = self.prepare(sql).await?;
-            let asked = self.ask(&statement, values).await;
+            let asked = self.ask(&statement, &[values]).await;
             let mut answer = self.noted(sql, asked)?;
             self.noted(sql, answer.finish().await).map(|completion| completion.rows)
+        })
+    }
+
+    /// The rows of a statement for each of many sets of values, in their order. They are one group: one message after it has the server
+    /// answer, and either all come to be or none, in a transaction of their own if there is no other.
+    ///
+    /// # Errors
+    /// See [`ClientError`]. Which set the server refused is not told.
+    #[track_caller]
+    pub fn query_many(
+        &self,
+        sql: &str,
+        sets: &[&[&dyn ToSql]],
+    ) -> impl Future<Output = Result<Vec<Vec<Row>>, ClientError>> {
+        waiting(async move {
+            if sets.is_empty() {
+                return Ok(Vec::new());
+            }
+            let statement = self.prepare(sql).await?;
+            let asked = self.ask(&statement, sets).await;
+            let mut answer = self.noted(sql, asked)?;
+            let mut columns = statement.columns().clone();
+            let (mut results, mut rows) = (Vec::with_capacity(sets.len()), Vec::new());
+            let mut left = self.shared().options.result_bytes_max;
+            loop {
+                match self.noted(sql, answer.next().await)? {
+                    Event::Columns(described) => columns = described,
+                    Event::Rows(batch) => {
+                        left = left.checked_sub(batch.held_bytes()).ok_or(ClientError::TooLong)?;
+                        rows.extend(batch.into_rows(columns.clone()));
+                    }
+                    Event::Complete(_) => results.push(core::mem::take(&mut rows)),
+                    Event::Ready(_) => return Ok(results),
+                    _ => {}
+                }
+            }
+        })
+    }
+
+    /// Executes a statement for each of many sets of values, as [`query_many`](Self::query_many); how many rows all of them changed.
+    ///
+    /// # Errors
+    /// See [`ClientError`]. Which set the server refused is not told.
+    #[track_caller]
+    pub fn execute_many(
+        &self,
+        sql: &str,
+        sets: &[&[&dyn ToSql]],
+    ) -> impl Future<Output = Result<u64, ClientError>> {
+        waiting(async move {
+            if sets.is_empty() {
+                return Ok(0);
+            }
+            let statement = self.prepare(sql).await?;
+            let asked = self.ask(&statement, sets).await;
+            let mut answer = self.noted(sql, asked)?;
+            let mut changed = 0;
+            loop {
+                match self.noted(sql, answer.next().await)? {
+                    Event::Complete(completion) => changed += completion.rows,
+                    Event::Ready(_) => return Ok(changed),
+                    _ => {}
+                }
+            }
         })
     }
 
@@ -257,7 +321,7 @@ impl Client {
         statement: Statement,
         values: &[&dyn ToSql],
     ) -> Result<RowStream, ClientError> {
-        let mut answer = self.ask(&statement, values).await?;
+        let mut answer = self.ask(&statement, &[values]).await?;
         let mut columns = statement.columns().clone();
         if let Name::Text(_) = statement.name() {
             // What it was described as may be long ago.
@@ -273,15 +337,15 @@ impl Client {
     async fn ask(
         &self,
         statement: &Statement,
-        values: &[&dyn ToSql],
+        sets: &[&[&dyn ToSql]],
     ) -> Result<Answer, ClientError> {
         // A statement has at most 1,664 columns.
         let columns = u16::try_from(statement.columns().len()).unwrap_or(u16::MAX);
         let types = statement.parameters();
         let sending = self.shared().ask(|core| {
             match statement.name() {
-                Name::Kept(name) => core.execute(name, types, values, columns)?,
-                Name::Text(sql) => core.execute_unnamed(sql, types, values)?,
+                Name::Kept(name) => core.execute_many(name, types, sets, columns)?,
+                Name::Text(sql) => core.execute_unnamed(sql, types, sets)?,
             }
             core.sync()
         });

@@ -1,6 +1,7 @@
 //! The client with a server of this process, which answers as it is told. A real one is asked by `tests/interop/postgres.rs`.
 
 mod late;
+mod many;
 mod unnamed;
 
 use super::*;

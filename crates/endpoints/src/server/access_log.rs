@@ -79,6 +79,14 @@ impl Logged {
         self.reason.get_or_insert(reason);
     }
 
+    /// Its client left, or wants no answer any more: without one it is 499, and nothing was sent.
+    pub(super) fn abandoned(&mut self, reason: &'static str) {
+        self.failed(reason);
+        if self.answer.is_none() {
+            self.answered(Status::CLIENT_CLOSED_REQUEST, 0);
+        }
+    }
+
     /// Whether there is an answer.
     pub(super) fn has_answer(&self) -> bool {
         self.answer.is_some()

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::access_log::Logged;
 use super::clients::Place;
+use super::crowd::Seat;
 use super::exchange::{Answering, InFlight, Stage, Step, Upload, Work};
 use crate::drive::{Core, LongOutput, Transport};
 use alloc::boxed::Box;
@@ -37,8 +38,12 @@ pub(super) struct Driver<C: ServerCore> {
     waker: Waker,
     /// What counts the open request's answer, beside the server: its route.
     route: Option<Rc<Answers>>,
+    /// When the first byte came of what is no request yet.
+    first_byte: Option<Duration>,
     /// Counted as one of its client's, where these are counted.
     _place: Option<Place>,
+    /// Its place among all connections, where these are bounded.
+    seat: Option<Seat>,
 }
 
 /// Requests, and pieces of a chunked body, that are taken before others have their turn.
@@ -49,7 +54,12 @@ const LOST: &str = "the connection ended before the answer did";
 const CANCELLED: &str = "the client wanted no answer any more";
 
 impl<C: ServerCore> Driver<C> {
-    pub(super) fn new(flow: &impl Flow, shared: Rc<Shared<C>>, place: Option<Place>) -> Self {
+    pub(super) fn new(
+        flow: &impl Flow,
+        shared: Rc<Shared<C>>,
+        place: Option<Place>,
+        seat: Option<Seat>,
+    ) -> Self {
         let core = C::new(shared.core.borrow().clone(), flow.local(), shared.timers.now());
         let (peer, certificate) = (flow.peer(), flow.peer_certificate().map(Rc::new));
         // Last: dropped, it is counted no more.
@@ -65,7 +75,9 @@ impl<C: ServerCore> Driver<C> {
             log: None,
             waker,
             route: None,
+            first_byte: None,
             _place: place,
+            seat,
         }
     }
 
@@ -82,8 +94,12 @@ impl<C: ServerCore> Driver<C> {
     /// Passes a core's event on to the handler.
     fn handle(&mut self, event: Event<C::Error>, input: &[u8], now: Duration) {
         match event {
-            Event::Request(head) => self.begin(head, now),
+            Event::Request(head) => {
+                self.note_request();
+                self.begin(head, now);
+            }
             Event::Answered(head, status, content_bytes) => {
+                self.note_request();
                 self.log = self.shared.begin_request(self.client(), &head);
                 let route = head.answers().map(|route| &**route);
                 self.shared.traffic.answered_at_once(route, status);
@@ -111,6 +127,14 @@ impl<C: ServerCore> Driver<C> {
         }
     }
 
+    /// What came is a request, which may be answered before anybody looks whether the connection is idle.
+    fn note_request(&mut self) {
+        self.first_byte = None;
+        if let Some(seat) = &self.seat {
+            seat.set_idle(false);
+        }
+    }
+
     /// The core refused what came, or ended the connection.
     fn fail(&mut self, error: &C::Error, request: Option<&RequestHead>, now: Duration) {
         // As of all protocols' connections that end for a reason, garbage included.
@@ -121,7 +145,8 @@ impl<C: ServerCore> Driver<C> {
         }
         if self.log.is_none() && self.core.wants_transmit() {
             // Refused before it was a request, or before anybody was asked.
-            self.log = self.shared.begin_log(self.client(), request);
+            let begun = self.first_byte.take().unwrap_or(now);
+            self.log = self.shared.begin_log(self.client(), request, begun);
         }
         if let Some(log) = &mut self.log {
             log.failed(error.reason());
@@ -151,7 +176,7 @@ impl<C: ServerCore> Driver<C> {
     fn cancel(&mut self, now: Duration) {
         self.forget_work();
         if let Some(log) = &mut self.log {
-            log.failed(CANCELLED);
+            log.abandoned(CANCELLED);
         }
         self.settle_log(now);
     }
@@ -161,7 +186,7 @@ impl<C: ServerCore> Driver<C> {
         self.core.abort();
         self.forget_work();
         if let Some(log) = &mut self.log {
-            log.failed(LOST);
+            log.abandoned(LOST);
         }
         self.settle_log(now);
     }
@@ -334,13 +359,19 @@ impl<C: ServerCore> Driver<C> {
 impl<C: ServerCore> Core for Driver<C> {
     fn begin_turn(&mut self, cx: &mut Context<'_>, now: Duration) {
         self.waker.clone_from(cx.waker());
-        if self.shared.draining.get() {
+        if let Some(seat) = &self.seat {
+            seat.attend(cx.waker());
+        }
+        if self.shared.draining.get() || self.seat.as_ref().is_some_and(Seat::is_leaving) {
             self.core.drain(now);
         }
     }
 
     fn handle_input(&mut self, now: Duration, bytes: &mut [u8]) -> usize {
         let mut taken = 0;
+        if !self.core.has_request() {
+            self.first_byte.get_or_insert(now);
+        }
         for _ in 0..EVENTS_AT_ONCE {
             let rest = &bytes[taken..];
             let count = self.core.handle_input(now, rest);
@@ -361,6 +392,11 @@ impl<C: ServerCore> Core for Driver<C> {
         match how {
             Ok(()) => self.core.handle_end(now),
             Err(_) => self.lose(now),
+        }
+        let is_at_work =
+            self.work.is_some() && self.core.has_request() && !self.core.wants_transmit();
+        if is_at_work && self.shared.ends_with_clients.get() {
+            self.lose(now);
         }
         self.handle_events(&[], now) || self.core.state() != before
     }
@@ -453,6 +489,14 @@ impl<C: ServerCore> Core for Driver<C> {
     }
 
     fn transport(&mut self, _: &mut Context<'_>, _: Duration) -> Transport {
+        if let Some(seat) = &self.seat {
+            let is_idle = !self.core.has_request() && !self.core.wants_transmit();
+            seat.set_idle(is_idle);
+            if is_idle && seat.is_leaving() {
+                // RFC 9112 section 9.5: without a word, and without waiting for the client's.
+                return Transport::Closed;
+            }
+        }
         match self.core.state() {
             ConnectionState::Open => Transport::Open,
             ConnectionState::EndOutput => Transport::EndOutput,

@@ -76,10 +76,12 @@ enum End {
     Abort,
 }
 
-/// Why a connection ended, as the log says it.
-enum Reason {
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
     /// The peer sent its last.
     Peer,
+    /// The flow below broke.
     Flow(FlowError),
     /// The peer broke the protocol, was too slow, or was sent away.
     Protocol(Error),
@@ -252,6 +254,10 @@ impl Drop for Driver {
         self.shared.closer.notify();
         let is_closing = self.shared.is_closing();
         let reason = self.reason.take().or(is_closing.then_some(Reason::Closed));
+        if let Some(reason) = &reason {
+            self.shared.ended.replace(Some(reason.clone()));
+            self.shared.ends.notify();
+        }
         match reason {
             Some(reason) => info!("zmq: the connection with {} ended: {reason}", self.peer),
             // A panic, or too much memory: that is in the log already.

@@ -1,6 +1,6 @@
 //! Inspection: what a stack lets others see, as `ss -ti` and `ip -s link` do.
 
-use crate::counters::Counts;
+use crate::counters::{Counts, counts_of};
 use crate::device::Counters;
 use crate::stack::Stack;
 use crate::stack::diagnostics::{self, ConnectionInfo, TcpState};
@@ -380,7 +380,7 @@ impl Stack {
 
     /// How often each thing happened.
     pub fn counts(&self) -> Counts {
-        Counts::of(|counter| self.count(counter))
+        counts_of(|counter| self.count(counter))
     }
 
     /// What the device did.

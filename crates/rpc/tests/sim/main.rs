@@ -2,7 +2,7 @@
 //! what every reference must stand for and in which order calls must arrive.
 //!
 //! A failure prints the seed and a test that reproduces it. The long run:
-//! `SIM_OPS=10000000 cargo test --release -p rpc --test sim -- --ignored --nocapture`.
+//! `SIM_OPS=10000000 cargo test --release -p aqueduct-rpc --test sim -- --ignored --nocapture`.
 
 mod ops;
 #[allow(missing_docs, unused, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]

@@ -42,6 +42,11 @@ pub fn wants_page(request: &RequestHead) -> bool {
     request.headers_named("accept").any(is_named) && weight(request, "text/html") > 0
 }
 
+/// Whether a client [asks for pages](wants_page), and likes them no less than plain text.
+pub fn prefers_page(request: &RequestHead) -> bool {
+    wants_page(request) && weight(request, "text/html") >= weight(request, "text/plain")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,7 +66,10 @@ mod tests {
             let request = parsed("GET", "/", &[("Accept", accept)]);
             let seen = ["text/html", "application/json"].map(|name| weight(&request, name));
             assert_eq!((seen, wants_page(&request)), ([html, json], page), "{accept}");
+            assert_eq!(prefers_page(&request), page, "{accept}");
         }
+        let request = parsed("GET", "/", &[("Accept", "text/html;q=0.5, text/plain")]);
+        assert_eq!((wants_page(&request), prefers_page(&request)), (true, false));
         let request = parsed("GET", "/", &[]);
         assert_eq!((weight(&request, "text/html"), wants_page(&request)), (1000, false));
     }

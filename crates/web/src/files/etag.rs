@@ -44,10 +44,9 @@ impl HashTag {
     /// The tag of this content, by the FNV-1a hash: it tells versions of one's own files apart
     /// and resists no forger.
     pub fn of_content(content: &[u8]) -> HashTag {
-        let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        HashTag::new(hash)
+        let mut hash = ContentHash::default();
+        hash.update(content);
+        hash.tag()
     }
 
     /// The text, with its quotes.
@@ -58,6 +57,28 @@ impl HashTag {
     /// As a tag to compare with.
     pub fn tag(&self) -> ETag<'_> {
         ETag { weak: false, opaque: self.0.get(1..17).unwrap_or(&[]) }
+    }
+}
+
+/// The hash of a [tag of content](HashTag::of_content), part by part.
+pub(crate) struct ContentHash(u64);
+
+impl Default for ContentHash {
+    fn default() -> Self {
+        ContentHash(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl ContentHash {
+    /// What follows of the content.
+    pub(crate) fn update(&mut self, part: &[u8]) {
+        let next = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        self.0 = part.iter().fold(self.0, next);
+    }
+
+    /// The tag of all of it.
+    pub(crate) fn tag(&self) -> HashTag {
+        HashTag::new(self.0)
     }
 }
 

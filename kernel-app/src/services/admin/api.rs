@@ -7,8 +7,10 @@ use crate::Platform;
 use crate::context::Context;
 use crate::inspection::{self, tasks};
 use crate::live_settings::LiveSettings;
+use crate::log_modules::LOG_MODULES;
 use crate::log_ring;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -50,6 +52,7 @@ pub(super) fn routes<P: Platform>(context: &Context<P>, guard: &Guard) -> Routes
         .get("/metrics", sharing(&inside, metrics))
         .get("/api/v1/log", sharing(&inside, log))
         .get("/api/v1/log/levels", levels)
+        .get("/api/v1/log/modules", modules)
         .put("/api/v1/log/levels/:module", sharing(&inside, set_level))
         .delete("/api/v1/log/levels/:module", sharing(&inside, set_level))
         .post("/api/v1/tasks/dump", sharing(&inside, dump))
@@ -125,6 +128,14 @@ async fn levels(_: Request) -> Response {
     let mut rows = alloc::vec![Level { module: "*".into(), level: name(all) }];
     rows.extend(modules.into_iter().map(|(module, level)| Level { module, level: name(level) }));
     Response::json(&rows)
+}
+
+/// Modules that log: those of the tree, and whatever else is in the log.
+async fn modules(_: Request) -> Response {
+    let seen = log_ring::lines_from(0);
+    let seen = seen.iter().map(log_ring::LogLine::module);
+    let all: BTreeSet<&str> = LOG_MODULES.iter().copied().chain(seen).collect();
+    Response::json(&all)
 }
 
 #[derive(serde::Serialize)]

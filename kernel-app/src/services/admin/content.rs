@@ -107,8 +107,8 @@ async fn put(content: Rc<Content>, mut request: Request) -> Result<Response, Res
         return Err(bad("a bundle, as `cargo xtask bundle DIR --out FILE` makes it\n"));
     }
     let archive = Bytes::from(archive);
-    let prepared = content.live.prepare(&archive, content.memory_bytes_max);
-    Ok(serve(prepared.map_err(refused)?, "a new bundle"))
+    let prepared = content.live.prepare(&archive, content.memory_bytes_max).await;
+    Ok(serve(prepared.map_err(refused)?, "a new bundle").await)
 }
 
 fn refused(unfit: Unfit) -> Response {
@@ -120,10 +120,11 @@ fn refused(unfit: Unfit) -> Response {
 }
 
 /// Serves what is prepared, and says so with what a boot would warn of.
-fn serve(prepared: Prepared<'_>, source: &str) -> Response {
+async fn serve(prepared: Prepared<'_>, source: &str) -> Response {
     let warnings: String =
         prepared.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
-    let files = prepared.serve();
+    let (files, before) = prepared.serve();
+    before.drop_in_slices().await;
     log::info!("site: {files} files of {source}, as the admin port was told");
     let text = format!("{files} files are served now\n{warnings}");
     Response::ok("text/plain; charset=utf-8", text)

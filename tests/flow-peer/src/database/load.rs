@@ -1,7 +1,7 @@
-//! Loads on a server, for `cargo xtask bench database`: `flow-peer database ADDRESS lone|pipelined|rows COUNT [WIDTH]`. What each
+//! Loads on a server, for `cargo xtask bench database`: `flow-peer database ADDRESS lone|pipelined|one-sync|rows COUNT [WIDTH]`. What each
 //! does, the other clients do as well (`tools/bench/src/database.c`, `tests/interop/postgres/bench/tokio-postgres`).
 
-use endpoints::postgres::Client;
+use endpoints::postgres::{Client, ToSql};
 use flow::task::Spawner;
 use rustix::time::{ClockId, clock_gettime};
 use std::rc::Rc;
@@ -20,6 +20,7 @@ pub(super) async fn run(client: Client, spawner: &Spawner, load: &str, count: u3
             }
         }
         "pipelined" => pipelined(client, spawner, count, width).await,
+        "one-sync" => one_sync(&client, count, width).await,
         "rows" => rows(&client, count).await,
         other => panic!("no load {other}"),
     }
@@ -48,6 +49,19 @@ async fn pipelined(client: Client, spawner: &Spawner, count: u32, width: u32) {
         .collect();
     for task in tasks {
         task.await.expect("no panic");
+    }
+}
+
+/// So many at once, in one group.
+async fn one_sync(client: &Client, count: u32, width: u32) {
+    let numbers: Vec<i32> = (0..width).map(|it| i32::try_from(it).expect("a number")).collect();
+    let values: Vec<[&dyn ToSql; 1]> = numbers.iter().map(|it| [it as &dyn ToSql]).collect();
+    let sets: Vec<&[&dyn ToSql]> = values.iter().map(|values| &values[..]).collect();
+    for _ in 0..count / width {
+        let results = client.query_many(QUERY, &sets).await.expect("rows");
+        for (number, rows) in numbers.iter().zip(results) {
+            assert_eq!(rows[0].get::<i32>(0), Ok(*number));
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 use super::host::Host;
 use command::{
     failure::{Failure, Result, fail},
-    files, paths,
+    files,
 };
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
+
+/// The guest's usual configuration, as it ships.
+const SHIPPED: &str = include_str!("../../qemu/xen-pvh.cfg");
 
 /// How a guest differs from the usual one.
 #[derive(Clone, Debug)]
@@ -49,16 +52,14 @@ impl Domain {
     }
 
     /// Its configuration: the one that ships, with these values.
-    fn config(&self) -> Result<String> {
-        let file = paths::root().join("qemu/xen-pvh.cfg");
-        let shipped = files::read_text(&file)?;
+    fn config(&self) -> String {
         let quoted = |text: &str| format!("\"{text}\"");
         let list = |lines: &[String]| {
             let lines: Vec<String> = lines.iter().map(|line| quoted(line)).collect();
             format!("[ {} ]", lines.join(", "))
         };
         let mut config = String::new();
-        for line in shipped.lines().filter(|line| !line.starts_with('#')) {
+        for line in SHIPPED.lines().filter(|line| !line.starts_with('#')) {
             let key = line.split(' ').next().unwrap_or_default();
             let value = match key {
                 "name" => quoted(&self.name),
@@ -81,13 +82,13 @@ impl Domain {
         config.push_str(&format!("disk = {}\n", list(&self.disks)));
         // The emulated counter has no fixed rate in Xen's eyes, which would then emulate it again.
         config.push_str("tsc_mode = \"native\"\n");
-        Ok(config)
+        config
     }
 
     /// Writes its configuration in dom0, for `xl create`; the file's path there.
     pub fn put(&self, host: &Host) -> Result<String> {
         let path = format!("{FOLDER}/{}.cfg", self.name);
-        host.put(&path, self.config()?.as_bytes())?;
+        host.put(&path, self.config().as_bytes())?;
         Ok(path)
     }
 

@@ -64,7 +64,8 @@ async fn post(from: Rc<FromDisk>, request: Request) -> Result<Response, Response
         refusal(Status::GATEWAY_TIMEOUT, text)
     })?;
     let disk = disk.map_err(|text| refusal(Status::UNPROCESSABLE_CONTENT, text))?;
-    let prepared = live.prepare_disk(&disk, &own, content.memory_bytes_max).map_err(refused)?;
+    let prepared = live.prepare_disk(&disk, &own, content.memory_bytes_max).await;
+    let prepared = prepared.map_err(refused)?;
     cache.replace(Some(disk.site.cache().clone()));
-    Ok(serve(prepared, &format!("disk {}", number + 1)))
+    Ok(serve(prepared, &format!("disk {}", number + 1)).await)
 }

@@ -1,7 +1,7 @@
 // Window graphs: tcptrace's time-sequence graph of connections while it grows, with windows, round trips and throughput under
 // it. All that stand side by side share one axis of time and one cursor.
 
-import { absent, bytes, button, choice, duration, heading, make, rows, shown } from "./values.js";
+import { absent, bytes, button, choice, duration, hasWindowGraph, heading, make, ownStack, rows, shown } from "./values.js";
 import { Ring } from "./ring.js";
 import { Connection, rate } from "./trace.js";
 
@@ -23,7 +23,8 @@ export function graphs(ids, others) {
   const offer = (id, row) => {
     if (!ids.includes(id)) beside.append(make("option", { value: id }, `${id}: ${row.remote}`));
   };
-  rows("connections").then((list) => list.filter((row) => row.rtt_us !== null).forEach((row) => offer(row.id, row)), () => {});
+  Promise.all([rows("connections"), ownStack()])
+    .then(([list]) => list.filter(hasWindowGraph).forEach((row) => offer(row.id, row)), () => {});
   rows("shared_memory_flows").catch(absent).then((list) => list.forEach((row) => offer(ringId(row.id), row)), () => {});
   const inside = [
     make("form", { className: "tools" }, ...axis.tools(), beside), axis.said,

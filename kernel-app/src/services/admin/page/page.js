@@ -1,6 +1,6 @@
 // The admin page: views of what the API of this port tells (docs/inside.md). No library and no build step.
 
-import { absent, ask, button, byId, bytes, choice, heading, make, rows, shown, table } from "./values.js";
+import { absent, ask, button, byId, bytes, choice, hasWindowGraph, heading, make, ownStack, rows, shown, table } from "./values.js";
 import { flameGraph } from "./flame.js";
 import { graphs, ringId } from "./graph.js";
 
@@ -14,13 +14,15 @@ const COLUMNS = {
 const graphLink = (id, text) => make("a", { href: "#graph/" + encodeURIComponent(id), title: "its window graph" }, text);
 const CELLS = {
   tasks: { cancel: cancel },
-  connections: { id: (row, text) => graphLink(row.id, text) },
+  connections: { id: (row, text) => (hasWindowGraph(row) ? graphLink(row.id, text) : text) },
   shared_memory_flows: { id: (row, text) => graphLink(ringId(row.id), text) },
   sessions: { values, commands },
 };
-const TABLES = ["tasks", "connections", "shared_memory_flows", "listeners", "services", "routes", "places", "databases", "database_servers", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
+const TABLES = ["tasks", "connections", "shared_memory_flows", "listeners", "services", "routes", "places", "ways", "databases", "database_servers", "sessions", "cards", "disks", "memory", "timers", "panics", "config"];
 const VIEWS = ["glance", ...TABLES, "packets", "profile", "trace", "log"];
 const PAUSE_MS = 2000;
+// Where nothing answers it is asked less and less often.
+const PAUSE_MAX_MS = 60000;
 const LINES_MAX = 1000;
 const LEVELS = ["error", "warn", "info", "debug", "trace"];
 
@@ -45,7 +47,7 @@ function memory(list) {
 
 async function glance() {
   const [held, services, tasks, connections, panics] =
-    await Promise.all(["memory", "services", "tasks", "connections", "panics"].map(rows));
+    await Promise.all([...["memory", "services", "tasks", "connections", "panics"].map(rows), ownStack()]);
   const top = (list, column) =>
     [...list].sort((one, other) => (other[column] || 0) - (one[column] || 0)).slice(0, 10);
   return [
@@ -226,11 +228,30 @@ function steps(events) {
 // Asks for the token, if that is what is wanting.
 function asksForToken(error) {
   if (error.status !== 401) return false;
+  remember(false);
   if (byId("login").hidden) {
     byId("login").hidden = false;
     byId("token").focus();
   }
   return true;
+}
+
+// Whether this browser has shown the token, which only its cookie knows else, and that no script sees.
+function remember(isShown) {
+  try {
+    isShown ? localStorage.setItem("token", "shown") : localStorage.removeItem("token");
+  } catch {
+    // Nothing is kept here: the button stays while the page does.
+  }
+  byId("logout").hidden = !isShown;
+}
+
+function remembers() {
+  try {
+    return localStorage.getItem("token") !== null;
+  } catch {
+    return false;
+  }
 }
 
 function failed(error) {
@@ -240,16 +261,20 @@ function failed(error) {
 
 const place = () => location.hash.slice(1).split("/");
 
+// Whether what was asked for came; true, too, where nothing is asked for.
 async function refresh() {
   const [name] = place();
+  if (!byId("login").hidden) return true;
   try {
     const inside = name === "" || name === "glance" ? await glance()
-      : TABLES.includes(name) ? [tableOf(name, await rows(name).catch(absent))]
+      : TABLES.includes(name) ? [tableOf(name, (await Promise.all([rows(name).catch(absent), name === "connections" && ownStack()]))[0])]
       : name in OTHERS ? null : [make("p", { className: "error" }, `there is no view ${name}`)];
     // The view may have been left meanwhile.
     if (inside && place()[0] === name) replace(inside);
+    return true;
   } catch (error) {
     if (place()[0] === name) failed(error);
+    return false;
   }
 }
 
@@ -272,7 +297,8 @@ function enter() {
     const own = link.hash.slice(1) === (name || "glance") || (name === "graph" && link.hash === (rest?.startsWith(ringId("")) ? "#shared_memory_flows" : "#connections"));
     own ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   }
-  view.replaceChildren(...(name in OTHERS ? OTHERS[name](rest || "") : []));
+  // Before the token is shown nothing is to be had.
+  view.replaceChildren(...(name in OTHERS && byId("login").hidden ? OTHERS[name](rest || "") : []));
   refresh();
   if (name && byId("login").hidden) byId("main").focus({ preventScroll: true });
 }
@@ -290,9 +316,11 @@ async function head() {
     byId("host").textContent = version.hostname;
     byId("glance").textContent = `${version.name} ${version.version}, up ${shown("uptime_ms", version.uptime_ms)}`;
     document.title = `${version.hostname}: Aqueduct inside`;
+    return true;
   } catch (error) {
     byId("glance").textContent = error.message;
     asksForToken(error);
+    return false;
   }
 }
 
@@ -305,18 +333,36 @@ byId("login").onsubmit = async (event) => {
   if (!answer.ok) return byId("token").select();
   form.hidden = true;
   form.reset();
+  remember(true);
   head().then(enter);
 };
 byId("logout").onclick = async () => {
   await fetch("logout", { method: "POST" });
+  remember(false);
   location.reload();
 };
 byId("nav").append(...VIEWS.map((name) => make("a", { href: "#" + name }, heading(name))));
 addEventListener("hashchange", enter);
+byId("logout").hidden = !remembers();
 head().then(enter);
-setInterval(() => {
+
+// Asks again after a while: not while somebody writes, the page is hidden, or the token is asked for.
+let pause = PAUSE_MS;
+let timer = 0;
+async function again() {
+  clearTimeout(timer);
   const { activeElement } = document;
-  if (document.hidden || (view.contains(activeElement) && activeElement.matches("input, select"))) return;
-  head();
-  refresh();
-}, PAUSE_MS);
+  const writes = view.contains(activeElement) && activeElement.matches("input, select");
+  if (!document.hidden && !writes && byId("login").hidden) {
+    const came = await Promise.all([head(), refresh()]);
+    pause = came.every((it) => it) ? PAUSE_MS : Math.min(2 * pause, PAUSE_MAX_MS);
+  }
+  clearTimeout(timer);
+  if (!document.hidden) timer = setTimeout(again, pause);
+}
+timer = setTimeout(again, pause);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return clearTimeout(timer);
+  pause = PAUSE_MS;
+  again();
+});

@@ -43,6 +43,16 @@ export function absent(error) {
   throw error;
 }
 
+// Whether connections are of this appliance's own network stack, which alone draws their window graphs. It has cards then.
+let isOwn;
+export async function ownStack() {
+  isOwn ??= (await rows("cards").catch(absent)).length > 0;
+  return isOwn;
+}
+
+// Of a connection, as ownStack() said before: what is half open or in TIME-WAIT has none.
+export const hasWindowGraph = (row) => Boolean(isOwn) && row.age_ms !== null;
+
 // A value by the unit in its column's name.
 export function shown(name, value) {
   if (value === null || value === undefined) return "-";
@@ -101,7 +111,7 @@ export function table(name, list, { columns, cells = {}, redraw }) {
     return make("td", { className: kind }, cells[column] ? cells[column](row, text) : text);
   })));
   return make("div", { className: "scroll" },
-    make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body)));
+    make("table", { className: name }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body)));
 }
 
 function sorted(list, by) {
