@@ -317,9 +317,7 @@ impl fmt::Display for StartError {
         write!(f, "cannot serve {service} on port {port}: {reason}")?;
         match reason {
             // Of another table's own: it says where its port is from.
-            ListenError::InUse | ListenError::NotAllowed
-                if !config::SERVICES.contains(service) =>
-            {
+            ListenError::InUse | ListenError::NotAllowed if !config::SERVICES.contains(service) => {
                 Ok(())
             }
             ListenError::InUse | ListenError::NotAllowed => {
