@@ -353,7 +353,7 @@ fn kubevirt_types(install: Install) -> Result {
     let (folder, sources) = (kubevirt_folder()?, source("tests/interop/kubevirt"));
     let lock = "package-lock.json";
     // What npm writes last.
-    if is_newer(&folder.join("node_modules/.package-lock.json"), &[&sources.join(lock)]) {
+    if is_newer(&folder.join("node_modules/.package-lock.json"), &[sources.join(lock).as_path()]) {
         return Ok(());
     }
     if install == Install::OnlyTell {
