@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Folders besides the site's that go into a bundle.
-const MORE_FOLDERS: &[&str] = &["keys", "rpc", "tls"];
+const MORE_FOLDERS: &[&str] = &["data", "keys", "rpc", "tls"];
 /// Deepest folder; a loop of links ends here.
 const DEPTH_MAX: usize = 32;
 
@@ -66,8 +66,8 @@ pub fn configuration(folder: &Path) -> Result<Config, FolderError> {
 }
 
 /// The files that a folder's bundle has, sorted by path: `appliance.toml`, `load.toml` and `names` if they are
-/// there, the site, `keys/`, `rpc/` and `tls/` with all that is in them, whatever its name begins with; nothing else,
-/// so that a folder with other things beside them serves as it is.
+/// there, the site, `data/` (which is the handlers' own), `keys/`, `rpc/` and `tls/` with all that is in them, whatever its name begins
+/// with; nothing else, so that a folder with other things beside them serves as it is.
 ///
 /// # Errors
 /// A configuration that is not allowed; what cannot be read, a link that leads nowhere among it;
@@ -112,6 +112,27 @@ fn in_its_folder(folder: &Path, config: &Config, items: &[Item]) -> Result<(), F
         }
     }
     Ok(())
+}
+
+/// What lies in a folder and is not taken by [`files`], whose answer `taken` is: names, those of folders with a slash, and none of
+/// what is hidden. A message for whoever missed it.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn left_out(folder: &Path, taken: &[Item]) -> Result<Vec<String>, FolderError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let entry = entry.map_err(|error| unreadable(folder, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_taken = |item: &Item| item.path.split('/').next() == Some(&*name);
+        if name.starts_with('.') || taken.iter().any(is_taken) {
+            continue;
+        }
+        let is_folder = entry.path().is_dir();
+        names.push(if is_folder { name + "/" } else { name });
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// The media types of the extensions that files have, for a bundle whose appliance does not know them; none if it knows all.
@@ -285,6 +306,7 @@ mod tests {
             ("site/.well-known/a", "a"),
             ("site/index.html", "hello"),
             ("site/.hidden", ""),
+            ("data/prices.csv", ""),
             ("keys/k", ""),
             ("names", ""),
             ("rpc/key.pem", ""),
@@ -294,6 +316,7 @@ mod tests {
         ]);
         let expected = [
             "appliance.toml",
+            "data/prices.csv",
             "keys/k",
             "names",
             "rpc/key.pem",
@@ -306,6 +329,9 @@ mod tests {
         let bundle = Bundle::parse(&archive).unwrap();
         let packed: Vec<_> = bundle.files().map(|file| file.path).collect();
         assert_eq!(packed, expected);
+        fs::create_dir(scratch.0.join("prices")).unwrap();
+        let taken = files(&scratch.0).unwrap();
+        assert_eq!(left_out(&scratch.0, &taken).unwrap(), ["notes", "prices/"]);
     }
 
     #[test]

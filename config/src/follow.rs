@@ -142,6 +142,34 @@ mod tests {
         assert_eq!((config, waiting), (parse("[http]\nheaders_max = 7\n"), Vec::new()));
     }
 
+    #[test]
+    fn each_key_is_in_force_at_once_or_takes_a_restart_or_is_ones_own() {
+        for (expected, keys) in [
+            (
+                Following::Live,
+                "http.headers_max fastcgi.body_timeout_seconds gopher.listing log.level tasks.tasks_max shutdown.drain_seconds",
+            ),
+            (
+                Following::Restart,
+                "http.index http.requests_per_minute_max http.compress http.compress_bytes_min http.compress_streams_max \
+                 http.compress_bytes_per_second_max site.x tls.redirect tls.hsts_seconds tls.handshake_timeout_seconds \
+                 tls.handshakes_max tcp.time_wait_seconds rpc.nesting_max zmq.x memory.x sessions.x affinity.x",
+            ),
+            (
+                Following::Own,
+                "http.port tls.port rpc.secure_port http.hosts http.site_root gopher.host log.syslog rpc.websocket_path \
+                 rpc.websocket_origins rpc.key rpc.host rpc.strangers rpc.peers rpc.epochs rpc.log_references \
+                 zmq.websocket_path zmq.websocket_origins memory.peers_bytes_max sessions.carry_over affinity.key \
+                 tls.ticket_key network.hostname admin.token capabilities.a",
+            ),
+        ] {
+            for key in keys.split_whitespace() {
+                let (section, name) = key.split_once('.').unwrap();
+                assert_eq!(following(section, name), expected, "{key}");
+            }
+        }
+    }
+
     /// Every key of every kind is shared as it reads back, and none that is each one's own.
     #[test]
     fn what_is_shared_is_read_back_and_has_no_secret() {

@@ -55,7 +55,7 @@ pub use schema::{
     AccessLogFormat, Admin, Affinity, BadGroupKey, Balance, BalancePolicy, Capabilities, CleanUrls,
     ClientCertificates, Conf, Config, Database, Fastcgi, FieldText, Gopher, GroupKey, Http, Log,
     LogFormat, MediaType, Memory, Names, Network, Octets32, PasswordMethod, PortRange, Proxy,
-    ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc, RpcEpoch, RpcPeer, Serving, Sessions,
+    ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc, RpcEpoch, RpcPeer, SERVICES, Serving, Sessions,
     SharedMemory, Shutdown, Site, SiteHost, SiteRule, SiteUser, SslMode, Storage, Subnet,
     SyslogPlace, SyslogTransport, TargetRule, TargetSessionAttributes, Tasks, Tcp, Tls, Token,
     Unix, Vsock, WayKind, Zmq, port_key,

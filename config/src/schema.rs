@@ -104,7 +104,11 @@ pub struct Config {
     pub shutdown: Shutdown,
 }
 
-/// The section and the key in which a service has its port.
+/// The services that have a port by the configuration; those of another table's own are not among them.
+pub const SERVICES: [&str; 8] =
+    ["http", "https", "fastcgi", "gopher", "rpc", "vats", "zmq", "admin"];
+
+/// The section and the key in which one of [`SERVICES`] has its port.
 pub fn port_key(service: &'static str) -> (&'static str, &'static str) {
     match service {
         "https" => ("tls", "port"),

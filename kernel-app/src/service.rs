@@ -316,6 +316,10 @@ impl fmt::Display for StartError {
         let (section, key) = config::port_key(service);
         write!(f, "cannot serve {service} on port {port}: {reason}")?;
         match reason {
+            // Of another table's own: it says where its port is from.
+            ListenError::InUse | ListenError::NotAllowed if !config::SERVICES.contains(service) => {
+                Ok(())
+            }
             ListenError::InUse | ListenError::NotAllowed => {
                 write!(
                     f,

@@ -103,6 +103,26 @@ mod tests {
         assert_eq!(config.site_rules[1].headers.len(), 3);
     }
 
+    /// Pages may be on a disk, and then the bundle has none.
+    #[test]
+    fn roots_are_folders_of_the_bundle_unless_the_site_is_on_a_disk() {
+        let load = |text: &str| {
+            let mut writer = cpio::Writer::new();
+            writer.file("appliance.toml", text.as_bytes(), 0).unwrap();
+            let archive = writer.finish();
+            Config::load(&Bundle::parse(&archive).unwrap(), "").map_err(|error| error.to_string())
+        };
+        let host = "[[site_host]]\nnames = [\"a\"]\nroot = \"a\"\n";
+        for text in ["", host] {
+            assert!(
+                load(text).unwrap_err().contains("a folder of the bundle with files"),
+                "{text}"
+            );
+            let on_disk = load(&std::format!("[storage]\nsite_disk = 1\n{text}")).unwrap();
+            assert_eq!(on_disk.storage.site_disk, 1);
+        }
+    }
+
     #[test]
     fn each_fault_is_refused_at_its_own_line() {
         for (text, start) in [

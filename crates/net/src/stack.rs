@@ -275,6 +275,12 @@ impl Stack {
         self.state.gauges()
     }
 
+    /// How many connections were looked at so far, once for each time.
+    #[cfg(feature = "count-visits")]
+    pub fn connections_visited(&self) -> u64 {
+        self.state.table.borrow().visits()
+    }
+
     /// How often it happened.
     pub fn count(&self, count: Counter) -> u64 {
         self.state.context.count(count)

@@ -6,8 +6,6 @@ use pipe::{Next, NodeExt, Piece, Pipeline, cbor, lz4, map, prepend, skip};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-const MIB: usize = 1 << 20;
-
 #[test]
 fn one_gib_goes_through_one_mib_of_pipeline() {
     let object = vec![0x5A_u64; 1000];
@@ -30,6 +28,7 @@ fn one_gib_goes_through_one_mib_of_pipeline() {
         }
     }
     let peak = MEMORY.peak_usage() - before;
-    assert!(peak < MIB, "{peak} bytes at the peak");
+    // The pipeline and what is weighed in it are bounded by one; what is held of the object itself is a part of that.
+    assert!((145_000..176_000).contains(&peak), "{peak} bytes at the peak");
     assert_eq!(received, objects);
 }

@@ -64,6 +64,7 @@ mod tests {
     use super::*;
     use crate::testing::{cache, wait};
     use crate::{Format, Volume};
+    use alloc::vec::Vec;
     use config::cpio::Writer;
 
     fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {

@@ -38,3 +38,32 @@ impl Default for Settings {
         Self::for_ram(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_are_as_large_as_the_machine() {
+        for (mib, expected) in [
+            (0, (32, 16, 0)),
+            (6, (32, 16, 0)),
+            (7, (64, 32, 3)),
+            (31, (64, 32, 3)),
+            (32, (128, 64, 6)),
+            (63, (128, 64, 6)),
+            (64, (256, 64, 15)),
+            (1 << 20, (256, 64, 15)),
+        ] {
+            let Settings { receive_pages, transmit_pages, transmit_runs } =
+                Settings::for_ram((mib << 20) + 1);
+            assert_eq!((receive_pages, transmit_pages, transmit_runs), expected, "{mib} MiB");
+        }
+    }
+
+    #[test]
+    fn a_long_frame_takes_room_in_the_ring() {
+        let of = |receive_pages| Settings { receive_pages, ..Settings::default() };
+        assert!(!of(16).scatters() && of(32).scatters());
+    }
+}

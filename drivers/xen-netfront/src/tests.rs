@@ -345,3 +345,10 @@ fn a_large_packet_is_sent_whole() {
     assert!(sent.bytes.len() == frame.len() && sent.bytes.ends_with(&frame[54..]));
     assert_eq!(sent.segment, None);
 }
+
+#[test]
+fn an_error_says_what_is_short() {
+    assert_eq!(format!("{}", Error::OutOfMemory), "no memory, grants or event channels left");
+    let store = xen_store::Error::Disconnected;
+    assert_eq!(format!("{}", Error::Store(store)), format!("xenstore: {store}"));
+}

@@ -89,11 +89,12 @@ fn a_syn_flood_takes_no_memory_and_locks_nobody_out() {
         // What the flood asks is answered into the void.
         flood(world, 20_000);
         let gauges = world.stacks[0].gauges();
-        assert!(
-            gauges.half_open <= Limits::default().half_open_max && gauges.connections == 0,
-            "{gauges:?}"
-        );
-        assert!(world.stacks[0].count(Counter::CookiesOut) > 10_000);
+        // The queue is full, but for buckets that chance left out.
+        assert!((4_000..=4_096).contains(&gauges.half_open), "{gauges:?}");
+        assert_eq!(gauges.connections, 0);
+        // Each SYN is in the queue or answered by a cookie; chance repeats none.
+        let cookies = world.stacks[0].count(Counter::CookiesOut);
+        assert_eq!(cookies + gauges.half_open as u64, 20_000);
         let done = Rc::new(Cell::new(0));
         for _ in 0..50 {
             let (connector, done) = (world.stacks[1].connector(), done.clone());
@@ -127,8 +128,10 @@ fn churn_leaves_nothing_behind() {
             for stack in &world.stacks {
                 let gauges = stack.gauges();
                 assert_eq!((gauges.connections, gauges.half_open, gauges.buffer_bytes), (0, 0, 0));
-                assert!(gauges.time_wait <= Limits::default().time_wait_max, "{gauges:?}");
             }
+            // The end that closes first keeps as many as may be; a client opens new ones in place of most of its own (RFC 6191).
+            let time_wait = [0, 1].map(|end: usize| world.stacks[end].gauges().time_wait);
+            assert_eq!(time_wait, if closes_first { [16_384, 0] } else { [0, 100] });
             assert_eq!(world.executor.spawner().tasks().len(), 1);
             let server = &world.stacks[0];
             assert_eq!(server.count(Counter::Accepted), server.count(Counter::Closed));

@@ -212,9 +212,11 @@ fn rfc_5227_2_1_arp_probes_and_questions_from_elsewhere_are_answered() {
 fn rfc_4861_7_1_1_questions_that_came_through_a_router_are_not_answered() {
     let mut host = Host::settled();
     let question = NdiscRepr::NeighborSolicit { target_addr: OURS_V6, lladdr: None };
-    let frame = ndisc(PEER_V6, solicited(OURS_V6), question);
-    assert!(ndiscs(&host.ask(through_router(frame.clone()))).is_empty());
-    assert!(!ndiscs(&host.ask(frame)).is_empty());
+    for from in [PEER_V6, Ipv6Addr::UNSPECIFIED] {
+        let frame = ndisc(from, solicited(OURS_V6), question);
+        assert!(ndiscs(&host.ask(through_router(frame.clone()))).is_empty(), "{from}");
+        assert!(!ndiscs(&host.ask(frame)).is_empty(), "{from}");
+    }
 }
 
 /// RFC 5227 section 3 and RFC 4861 section 7.2.6: others may have learned meanwhile that we are elsewhere.
@@ -576,7 +578,7 @@ fn packet_v6(from: Ipv6Addr, next_header: IpProtocol, payload: &[u8]) -> Vec<u8>
 #[test]
 fn peers_whose_addresses_differ_in_one_word_are_different() {
     let mut host = Host::settled();
-    let peers: Vec<_> = (4..8)
+    let peers: Vec<_> = (0..8)
         .map(|word| {
             let mut words = PEER_V6.segments();
             words[word] ^= 0x0100;

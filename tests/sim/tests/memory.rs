@@ -92,7 +92,7 @@ impl Crowd {
 const CONNECTIONS: usize = 50_000;
 
 #[test]
-fn fifty_thousand_idle_connections_take_three_kibibytes_each() {
+fn fifty_thousand_idle_connections_take_a_kibibyte_each() {
     let mut crowd = Crowd::new();
     let mut listener = crowd.server.listen(80).unwrap();
     let spawner = crowd.server_tasks.spawner();
@@ -126,8 +126,7 @@ fn fifty_thousand_idle_connections_take_three_kibibytes_each() {
     assert_eq!(crowd.server.gauges().connections, CONNECTIONS);
     let each = crowd.server_bytes as usize / CONNECTIONS;
     println!("{each} bytes per idle connection, {} MiB in all", crowd.server_bytes >> 20);
-    assert!(each <= 3 * 1024, "{each} bytes per connection");
-    assert!(crowd.server_bytes < 256 << 20);
+    assert!((900..=1_100).contains(&each), "{each} bytes per connection");
     let flow = flows.borrow_mut().pop().unwrap();
     one_works_among_all(&mut crowd, flow);
 }
@@ -152,5 +151,7 @@ fn one_works_among_all(crowd: &mut Crowd, mut flow: net::TcpFlow) {
         crowd.turn();
     }
     assert_eq!(polls(crowd) - before, 100);
-    assert!(crowd.wire.sent() - frames <= 201, "{}", crowd.wire.sent() - frames);
+    // A question and an answer each; the last acknowledgement may wait.
+    let frames = crowd.wire.sent() - frames;
+    assert!((200..=201).contains(&frames), "{frames} frames");
 }

@@ -156,15 +156,18 @@ fn a_failed_allocation_is_nobody_elses() {
     for conversation in CONVERSATIONS {
         let at_rest = at_rest.clone();
         let mut sweep = Sweep { conversation, expected: &expected, at_rest, faults: Vec::new() };
+        // Twice: what is kept of failures, as the log's last lines, has grown by then.
+        let mut all = || (1..).take_while(|n| sweep.fail(*n, &world)).count();
+        all();
         let before = IN_USE.get();
-        let count = (1..).take_while(|n| sweep.fail(*n, &world)).count();
+        let count = all();
         assert!(count >= 10, "{}: {count} allocations", conversation.name);
         let left = IN_USE.get().saturating_sub(before);
         // The `capnp` crate loses a segment for which it has no place in its list, some 40 bytes of each; RPC still loses
         // the references in results that are half sent, and a wake-up for which there is no place.
         let allowed = if conversation.name == "rpc" { 192 } else { 64 };
         // A table that grows meanwhile is not lost.
-        let allowed = (allowed * count).max(4096);
+        let allowed = (allowed * count).max(3072);
         assert!(left < allowed, "{}: {left} bytes are left of {count}", conversation.name);
         faults.append(&mut sweep.faults);
     }

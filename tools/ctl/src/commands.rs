@@ -89,30 +89,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         _ => {}
     }
     let admin = Admin::new(options)?;
-    let rows = |shown: Shown, rows: &Rows| table_of(&admin, options.json, shown, rows);
+    if let Some((shown, asked)) = table_verb(&options.verb) {
+        return table_of(&admin, options.json, shown, asked);
+    }
     let change = |method: &str, path: &str| -> Result<(), Failure> {
         say(&table::printable_lines(&admin.change(method, path)?))
     };
     match &options.verb {
         Verb::Top(every) => top(&admin, every),
-        Verb::Ps(asked) => rows(PS, asked),
-        Verb::Ss(asked) => rows(SS, asked),
-        Verb::Shm(asked) => rows(SHM, asked),
-        Verb::Listeners(asked) => rows(("listeners", None), asked),
-        Verb::Cards(asked) => rows(("cards", None), asked),
-        Verb::Disks(asked) => rows(("disks", None), asked),
-        Verb::Services(asked) => rows(("services", None), asked),
-        Verb::Routes(asked) => rows(("routes", None), asked),
-        Verb::Places(asked) => rows(("places", None), asked),
-        Verb::Ways(asked) => rows(("ways", None), asked),
-        Verb::Databases(asked) => rows(("databases", None), asked),
-        Verb::DatabaseServers(asked) => rows(("database_servers", None), asked),
-        Verb::Sessions(asked) => rows(("sessions", None), asked),
-        Verb::Mem(asked) => rows(("memory", None), asked),
-        Verb::Timers(asked) => rows(("timers", None), asked),
-        Verb::Panics(asked) => rows(("panics", None), asked),
-        Verb::Config(asked) => rows(("config", None), asked),
-        Verb::Version(asked) => rows(("version", None), asked),
         Verb::Tcpdump(asked) => tcpdump(&admin, asked),
         Verb::Extcap(asked) => asked.capture(&admin),
         Verb::Graph(asked) => graph(&admin, asked),
@@ -141,8 +125,34 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Verb::Level { module, level: None, force: _ } => {
             change("DELETE", &format!("/api/v1/log/levels/{}", encoded(module)))
         }
-        Verb::ShmServer(_) | Verb::Completions { .. } | Verb::Man => Ok(()),
+        // They are done by now.
+        _ => Ok(()),
     }
+}
+
+/// The verbs that show one table, with it.
+fn table_verb(verb: &Verb) -> Option<(Shown, &Rows)> {
+    Some(match verb {
+        Verb::Ps(asked) => (PS, asked),
+        Verb::Ss(asked) => (SS, asked),
+        Verb::Shm(asked) => (SHM, asked),
+        Verb::Listeners(asked) => (("listeners", None), asked),
+        Verb::Cards(asked) => (("cards", None), asked),
+        Verb::Disks(asked) => (("disks", None), asked),
+        Verb::Services(asked) => (("services", None), asked),
+        Verb::Routes(asked) => (("routes", None), asked),
+        Verb::Places(asked) => (("places", None), asked),
+        Verb::Ways(asked) => (("ways", None), asked),
+        Verb::Databases(asked) => (("databases", None), asked),
+        Verb::DatabaseServers(asked) => (("database_servers", None), asked),
+        Verb::Sessions(asked) => (("sessions", None), asked),
+        Verb::Mem(asked) => (("memory", None), asked),
+        Verb::Timers(asked) => (("timers", None), asked),
+        Verb::Panics(asked) => (("panics", None), asked),
+        Verb::Config(asked) => (("config", None), asked),
+        Verb::Version(asked) => (("version", None), asked),
+        _ => return None,
+    })
 }
 
 /// What nobody logs by has no level: it is a slip.

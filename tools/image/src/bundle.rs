@@ -144,6 +144,16 @@ pub fn pack_with(folder: &Path, codings: &[Coding]) -> Result<Vec<u8>> {
     Ok(archive)
 }
 
+/// What lies in a folder and is in no bundle of it.
+///
+/// # Errors
+///
+/// The folder cannot be read.
+pub fn left_out(folder: &Path) -> Result<Vec<String>> {
+    let files = folder::files(folder).map_err(|error| Failure(error.to_string()))?;
+    folder::left_out(folder, &files).map_err(|error| Failure(error.to_string()))
+}
+
 /// Makes an archive of exactly these files, all of one age; the configuration among them is not checked.
 ///
 /// # Errors

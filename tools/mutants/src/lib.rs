@@ -15,6 +15,7 @@ use equivalents::Equivalents;
 use outcomes::{Outcomes, Tally};
 use std::{
     fmt::Write,
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
@@ -118,6 +119,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let subjects = chosen(&options.packages)?;
     let program = program(options.install)?;
+    let _lock = lock()?;
     let equivalents = Equivalents::read()?;
     let mut table = String::from(
         "| crate | tried | noticed | equivalent | not noticed | of 100 | to reach |\n|---|---|---|---|---|---|---|\n",
@@ -240,7 +242,7 @@ fn judge(
 ) -> Result<Outcomes> {
     let folder = paths::made("mutants")?.join(package).join(stage);
     files::make_folder(&folder)?;
-    let mut command = start(program);
+    let mut command = start(program)?;
     command.args(selection).args(["--no-times", "--colors", "never", "--output"]).arg(&folder);
     for package in tests {
         command.args(["--test-package", package]);
@@ -263,19 +265,33 @@ fn judge(
 
 /// How many mutants a crate has.
 fn count(program: &Path, arguments: &[String]) -> Result<usize> {
-    let output = start(program).args(arguments).arg("--list").stdout(Stdio::piped()).output();
+    let output = start(program)?.args(arguments).arg("--list").stdout(Stdio::piped()).output();
     let output = output.or_say(|| "cannot start cargo-mutants".into())?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().count())
 }
 
-fn start(program: &Path) -> Command {
+fn start(program: &Path) -> Result<Command> {
     let mut command = Command::new(program);
     command
         .arg("mutants")
         .current_dir(paths::root())
         // A mutant is one line, and nobody debugs it: most of its time is the compiler's and the linker's.
         .envs([("CARGO_INCREMENTAL", "1"), ("CARGO_PROFILE_DEV_DEBUG", "0")])
+        // The tree is copied anew for each run, and so are our crates compiled anew; others' are not.
+        .env("CARGO_TARGET_DIR", paths::made("mutants")?.join("target"))
         .stdin(Stdio::null())
         .stdout(std::io::stderr());
-    command
+    Ok(command)
+}
+
+/// Two runs at once would test each other's mutants, since they compile into one folder. The lock is held until the file is
+/// dropped.
+fn lock() -> Result<File> {
+    let path = paths::made("mutants")?.join("lock");
+    let file = File::create(&path).or_say(|| format!("cannot make {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => fail!("another run of `cargo xtask mutants` is under way"),
+        Err(TryLockError::Error(error)) => fail!("cannot lock {}: {error}", path.display()),
+    }
 }

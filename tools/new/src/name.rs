@@ -5,9 +5,14 @@ use std::{fmt, path::Path};
 
 /// Letters of a name, so that those of its packages are no longer than crates.io takes.
 const LETTERS_MAX: usize = 50;
-/// What a crate of this name would stand in the way of: those that the new workspace uses, and the compiler's own.
-const TAKEN: [&str; 9] =
-    ["alloc", "aqueduct", "core", "proc_macro", "std", "test", "verbs", "web", "xtask"];
+/// What a crate of this name would stand in the way of: the compiler's own, those that an appliance is written with, and what `lib.rs` of
+/// the template has names for.
+const TAKEN: &str = " alloc context core greet platform proc-macro routes service serde standard std table test vec aqueduct balance config \
+    endpoints flow http inspect names net pipe postgres rpc tls verbs web websocket xtask zmq ";
+/// Aqueduct's own packages begin with it.
+const OWN_PREFIX: &str = "aqueduct-";
+/// The Cargo Book has no list: cargo's `restricted_names.rs`, names of folders below target/, and names of devices that Windows keeps.
+const CARGOS: &str = " build deps examples incremental artifact doc package aux com1 com2 com3 com4 con lpt1 lpt2 lpt3 nul prn ";
 /// The Rust Reference, *Keywords*: strict ones and reserved ones. None can be a crate's name.
 const KEYWORDS: &str = " abstract as async await become box break const continue crate do dyn else enum extern false final fn for \
     gen if impl in let loop macro match mod move mut override priv pub ref return self static struct super trait true try type \
@@ -38,8 +43,9 @@ impl Name {
                 "up to 50 small letters, digits and single hyphens between them, with a letter first, as my-appliance",
             );
         }
-        if TAKEN.contains(&text) || KEYWORDS.contains(&format!(" {text} ")) {
-            return refuse("a name that Rust or Aqueduct has no use for");
+        let is_in = |list: &str| list.contains(&format!(" {text} "));
+        if [TAKEN, KEYWORDS, CARGOS].into_iter().any(is_in) || text.starts_with(OWN_PREFIX) {
+            return refuse("a name that Rust, cargo or Aqueduct has no use for");
         }
         Ok(Self(text.to_owned()))
     }
@@ -89,8 +95,27 @@ mod tests {
     #[test]
     fn names_that_no_crate_can_have_are_refused() {
         for bad in [
-            "", "-a", "a-", "a--b", "1st", "Shop", "my_shop", "shöp", "a b", "../x", "fn", "async",
-            "web", "aqueduct", "std",
+            "",
+            "-a",
+            "a-",
+            "a--b",
+            "1st",
+            "Shop",
+            "my_shop",
+            "shöp",
+            "a b",
+            "../x",
+            "fn",
+            "async",
+            "web",
+            "aqueduct",
+            "std",
+            "proc-macro",
+            "build",
+            "deps",
+            "table",
+            "context",
+            "aqueduct-web",
         ] {
             let said = Name::new(bad).unwrap_err().to_string();
             assert!(said.starts_with(&format!("`{bad}` cannot be")), "{said}");

@@ -28,7 +28,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// The URL or the revision is empty, or has what no line of a manifest can hold.
+    /// The URL has no scheme, or it or the revision is empty or has what no line of a manifest can hold.
     pub fn git(url: String, rev: Option<String>) -> Result<Self> {
         for text in [Some(&url), rev.as_ref()].into_iter().flatten() {
             let is_odd = |letter: char| letter.is_control() || ['"', '\\', ' '].contains(&letter);
@@ -37,6 +37,16 @@ impl Source {
                     "`{text}` is no URL or revision; allowed: what is not empty, without spaces, quotes and backslashes"
                 );
             }
+        }
+        // Of what git takes, cargo takes URLs alone, and not `user@host:path`.
+        if !url.split_once("://").is_some_and(|(scheme, rest)| {
+            let is_of_schemes =
+                |letter: char| letter.is_ascii_alphanumeric() || "+-.".contains(letter);
+            !scheme.is_empty() && scheme.chars().all(is_of_schemes) && !rest.is_empty()
+        }) {
+            fail!(
+                "`{url}` is no URL; allowed: one with its scheme, as https://HOST/PATH, ssh://git@HOST/PATH or file:///PATH"
+            );
         }
         Ok(Self::Git { url, rev })
     }
@@ -115,8 +125,16 @@ mod tests {
 
     #[test]
     fn odd_repositories_are_refused() {
-        for (url, rev) in [("", None), ("a\"b", None), ("https://a/b", Some("x y")), ("a\nb", None)]
-        {
+        for (url, rev) in [
+            ("", None),
+            ("https://a\"b", None),
+            ("https://a/b", Some("x y")),
+            ("https://a\nb", None),
+            ("nonsense", None),
+            ("git@host:path", None),
+            ("https://", None),
+            ("://host/a", None),
+        ] {
             assert!(Source::git(url.into(), rev.map(Into::into)).is_err(), "{url}");
         }
     }

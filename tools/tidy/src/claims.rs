@@ -11,11 +11,7 @@ const PAGE: &str = "docs/claims.md";
 
 /// Claims whose page says something else now, or whose test is not there.
 pub(crate) fn check() -> Result<Vec<String>> {
-    let read = |path: &str| {
-        std::fs::read_to_string(paths::root().join(path)).or_say(|| format!("cannot read {path}"))
-    };
-    let listed = crate::listed(&["tests/*.rs"])?;
-    let cases: String = listed.lines().filter_map(|path| read(path).ok()).collect();
+    let cases = cases()?;
     let text = read(PAGE)?;
     let mut problems = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| is_row(line)) {
@@ -35,6 +31,17 @@ pub(crate) fn check() -> Result<Vec<String>> {
         missing.for_each(|test| problem(format!("there is no test `{test}`")));
     }
     Ok(problems)
+}
+
+/// The sources that name the cases of `cargo xtask test`.
+pub(crate) fn cases() -> Result<String> {
+    let listed = crate::listed(&["tests/*.rs"])?;
+    Ok(listed.lines().filter_map(|path| read(path).ok()).collect())
+}
+
+/// A file of the tree.
+pub(crate) fn read(path: &str) -> Result<String> {
+    std::fs::read_to_string(paths::root().join(path)).or_say(|| format!("cannot read {path}"))
 }
 
 /// A sentence of a page, and what would notice.
@@ -61,7 +68,7 @@ fn is_row(line: &str) -> bool {
 }
 
 /// A case is named as the runner has it, a function as `FILE::NAME`.
-fn is_there(test: &str, cases: &str, read: &impl Fn(&str) -> Result<String>) -> bool {
+pub(crate) fn is_there(test: &str, cases: &str, read: &impl Fn(&str) -> Result<String>) -> bool {
     match test.split_once(".rs::") {
         None => cases.contains(&format!("\"{test}\"")),
         Some((file, name)) => read(&format!("{file}.rs")).is_ok_and(|text| has_test(&text, name)),

@@ -60,6 +60,13 @@ mod tests {
     }
 
     #[test]
+    fn the_page_is_that_of_the_tree() {
+        let packages = crate::packages::all().unwrap();
+        assert!(packages.iter().filter(|package| package.published.is_some()).count() > 40);
+        assert_eq!(check(&packages).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
     fn what_a_published_package_lacks_is_told() {
         let page = "| package | in code | what it is |\n|---|---|---|\n| `aqueduct-a` | `a` | It. |\n| `aqueductb` | a program | It. |\n";
         let sound = || vec![package("aqueduct-a", "a", &[]), package("aqueductb", "", &[])];

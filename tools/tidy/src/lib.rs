@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arrows;
+mod broken_lines;
 mod claims;
 mod crates;
 mod cycles;
@@ -49,6 +50,7 @@ pub fn check() -> Result<bool> {
     problems.extend(file_lengths()?);
     problems.extend(crates::check(&packages)?);
     problems.extend(documents::check()?);
+    problems.extend(broken_lines::check()?);
     problems.extend(claims::check()?);
     problems.extend(messages::check()?);
     problems.extend(cycles::problems()?);

@@ -215,12 +215,15 @@ mod tests {
         let isn_generator = isn_generator();
         let now = Duration::from_secs(1_000);
         let cookie = isn_generator.cookie(&tuple(1), 99, &offer(), now);
-        let later = now + 3 * COOKIE_SLOT;
         let open = |port, numbers, now| isn_generator.open_cookie(&tuple(port), numbers, None, now);
         assert!(open(1, (99, cookie), now).is_some());
         assert_eq!(open(2, (99, cookie), now), None);
         assert_eq!(open(1, (98, cookie), now), None);
         assert_eq!(open(1, (99, cookie ^ 0x100), now), None);
-        assert_eq!(open(1, (99, cookie), later), None);
+        // Of the slot of 64 s in which it was made, and the next.
+        for (age, is_good) in [(23, true), (24, true), (87, true), (88, false), (152, false)] {
+            let opened = open(1, (99, cookie), now + Duration::from_secs(age));
+            assert_eq!(opened.is_some(), is_good, "after {age} s");
+        }
     }
 }

@@ -17,6 +17,20 @@ pub(crate) struct Table {
     free: Vec<u32>,
     /// By time; an entry is believed only if its connection still remembers it as its own.
     deadlines: BinaryHeap<Reverse<(Instant, u32)>>,
+    visits: Visits,
+}
+
+/// How many connections the table looked at, for the test that a packet costs the same whatever their number; nothing is counted
+/// without the feature `count-visits`.
+#[derive(Default)]
+struct Visits(#[cfg(feature = "count-visits")] core::cell::Cell<u64>);
+
+impl Visits {
+    #[inline(always)]
+    fn add_one(&self) {
+        #[cfg(feature = "count-visits")]
+        self.0.set(self.0.get() + 1);
+    }
 }
 
 impl Table {
@@ -27,6 +41,7 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             deadlines: BinaryHeap::new(),
+            visits: Visits::default(),
         }
     }
 
@@ -41,12 +56,18 @@ impl Table {
         Some((slot, self.get(slot)?))
     }
 
+    #[cfg(feature = "count-visits")]
+    pub(crate) fn visits(&self) -> u64 {
+        self.visits.0.get()
+    }
+
     pub(crate) fn get(&self, slot: u32) -> Option<&Rc<Connection>> {
+        self.visits.add_one();
         self.slots.get(slot as usize)?.as_ref()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<Connection>> {
-        self.slots.iter().flatten()
+        self.slots.iter().flatten().inspect(|_| self.visits.add_one())
     }
 
     /// Takes in a connection whose tuple no other has.
@@ -93,6 +114,7 @@ impl Table {
                 return;
             }
             self.deadlines.pop();
+            self.visits.add_one();
             let Some(connection) = self.slots.get(slot as usize).and_then(Option::as_ref) else {
                 continue;
             };
@@ -128,8 +150,9 @@ impl Table {
         if self.deadlines.len() <= 64 + 4 * self.index.len() {
             return;
         }
-        let slots = &self.slots;
+        let Self { slots, visits, .. } = self;
         self.deadlines.retain(|Reverse((at, slot))| {
+            visits.add_one();
             let connection = slots.get(*slot as usize).and_then(Option::as_ref);
             connection.is_some_and(|c| c.tcb().queued_at == *at)
         });

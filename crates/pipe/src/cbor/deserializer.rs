@@ -105,7 +105,7 @@ impl<'de> Chain<'de> {
     fn unsigned(&mut self, byte: u8) -> Result<u64, Error> {
         // Most are short, and lie in one chunk.
         let (number, len) = match *self.here() {
-            [..=0x17, ..] => (byte.into(), 1),
+            [0..=0x17, ..] => (byte.into(), 1),
             [0x18, a, ..] => (a.into(), 2),
             [0x19, a, b, ..] => (u16::from_be_bytes([a, b]).into(), 3),
             [0x1a, a, b, c, d, ..] => (u32::from_be_bytes([a, b, c, d]).into(), 5),
