@@ -40,10 +40,10 @@ mod live_settings;
 mod live_site;
 mod local_port;
 mod log_limit;
-#[cfg(feature = "vats")]
 #[cfg(feature = "admin")]
 pub mod log_modules;
 pub mod log_ring;
+#[cfg(feature = "vats")]
 mod names;
 pub mod panics;
 pub mod platform;

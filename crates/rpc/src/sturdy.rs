@@ -74,6 +74,21 @@ pub enum ParseSturdyRefError {
     Service,
 }
 
+impl fmt::Display for ParseSturdyRefError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "a sturdy reference begins with capnp://",
+            Self::Fingerprint => {
+                "before @ of a sturdy reference stands insecure, or sha-256: and 43 characters of base64"
+            }
+            Self::Address => "after @ of a sturdy reference stands a host and a port, or a path",
+            Self::Service => "the service of a sturdy reference is no base64, or too long",
+        })
+    }
+}
+
+impl core::error::Error for ParseSturdyRefError {}
+
 impl SturdyRef {
     /// The contents of a capability file.
     pub fn to_file(&self) -> String {

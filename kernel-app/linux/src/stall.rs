@@ -56,9 +56,24 @@ fn tell(time: Duration) {
                 log::error!("  {number:2}: {function}");
             }
         }
+        None if is_runnable() => {
+            log::error!("it does not run: it waits for a processor, which others have");
+        }
         None => log::error!("it does not run: it waits for the kernel"),
     }
     TASK_LOG.store(true, Ordering::Relaxed);
+}
+
+/// Whether the loop's thread, the process' first, could run (proc(5), `/proc/pid/task/tid/stat`).
+fn is_runnable() -> bool {
+    let process = std::process::id();
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{process}/stat"));
+    stat.is_ok_and(|stat| state_of(&stat) == Some("R"))
+}
+
+/// The third field of such a file, behind the name, in which there may be anything.
+fn state_of(stat: &str) -> Option<&str> {
+    stat.rsplit_once(") ")?.1.split(' ').next()
 }
 
 /// What the loop says of itself.
@@ -102,6 +117,14 @@ fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_state_of_a_thread_is_found_behind_any_name() {
+        assert_eq!(state_of("7 (a) R (b) S 1 7 7 0"), Some("S"));
+        assert_eq!(state_of(""), None);
+        let own = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        assert_eq!(state_of(&own), Some("R"), "who reads it runs");
+    }
 
     #[test]
     fn a_stall_is_told_once_and_waiting_is_none() {

@@ -28,15 +28,16 @@ mod tests;
 ///
 /// ```no_run
 /// # use endpoints::rpc::{Rpc, SecureVat};
-/// # use endpoints::tls::{SecretKey, TlsConfig};
+/// # use endpoints::tls::TlsConfig;
 /// # use flow::{Connector, Listener, task::Spawner};
+/// # use tls::SecretKey;
 /// # async fn example(
 /// #     rpc: Rpc, key: SecretKey, listener: impl Listener + 'static, connector: impl Connector, spawner: Spawner,
 /// #     service: capnp::capability::Client, reference: &str,
 /// # ) -> Result<(), Box<dyn std::error::Error>> {
 /// // Whoever has shown a key is offered the service.
 /// let offered = move |peer: &endpoints::rpc::Peer| {
-///     peer.fingerprint.is_some().then(|| service.client.hook.add_ref())
+///     peer.fingerprint.is_some().then(|| service.hook.add_ref())
 /// };
 /// let vat = SecureVat::new(&rpc, key, TlsConfig::default(), offered)?;
 /// let serving = vat.serve(listener);
