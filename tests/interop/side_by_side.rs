@@ -36,7 +36,10 @@ impl Run {
         // What started the tests, or would have.
         let mut xtask = Command::new(paths::target().join("debug/xtask"));
         // The programs that the tests have built, so that none is waited for.
-        xtask.args(["run", "--no-install", "--profile", "release"]).args(words).env_remove("AQUEDUCT_TOKEN");
+        xtask
+            .args(["run", "--no-install", "--profile", "release"])
+            .args(words)
+            .env_remove("AQUEDUCT_TOKEN");
         let child = Child::start(&xtask, |command| {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         })?;
