@@ -31,7 +31,7 @@ pub(super) fn guest(harness: &mut Harness) -> Result {
 }
 
 pub(super) fn process(harness: &mut Harness) -> Result {
-    ends_by_signals(harness, &["--linux"], "process")
+    ends_by_signals(harness, &["--linux", "--profile", "release"], "process")
 }
 
 /// One signal is a stop in good order; a second one, while a download is under way, is the end at once, and a failure.

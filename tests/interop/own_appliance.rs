@@ -19,14 +19,18 @@ use std::{
 };
 
 pub(crate) const CASES: &[Case] = &[
-    // It compiles the crates of this workspace for another one.
+    // They compile the crates of this workspace for another one.
     Case::new("own_appliance/is_made_tested_and_run", &[], 2400, is_made_tested_and_run)
-        .on_its_own(),
+        .on_its_own()
+        .only_in_long_form(),
     Case::new("own_appliance/gdb_shows_arguments_and_locals", &[&GDB], 2400, gdb_shows_arguments)
-        .on_its_own(),
+        .on_its_own()
+        .only_in_long_form(),
 ];
 
 const NAME: &str = "greeting-card";
+/// Another name: both are compiled into one folder, where a program of one name is one file.
+const DEBUGGED_NAME: &str = "name-tag";
 /// A boot under software emulation, with a debugger attached.
 const DEBUGGED_BOOT_LIMIT: Duration = Duration::from_secs(300);
 /// A question to a guest that a debugger may have stopped.
@@ -63,7 +67,7 @@ fn is_made_tested_and_run(harness: &mut Harness) -> Result {
 
 /// A guest halts at its start, gdb attaches by the ELF that has the symbols, and stops in a handler that a request has come to.
 fn gdb_shows_arguments(harness: &mut Harness) -> Result {
-    let folder = harness.scratch.path(NAME);
+    let folder = harness.scratch.path(DEBUGGED_NAME);
     said(&xtask(paths::root(), &["new", &folder.to_string_lossy()])?)?;
     let built = xtask(&folder, &["image", "--profile", "dev"])?;
     let symbols = said(&built)?
@@ -120,7 +124,7 @@ fn gdb_shows_arguments(harness: &mut Harness) -> Result {
     });
     let output = gdb.output().or_say(|| "cannot start gdb".into())?;
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    contains("gdb's backtrace", &shown, "greeting_card::greet::greet")?;
+    contains("gdb's backtrace", &shown, "name_tag::greet::greet")?;
     contains("gdb's locals", &shown, "= [65, 110, 110]")?;
     contains("gdb's locals", &shown, "request = ")?;
     // It goes on when the debugger is gone.

@@ -35,7 +35,11 @@ impl Run {
         let file = File::create(&log).or_say(|| "cannot write a log".into())?;
         // What started the tests, or would have.
         let mut xtask = Command::new(paths::target().join("debug/xtask"));
-        xtask.args(["run", "--no-install"]).args(words).env_remove("AQUEDUCT_TOKEN");
+        // The programs that the tests have built, so that none is waited for.
+        xtask
+            .args(["run", "--no-install", "--profile", "release"])
+            .args(words)
+            .env_remove("AQUEDUCT_TOKEN");
         let child = Child::start(&xtask, |command| {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         })?;

@@ -12,6 +12,7 @@ use lab::{
     harness::{GUEST_ADDRESS, Harness, PROCESS_ADDRESS, Server, Setup, contains, curl, noise},
     lossy_wire::{self, Impairments},
 };
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -26,6 +27,8 @@ const LONG_FILE_BYTES: usize = 32 << 20;
 const LIMIT: Duration = Duration::from_secs(20);
 /// Long enough that the window is zero for some time.
 const STALL: Duration = Duration::from_secs(3);
+/// What a client that does not read has room for, as it asks Linux, which doubles it.
+const STALL_BUFFER_BYTES: usize = 32 << 10;
 const VIEWS: &[&str] = &[
     "glance",
     "tasks",
@@ -346,6 +349,9 @@ impl Page {
 /// Reads nothing until its window is zero and stays so for a while.
 fn stalls() -> Result {
     let mut stream = TcpStream::connect(GUEST_ADDRESS).or_say(|| "no connection".into())?;
+    // With as much as Linux would take it may drop what comes before the window is zero, and a sender that has lost so much never fills it.
+    set_socket_recv_buffer_size(&stream, STALL_BUFFER_BYTES)
+        .or_say(|| "a buffer of its own".into())?;
     let request = b"GET /file HTTP/1.1\r\nHost: 10.9.0.2\r\nConnection: close\r\n\r\n";
     stream.write_all(request).or_say(|| "no request".into())?;
     thread::sleep(STALL);
