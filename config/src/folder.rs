@@ -1,7 +1,10 @@
 //! Folder of a bundle: which files of it the bundle has. The maker of bundles and a process that is
 //! given the folder itself both read it here.
 
-use crate::{CONFIG_FILE, Config, LOAD_FILE, MEDIA_TYPES_FILE, MediaType, NAMES_FILE, cpio};
+use crate::{
+    Bundle, CONFIG_FILE, Config, LOAD_FILE, MEDIA_TYPES_FILE, MediaType, NAMES_FILE,
+    PRIVATE_FOLDERS, cpio,
+};
 use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::fmt;
 use std::{
@@ -11,8 +14,6 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// Folders besides the site's that go into a bundle.
-const MORE_FOLDERS: &[&str] = &["data", "keys", "rpc", "tls"];
 /// Deepest folder; a loop of links ends here.
 const DEPTH_MAX: usize = 32;
 
@@ -82,7 +83,7 @@ pub fn files(folder: &Path) -> Result<Vec<Item>, FolderError> {
     let hosts =
         config.site_hosts.iter().map(|host| host.root.as_str()).filter(|root| !root.is_empty());
     let sites = core::iter::once(config.http.site_root.as_str()).chain(hosts);
-    for root in MORE_FOLDERS.iter().copied().chain(sites) {
+    for root in PRIVATE_FOLDERS.into_iter().chain(sites) {
         walk(folder, root, &mut items)?;
     }
     items.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -114,18 +115,18 @@ fn in_its_folder(folder: &Path, config: &Config, items: &[Item]) -> Result<(), F
     Ok(())
 }
 
-/// What lies in a folder and is not taken by [`files`], whose answer `taken` is: names, those of folders with a slash, and none of
-/// what is hidden. A message for whoever missed it.
+/// What lies in a folder and is not in its bundle: names, those of folders with a slash, and none of what is hidden. For whoever
+/// misses it.
 ///
 /// # Errors
 /// The folder cannot be read.
-pub fn left_out(folder: &Path, taken: &[Item]) -> Result<Vec<String>, FolderError> {
+pub fn left_out(folder: &Path, bundle: &Bundle<'_>) -> Result<Vec<String>, FolderError> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
         let entry = entry.map_err(|error| unreadable(folder, &error))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_taken = |item: &Item| item.path.split('/').next() == Some(&*name);
-        if name.starts_with('.') || taken.iter().any(is_taken) {
+        let is_taken = bundle.files().any(|file| file.path.split('/').next() == Some(&*name));
+        if name.starts_with('.') || is_taken {
             continue;
         }
         let is_folder = entry.path().is_dir();
@@ -140,7 +141,7 @@ pub fn media_types(files: &[Item], is_known: impl Fn(&str) -> bool) -> Option<It
     let mut lines = std::collections::BTreeSet::new();
     // What is not in a folder, and keys, are nobody's to get.
     let is_served = |path: &&str| {
-        path.split_once('/').is_some_and(|(folder, _)| !MORE_FOLDERS.contains(&folder))
+        path.split_once('/').is_some_and(|(folder, _)| !PRIVATE_FOLDERS.contains(&folder))
     };
     let paths = files.iter().map(|file| file.path.as_str()).filter(is_served);
     for path in paths.filter(|path| !is_known(path)) {
@@ -263,7 +264,6 @@ fn wrong(path: &Path, what: &str) -> FolderError {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::Bundle;
     use core::sync::atomic::{AtomicU32, Ordering};
     use std::os::unix::{fs::symlink, net::UnixListener};
 
@@ -330,8 +330,7 @@ mod tests {
         let packed: Vec<_> = bundle.files().map(|file| file.path).collect();
         assert_eq!(packed, expected);
         fs::create_dir(scratch.0.join("prices")).unwrap();
-        let taken = files(&scratch.0).unwrap();
-        assert_eq!(left_out(&scratch.0, &taken).unwrap(), ["notes", "prices/"]);
+        assert_eq!(left_out(&scratch.0, &bundle).unwrap(), ["notes", "prices/"]);
     }
 
     #[test]

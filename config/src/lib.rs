@@ -55,13 +55,15 @@ pub use schema::{
     AccessLogFormat, Admin, Affinity, BadGroupKey, Balance, BalancePolicy, Capabilities, CleanUrls,
     ClientCertificates, Conf, Config, Database, Fastcgi, FieldText, Gopher, GroupKey, Http, Log,
     LogFormat, MediaType, Memory, Names, Network, Octets32, PasswordMethod, PortRange, Proxy,
-    ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc, RpcEpoch, RpcPeer, SERVICES, Serving, Sessions,
+    ProxyKey, ProxyPlace, ProxyRoute, Relay, Rpc, RpcEpoch, RpcPeer, Serving, Sessions,
     SharedMemory, Shutdown, Site, SiteHost, SiteRule, SiteUser, SslMode, Storage, Subnet,
     SyslogPlace, SyslogTransport, TargetRule, TargetSessionAttributes, Tasks, Tcp, Tls, Token,
-    Unix, Vsock, WayKind, Zmq, port_key,
+    Unix, Vsock, WayKind, Zmq, has_port_key, port_key,
 };
 pub use values::{KeyValue, SECRET, values};
 
+/// Folders besides the site's that a bundle has, whose files nobody is served: `data` is the handlers' own.
+pub const PRIVATE_FOLDERS: [&str; 4] = ["data", "keys", "rpc", "tls"];
 /// The name of the configuration file inside a bundle.
 pub const CONFIG_FILE: &str = "appliance.toml";
 /// The name of the file of services by name inside a bundle, which may do without.

@@ -104,11 +104,12 @@ pub struct Config {
     pub shutdown: Shutdown,
 }
 
-/// The services that have a port by the configuration; those of another table's own are not among them.
-pub const SERVICES: [&str; 8] =
-    ["http", "https", "fastcgi", "gopher", "rpc", "vats", "zmq", "admin"];
+/// Whether a service has its port by the configuration; one of another table's own has not.
+pub fn has_port_key(service: &str) -> bool {
+    Config::default().service_ports().iter().any(|(name, _)| *name == service)
+}
 
-/// The section and the key in which one of [`SERVICES`] has its port.
+/// The section and the key in which a service [has](has_port_key) its port.
 pub fn port_key(service: &'static str) -> (&'static str, &'static str) {
     match service {
         "https" => ("tls", "port"),
@@ -120,7 +121,13 @@ pub fn port_key(service: &'static str) -> (&'static str, &'static str) {
 impl Config {
     /// The services that are on, and their ports.
     pub fn ports(&self) -> impl Iterator<Item = (&'static str, u16)> {
-        let ports = [
+        let ports = self.service_ports().into_iter();
+        ports.filter_map(|(service, port)| Some((service, port?)))
+    }
+
+    /// All services, and the ports of those that are on.
+    fn service_ports(&self) -> [(&'static str, Option<u16>); 8] {
+        [
             ("http", Some(self.http.port)),
             ("https", self.tls.port),
             ("fastcgi", self.fastcgi.port),
@@ -129,8 +136,7 @@ impl Config {
             ("vats", self.rpc.secure_port),
             ("zmq", self.zmq.port),
             ("admin", self.admin.port),
-        ];
-        ports.into_iter().filter_map(|(service, port)| Some((service, port?)))
+        ]
     }
 }
 

@@ -243,7 +243,7 @@ impl DiskReader {
 /// The folder of this disk has them.
 fn check_folder(volume: &Volume, folder: &str, number: usize) -> Result<(), String> {
     let is_bundle = volume.get(CONFIG_FILE).is_some();
-    let has_private = ["", "data", "keys", "rpc", "tls"].contains(&folder);
+    let has_private = folder.is_empty() || config::PRIVATE_FOLDERS.contains(&folder);
     if is_bundle && has_private {
         return Err(format!(
             "disk {}: found all of a bundle, with its {CONFIG_FILE} and keys; allowed: a folder of it without, as \"site\"",

@@ -316,17 +316,14 @@ impl fmt::Display for StartError {
         let (section, key) = config::port_key(service);
         write!(f, "cannot serve {service} on port {port}: {reason}")?;
         match reason {
-            // Of another table's own: it says where its port is from.
-            ListenError::InUse | ListenError::NotAllowed if !config::SERVICES.contains(service) => {
-                Ok(())
-            }
-            ListenError::InUse | ListenError::NotAllowed => {
+            ListenError::InUse | ListenError::NotAllowed if config::has_port_key(service) => {
                 write!(
                     f,
                     "; another one is chosen by `{key}` in [{section}] of appliance.toml, unless the command line says it"
                 )
             }
-            ListenError::Other(_) => Ok(()),
+            // What else it is says enough, and a service of another table's own has its port from there.
+            _ => Ok(()),
         }
     }
 }

@@ -13,6 +13,7 @@ use command::{
     child::Child,
     failure::{OrSay, Result, fail},
     files, paths,
+    shell::quoted,
 };
 use lab::{
     harness::{Case, Harness},
@@ -165,10 +166,6 @@ fn last_command(text: &str) -> (&str, &str) {
 
 fn written(text: &str, how: &str, file: &str) -> String {
     format!("mkdir -p \"$(dirname {file})\"\nprintf %s {} {how}{file}\n", quoted(text))
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 pub(crate) struct Words {
     #[command(flatten)]
     common: verbs::image::ImageOptions,
-    /// The same as --services http: about half of the size
+    /// The same as --services http: about a quarter of the size
     #[arg(long, conflicts_with = "services")]
     http_only: bool,
     /// With routes for tests; never where others can reach it

@@ -1,11 +1,8 @@
 //! `cargo xtask new DIR`: the workspace of an appliance of one's own.
 
-use command::{failure::Result, paths};
+use command::{failure::Result, paths, shell};
 use new_appliance::{Options, Source};
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 /// Makes the workspace of an appliance of your own: docs/own-appliance.md
 ///
@@ -41,30 +38,7 @@ pub(crate) fn main(words: Words) -> Result<ExitCode> {
     let options = Options { folder, name, source };
     let name = new_appliance::make(&options)?;
     let folder = options.folder.display();
-    eprintln!(
-        "xtask: {name} is in {folder}; next: cd {} && cargo xtask run --linux",
-        quoted(&options.folder)
-    );
+    let word = shell::word(&folder.to_string());
+    eprintln!("xtask: {name} is in {folder}; next: cd {word} && cargo xtask run --linux");
     Ok(ExitCode::SUCCESS)
-}
-
-/// As a shell has it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+,@%".contains(letter);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_is_a_word_to_the_shell() {
-        for (folder, word) in
-            [("../shop", "../shop"), ("/a b", "'/a b'"), ("it's", "'it'\\''s'"), ("a]b", "'a]b'")]
-        {
-            assert_eq!(quoted(Path::new(folder)), word);
-        }
-    }
 }

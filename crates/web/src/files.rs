@@ -498,11 +498,6 @@ impl Site {
         let file = file.map_or_else(|| path.clone(), |file| format!("/{}", file.name));
         rules::applied(&self.options.rules, &[&path, &file], response)
     }
-
-    /// Whether any [rules](Options::rules) are in force.
-    pub fn has_rules(&self) -> bool {
-        !self.options.rules.is_empty()
-    }
 }
 
 /// Links in a directory's index are relative to the directory, so its URI must end with a slash.

@@ -5,7 +5,7 @@ use command::{
     files, paths,
 };
 use config::{
-    Bundle, CONFIG_FILE, Config, LOAD_FILE, NAMES_FILE,
+    Bundle, CONFIG_FILE, Config, LOAD_FILE, NAMES_FILE, PRIVATE_FOLDERS,
     cpio::Writer,
     folder::{self, Item},
 };
@@ -144,14 +144,19 @@ pub fn pack_with(folder: &Path, codings: &[Coding]) -> Result<Vec<u8>> {
     Ok(archive)
 }
 
-/// What lies in a folder and is in no bundle of it.
+/// What lies in a folder and is not in its bundle, a sentence each.
 ///
 /// # Errors
 ///
 /// The folder cannot be read.
-pub fn left_out(folder: &Path) -> Result<Vec<String>> {
-    let files = folder::files(folder).map_err(|error| Failure(error.to_string()))?;
-    folder::left_out(folder, &files).map_err(|error| Failure(error.to_string()))
+pub fn left_out(folder: &Path, archive: &[u8]) -> Result<Vec<String>> {
+    let bundle = Bundle::parse(archive).map_err(|error| Failure(error.to_string()))?;
+    let names = folder::left_out(folder, &bundle).map_err(|error| Failure(error.to_string()))?;
+    let folders = PRIVATE_FOLDERS.join(", ");
+    let sentence = |name| {
+        format!("{name} is not in the bundle, which has its site, and the folders {folders}")
+    };
+    Ok(names.into_iter().map(sentence).collect())
 }
 
 /// Makes an archive of exactly these files, all of one age; the configuration among them is not checked.

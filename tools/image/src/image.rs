@@ -125,7 +125,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The appliance with HTTP, without the code of RPC and ZeroMQ: about half of the size.
+    /// The appliance with HTTP, without the code of RPC and ZeroMQ: about a quarter of the size.
     pub fn http_only() -> Self {
         Self::default().only(&["http".into()])
     }

@@ -42,10 +42,8 @@ pub fn main(words: &Words) -> Result<ExitCode> {
     /// What any disk counts in.
     const BLOCK_BYTES: usize = 4096;
     let mut archive = bundle::pack_with(&words.folder, &words.compress.0)?;
-    for name in bundle::left_out(&words.folder)? {
-        eprintln!(
-            "xtask: {name} is not in the bundle, which has a site and the folders data, keys, rpc and tls"
-        );
+    for sentence in bundle::left_out(&words.folder, &archive)? {
+        eprintln!("xtask: {sentence}");
     }
     for warning in bundle::warnings(&archive)? {
         eprintln!("xtask: warning: {warning}");

@@ -117,12 +117,7 @@ impl Client {
         sql: &str,
         values: &[&dyn ToSql],
     ) -> impl Future<Output = Result<u64, ClientError>> {
-        waiting(async move {
-            let statement = self.prepare(sql).await?;
-            let asked = self.ask(&statement, &[values]).await;
-            let mut answer = self.noted(sql, asked)?;
-            self.noted(sql, answer.finish().await).map(|completion| completion.rows)
-        })
+        waiting(async move { self.change(sql, &[values]).await })
     }
 
     /// The rows of a statement for each of many sets of values, in their order. They are one group: one message after it has the server
@@ -175,17 +170,7 @@ impl Client {
             if sets.is_empty() {
                 return Ok(0);
             }
-            let statement = self.prepare(sql).await?;
-            let asked = self.ask(&statement, sets).await;
-            let mut answer = self.noted(sql, asked)?;
-            let mut changed = 0;
-            loop {
-                match self.noted(sql, answer.next().await)? {
-                    Event::Complete(completion) => changed += completion.rows,
-                    Event::Ready(_) => return Ok(changed),
-                    _ => {}
-                }
-            }
+            self.change(sql, sets).await
         })
     }
 
@@ -314,6 +299,21 @@ impl Client {
         let statement = self.prepare(sql).await?;
         let stream = self.stream_of(statement, values).await;
         self.noted(sql, stream)
+    }
+
+    /// Executes a statement for each set of values; how many rows all of them changed.
+    async fn change(&self, sql: &str, sets: &[&[&dyn ToSql]]) -> Result<u64, ClientError> {
+        let statement = self.prepare(sql).await?;
+        let asked = self.ask(&statement, sets).await;
+        let mut answer = self.noted(sql, asked)?;
+        let mut changed = 0;
+        loop {
+            match self.noted(sql, answer.next().await)? {
+                Event::Complete(completion) => changed += completion.rows,
+                Event::Ready(_) => return Ok(changed),
+                _ => {}
+            }
+        }
     }
 
     async fn stream_of(

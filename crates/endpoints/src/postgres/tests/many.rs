@@ -1,5 +1,6 @@
 //! One statement for many sets of values.
 
+use super::unnamed::{answering, column, keeping};
 use super::*;
 
 /// A server that gives these answers to one group each; which messages came, up to the last one of each group.
@@ -9,24 +10,12 @@ fn asked<T: 'static, W: Future<Output = T> + 'static>(
     work: impl FnOnce(Client) -> W + 'static,
 ) -> (Vec<String>, T) {
     let world = World::new();
-    let (mut listener, server) = (world.listen(), world.server());
-    let groups = Rc::new(RefCell::new(Vec::new()));
-    let seen = groups.clone();
-    let answering = async move {
-        let mut peer = Peer::accept(&mut listener).await;
-        for answer in answers {
-            let group = peer.up_to(b'S').await;
-            seen.borrow_mut().push(group);
-            peer.say(&answer).await;
-        }
-        peer.up_to(b'?').await;
+    let (groups, answering) = answering(&world, answers);
+    let connecting = keeping(&world, statements_max);
+    let server = async move {
+        answering.await.up_to(b'?').await;
     };
-    let (environment, options) =
-        (world.environment.clone(), Options { statements_max, ..Options::default() });
-    let came = world.run(answering, async move {
-        let client = connect(&[server], &Settings::new("alice"), &options, &environment).await;
-        work(client.unwrap()).await
-    });
+    let came = world.run(server, async move { work(connecting.await).await });
     let groups = groups.borrow().clone();
     (groups, came)
 }
@@ -88,11 +77,6 @@ fn no_sets_ask_nothing_and_sets_that_do_not_fit_send_nothing() {
 
 #[test]
 fn without_names_each_set_has_its_description() {
-    let column = |kind| {
-        let mut description = b"\0\x01a\0\0\0\0\0\0\0\0\0\0\0\xFF\xFF\xFF\xFF\xFF\xFF\0\0".to_vec();
-        description[13] = kind;
-        message(b'T', &description)
-    };
     let result = |kind, row: &[u8]| {
         let parts = [message(b'1', b""), bound(), column(kind), message(b'D', row)];
         [parts.concat(), complete(b"SELECT 1\0")].concat()

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn column(kind: u8) -> Vec<u8> {
+pub(super) fn column(kind: u8) -> Vec<u8> {
     let mut description = b"\0\x01a\0\0\0\0\0\0\0\0\0\0\0\xFF\xFF\xFF\xFF\xFF\xFF\0\0".to_vec();
     description[13] = kind;
     message(b'T', &description)
@@ -15,16 +15,27 @@ fn answered(columns: &[u8], row: &[u8]) -> Vec<u8> {
 }
 
 fn unnamed(world: &World) -> impl Future<Output = Client> + use<> {
+    keeping(world, 0)
+}
+
+/// Who keeps so many statements.
+pub(super) fn keeping(
+    world: &World,
+    statements_max: usize,
+) -> impl Future<Output = Client> + use<> {
     let (server, environment) = (world.server(), world.environment.clone());
-    let options = Options { statements_max: 0, ..Options::default() };
+    let options = Options { statements_max, ..Options::default() };
     async move { connect(&[server], &Settings::new("alice"), &options, &environment).await.unwrap() }
 }
 
 /// Which messages came, up to the last one of each group.
-type Groups = Rc<RefCell<Vec<String>>>;
+pub(super) type Groups = Rc<RefCell<Vec<String>>>;
 
 /// A server that gives an answer to each group up to a Sync; the groups.
-fn answering(world: &World, answers: Vec<Vec<u8>>) -> (Groups, impl Future<Output = Peer> + use<>) {
+pub(super) fn answering(
+    world: &World,
+    answers: Vec<Vec<u8>>,
+) -> (Groups, impl Future<Output = Peer> + use<>) {
     let (mut listener, groups) = (world.listen(), Groups::default());
     let seen = groups.clone();
     let server = async move {
