@@ -17,6 +17,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -25,8 +26,8 @@ const FILE_BYTES: usize = 8 << 20;
 /// More than sockets on its way take while its client is slow.
 const LONG_FILE_BYTES: usize = 32 << 20;
 const LIMIT: Duration = Duration::from_secs(20);
-/// Long enough that the window is zero for some time.
-const STALL: Duration = Duration::from_secs(3);
+/// Long enough that a page which asks every second would have asked.
+const PAUSE: Duration = Duration::from_secs(3);
 /// What a client that does not read has room for, as it asks Linux, which doubles it.
 const STALL_BUFFER_BYTES: usize = 32 << 10;
 const VIEWS: &[&str] = &[
@@ -123,7 +124,7 @@ impl Page {
         // Before that nothing is to be had, and nothing is asked for again and again.
         let asked = "performance.getEntriesByType('resource').length";
         let before = self.browser.value(asked)?;
-        thread::sleep(STALL);
+        thread::sleep(PAUSE);
         if self.browser.value(asked)? != before {
             fail!("the page asks for what the token opens while it asks for the token");
         }
@@ -193,13 +194,15 @@ impl Page {
         }
     }
 
-    /// Two downloads: a client that reads slowly, and one that does not read for a while.
+    /// Two downloads: a client that reads slowly, and one that does not read until its graph has shown that its window is zero.
     fn draws_what_the_wire_did(&mut self) -> Result {
         let url = format!("http://{GUEST_ADDRESS}/file");
         let slow = thread::spawn(move || {
             curl(&["--limit-rate", "200k", "--max-time", "25", "-o", "/dev/null", &url])
         });
-        let stalls = thread::spawn(stalls);
+        // Whatever ends this ends the stall, too.
+        let (goes_on, told) = mpsc::channel();
+        let stalls = thread::spawn(move || stalls(&told));
         let ids = self.downloads(2)?;
         self.browser.value("location.hash = 'connections'")?;
         self.browser.until("document.querySelector('#view tbody a')")?;
@@ -208,12 +211,15 @@ impl Page {
         let span = "document.querySelector('[aria-label=\"time that is shown\"]')";
         self.browser.until(span)?;
         self.browser.value(&format!("{span}.value = '60', {span}.onchange()"))?;
+        // However young the flows are.
+        self.browser.until(&format!("{span}.value === '60'"))?;
         let label = |what: &str| {
             format!(
                 "[...document.querySelectorAll('canvas')].find((canvas) => / [1-9][0-9]* {what}/.test(canvas.ariaLabel))?.ariaLabel"
             )
         };
         self.browser.until(&label("zero windows"))?;
+        drop(goes_on);
         self.browser.until(&label("sent again"))?;
         self.browser.until(&label("duplicate acknowledgements"))?;
         self.picture("graphs")?;
@@ -289,7 +295,7 @@ impl Page {
             "[...document.querySelectorAll('canvas')].find((canvas) => / [1-9][0-9]* times full/.test(canvas.ariaLabel))?.ariaLabel",
         )?;
         // The next picture has more than a moment.
-        thread::sleep(STALL);
+        thread::sleep(PAUSE);
         self.picture("rings")?;
         self.says("times full", "the ring is full: the other side does not read")?;
         self.picture("rings-reason")?;
@@ -346,15 +352,15 @@ impl Page {
     }
 }
 
-/// Reads nothing until its window is zero and stays so for a while.
-fn stalls() -> Result {
+/// Reads nothing until `told` says so by its end.
+fn stalls(told: &mpsc::Receiver<()>) -> Result {
     let mut stream = TcpStream::connect(GUEST_ADDRESS).or_say(|| "no connection".into())?;
     // With as much as Linux would take it may drop what comes before the window is zero, and a sender that has lost so much never fills it.
     set_socket_recv_buffer_size(&stream, STALL_BUFFER_BYTES)
         .or_say(|| "a buffer of its own".into())?;
     let request = b"GET /file HTTP/1.1\r\nHost: 10.9.0.2\r\nConnection: close\r\n\r\n";
     stream.write_all(request).or_say(|| "no request".into())?;
-    thread::sleep(STALL);
+    let _ = told.recv_timeout(2 * LIMIT);
     let mut rest = [0; 1 << 16];
     let deadline = Instant::now() + LIMIT;
     while stream.read(&mut rest).or_say(|| "the download".into())? > 0 {

@@ -59,7 +59,7 @@ class Axis {
     this.live = button("Pause", () => (this.until === null ? this.stop() : this.follow()));
     const spans = [1, 5, 20, 60, 300].map((seconds) => [seconds, `${seconds} s`]);
     this.span = choice("time that is shown", [...spans, ["", "zoomed"]], this.seconds);
-    this.span.onchange = () => { if (this.span.value) this.zoom(Number(this.span.value) / this.seconds); };
+    this.span.onchange = () => { if (this.span.value) this.show(Number(this.span.value)); };
     return [this.live, this.span, button("+", () => this.zoom(0.5)), button("−", () => this.zoom(2))];
   }
 
@@ -83,12 +83,18 @@ class Axis {
     this.changed();
   }
 
-  // Around the cursor, or else the end.
+  // Of what is drawn, which is less than was asked for where the flow is younger.
   zoom(factor) {
     const [start, end] = this.range();
+    this.show((end - start) * factor);
+  }
+
+  // So much time around the cursor, or else before the end.
+  show(seconds) {
+    const [start, end] = this.range();
     const fixed = this.cursor ?? end;
-    this.seconds = Math.min(Math.max((end - start) * factor, 1e-3), 3600);
-    if (this.until !== null) this.until = fixed + (end - fixed) * factor;
+    this.seconds = Math.min(Math.max(seconds, 1e-3), 3600);
+    if (this.until !== null) this.until = fixed + (end - fixed) * (this.seconds / (end - start));
     const own = [...this.span.options].find((option) => Number(option.value) === this.seconds);
     this.span.value = own ? own.value : "";
     this.changed();
