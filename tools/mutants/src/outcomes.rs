@@ -1,6 +1,6 @@
 //! What became of mutants: `mutants.out/outcomes.json` of cargo-mutants.
 
-use crate::equivalents::Equivalents;
+use crate::{equivalents::Equivalents, mutant::field};
 use command::{
     failure::{Result, fail},
     files,
@@ -9,7 +9,7 @@ use std::path::Path;
 use tinyjson::JsonValue;
 
 /// What became of each mutant that compiled.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcomes(Vec<Outcome>);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +60,14 @@ impl Outcomes {
         Some(Self(outcomes))
     }
 
+    pub(crate) fn push(&mut self, name: &str, is_noticed: bool) {
+        self.0.push(Outcome { name: name.into(), is_noticed });
+    }
+
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
     /// The names, with their places, of those that were not noticed.
     pub(crate) fn missed(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|outcome| !outcome.is_noticed).map(|outcome| outcome.name.as_str())
@@ -107,10 +115,6 @@ impl Tally {
         let tried = self.caught + self.missed.len();
         if tried == 0 { 100.0 } else { 100.0 * self.caught as f64 / tried as f64 }
     }
-}
-
-fn field<'a>(json: &'a JsonValue, name: &str) -> Option<&'a JsonValue> {
-    json.get::<std::collections::HashMap<String, JsonValue>>()?.get(name)
 }
 
 /// A mutant's name without its line and column, which other changes move.
