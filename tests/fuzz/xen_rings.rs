@@ -32,7 +32,9 @@ fn act(
             backend.answer(id, half(0) % 5000, half(2), half(4) as i16);
         }
         3 => backend.answer_raw([word, u32::from(half(4))]),
-        4 => backend.answer_sent(half(0), half(2) as i16),
+        4 => {
+            backend.answer_sent(half(0), half(2) as i16);
+        }
         5 => {
             if let Some(offer) = backend.offer(word % 4) {
                 hold(offer.reference, rest[4] % 2 == 0);
@@ -54,7 +56,9 @@ fn act(
             }
             receive.publish();
         }
-        _ => backend.publish(),
+        _ => {
+            backend.publish();
+        }
     }
 }
 

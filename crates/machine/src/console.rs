@@ -11,6 +11,9 @@ use core::time::Duration;
 use heapless::Deque;
 use hermit_sync::OneShotMutex;
 
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+
 /// Bytes that wait for the transmitter: some 200 log lines.
 const RING_BYTES: usize = 16 << 10;
 /// Polls of a stuck transmitter before an emergency message goes on without it.

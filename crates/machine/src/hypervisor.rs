@@ -86,12 +86,18 @@ pub(crate) fn current() -> &'static dyn Hypervisor {
     CURRENT.get().copied().unwrap_or(&Host)
 }
 
+/// Whether there is one.
+#[cfg(any(test, feature = "fake"))]
+pub(crate) fn is_chosen() -> bool {
+    CURRENT.get().is_some()
+}
+
 /// Chooses the one that is there. Called once.
 pub(crate) fn choose(found: &'static dyn Hypervisor) {
     assert!(CURRENT.set(found).is_ok(), "one hypervisor");
 }
 
-/// A process on a host, where tests run: time stands still, and text goes nowhere.
+/// A process on a host, where tests run: time stands still but in waits ([`idle::fake`](crate::idle)), and text goes nowhere.
 struct Host;
 
 impl Hypervisor for Host {
@@ -102,6 +108,9 @@ impl Hypervisor for Host {
     }
 
     fn nanos(&self) -> u64 {
+        #[cfg(any(test, feature = "fake"))]
+        return crate::idle::fake::nanos();
+        #[cfg(not(any(test, feature = "fake")))]
         0
     }
 

@@ -4,9 +4,16 @@ use crate::cpu::Cpu;
 use crate::{console, hypervisor, interrupt, profile};
 use core::time::Duration;
 
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+
 /// Idles the CPU until an interrupt or an event comes or the `deadline` (in the clock's time), and returns at
 /// once if one is pending already. It may return early: ask the devices.
 pub fn wait(deadline: Option<Duration>) {
+    #[cfg(any(test, feature = "fake"))]
+    if !hypervisor::is_chosen() {
+        return fake::wait(deadline);
+    }
     console::pump();
     // Interrupts are off from here to the wait itself, or one would come unseen just before it.
     let _paused = profile::pause();

@@ -99,15 +99,16 @@ impl Pair {
         }
     }
 
-    /// Asks for events; false when there is something to do already.
+    /// Asks for the event that is worth waking up for; false when there is something to do already.
     pub(crate) fn arm(&mut self) -> bool {
         let transmit = self.channels.transmit.take();
         let receive = self.channels.receive.as_ref().is_some_and(Port::take);
         self.events += u64::from(transmit || receive);
-        // Both are armed, whatever the first says.
-        let nothing_received = self.receiver.arm();
-        let no_room = self.transmitter.arm();
-        nothing_received && no_room
+        if self.transmitter.is_starved() {
+            // Frames wait until they can be answered.
+            return self.transmitter.arm();
+        }
+        self.receiver.arm()
     }
 
     /// What it did, for all backends.

@@ -1,16 +1,27 @@
 //! The whole interface against a backend and a xenstore daemon in this process.
 
 mod bench;
+mod counters;
+mod events;
+mod features;
 
 use super::*;
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use bench::{BACK, Bench, FRONT, make_front, make_interface, open_one, run, tcp_frame};
-use machine::xen::net::fake::Backend;
+use machine::console::fake::LogLines;
+use machine::xen::event::Port;
+use machine::xen::net::fake::{Backend, is_granted};
 use net::device::{NetDevice, TxFrame};
 use xen_store::fake::{self, Daemon};
+
+/// The backend's ends of the event channels, that for sent frames first.
+fn bind_events(bench: &Bench) -> Vec<Port> {
+    let names = ["event-channel", "event-channel-tx", "event-channel-rx"];
+    let numbers = names.iter().filter_map(|name| bench.front(name));
+    numbers.map(|number| Port::bind(1, number.parse().unwrap()).unwrap()).collect()
+}
 
 #[test]
 fn the_offer_tells_all_that_the_backend_needs() {
@@ -108,62 +119,101 @@ fn a_backend_that_attaches_again_without_a_word_finds_the_rings_as_they_were() {
 
 #[test]
 fn a_backend_that_breaks_the_rules_is_left() {
-    let breakages: [fn(&mut Backend, &mut Bench); 3] = [
-        |backend, bench| {
+    type Act = fn(&mut Backend, &mut Bench);
+    let breakages: [(Fault, Act); 3] = [
+        (Fault::ResponseIndex, |backend, bench| {
             backend.set_receive_responses(1 << 20);
             assert_eq!(bench.receive(), None);
-        },
-        |backend, bench| {
+        }),
+        (Fault::ResponseIndex, |backend, bench| {
             backend.set_transmit_responses(1 << 20);
             while bench.card.link_up() {
                 let transmitter = bench.card.transmitter();
                 transmitter.transmit(TxFrame::new(60), &mut |buffer| buffer.fill(0));
                 bench.card.flush();
             }
-        },
-        |backend, bench| {
+        }),
+        (Fault::FrameSlots, |backend, bench| {
             for _ in 0..32 {
                 let id = backend.offer(0).unwrap().id;
                 backend.answer(id, 0, 4, 1);
             }
             backend.publish();
             assert_eq!(bench.receive(), None);
-        },
+        }),
     ];
-    for breakage in breakages {
+    for (fault, breakage) in breakages {
         let mut bench = Bench::new();
         let mut backend = bench.connect();
+        assert_eq!(bench.card.fault(), None);
         breakage(&mut backend, &mut bench);
         assert!(!bench.card.link_up());
+        assert_eq!(bench.card.fault(), Some(fault));
+        assert!(bench.card.prepare_to_wait(), "nothing will come");
         bench.settle();
         assert_eq!(bench.front("state").as_deref(), Some("6"));
         // And it may try again.
         bench.set_backend("6");
         bench.set_backend("2");
         let mut backend = bench.connect();
+        assert_eq!(bench.card.fault(), None);
         backend.send(&tcp_frame(20), 1, false);
         assert_eq!(bench.receive().unwrap(), tcp_frame(20));
     }
 }
 
+/// A lie that was seen is not forgotten when it is taken back.
 #[test]
-fn a_backend_with_few_features_gets_plain_frames() {
-    let (store, mut daemon) = fake::connect();
-    make_interface(&mut daemon);
-    for (name, value) in [
-        ("feature-sg", "0"),
-        ("feature-no-csum-offload", "1"),
-        ("feature-split-event-channels", "0"),
-        ("feature-nothing", "9000000"),
-    ] {
-        daemon.set(&format!("{BACK}/{name}"), value);
+fn a_backend_that_mends_its_index_is_left_all_the_same() {
+    let mut bench = Bench::new();
+    let mut backend = bench.connect();
+    for _ in 0..4 {
+        bench.send(&[1; 60], None);
     }
-    let (card, _) = open_one(&store, &mut daemon);
-    let capabilities = card.capabilities();
-    assert!(capabilities.segmentation_ipv4.is_none());
-    assert!(!capabilities.transmit_checksums && capabilities.receive_checksums);
-    assert_eq!(capabilities.mtu_bytes, 1500);
-    assert!(daemon.get(&format!("{FRONT}/event-channel")).is_some());
+    backend.set_transmit_responses(1 << 20);
+    assert!(!bench.card.transmitter().is_ready());
+    backend.set_transmit_responses(0);
+    while let Some(sent) = backend.take() {
+        backend.complete(&sent);
+    }
+    assert!(!bench.card.transmitter().is_ready());
+    bench.card.flush();
+    assert_eq!(bench.card.fault(), Some(Fault::ResponseIndex));
+}
+
+#[test]
+fn a_backend_that_goes_has_no_page_any_more() {
+    let mut bench = Bench::new();
+    let mut backend = bench.connect();
+    let rings = ["tx-ring-ref", "rx-ring-ref"].map(|name| bench.front(name).unwrap());
+    let [transmit, receive] = rings.map(|text| text.parse().unwrap());
+    let offer = backend.offer(0).unwrap();
+    bench.send(&[1; 60], None);
+    assert!(backend.take().is_some());
+    for reference in [transmit, receive, offer.reference] {
+        assert!(is_granted(reference));
+    }
+    bench.set_backend("5");
+    for reference in [transmit, receive, offer.reference] {
+        assert!(!is_granted(reference));
+    }
+}
+
+/// A task that wakes for nothing costs a machine its sleep.
+#[test]
+fn an_interface_at_rest_asks_nobody_anything() {
+    let mut bench = Bench::new();
+    let _backend = bench.connect();
+    let before = bench.store.counters();
+    bench.settle();
+    assert_eq!(bench.store.counters(), before);
+    // A word that changes nothing is looked at by the task alone.
+    bench.daemon.set(&format!("{BACK}/carrier"), "1");
+    for _ in 0..100 {
+        bench.step();
+        assert!(bench.card.prepare_to_wait());
+    }
+    assert!(bench.store.counters().requests > before.requests);
 }
 
 /// io/netif.h, "Link state": `carrier` is 0 or 1, and without it the link is up.
@@ -215,18 +265,27 @@ fn an_interface_that_comes_back_under_another_number_is_the_same() {
 
 #[test]
 fn a_backend_that_can_do_less_than_the_first_is_not_used() {
+    const REFUSAL: &str = "ERROR device/vif/0: this backend can do less than the one before";
+    let mut lines = LogLines::of_this_thread();
     let mut bench = Bench::new();
     bench.connect();
-    bench.set_backend("5");
-    bench.set_backend("6");
-    bench.daemon.set(&format!("{BACK}/feature-no-csum-offload"), "1");
-    bench.set_backend("2");
-    assert_eq!(bench.front("state").as_deref(), Some("1"));
-    bench.daemon.set(&format!("{BACK}/feature-no-csum-offload"), "0");
-    bench.daemon.set(&format!("{FRONT}/mtu"), "1400");
-    bench.set_backend("2");
-    bench.connect();
-    assert_eq!(bench.card.capabilities().mtu_bytes, 1400);
+    assert!(!lines.take().contains(REFUSAL));
+    for (name, less, same) in
+        [("feature-no-csum-offload", "1", "0"), ("feature-gso-tcpv4", "0", "1")]
+    {
+        bench.set_backend("5");
+        bench.set_backend("6");
+        bench.daemon.set(&format!("{BACK}/{name}"), less);
+        bench.set_backend("2");
+        assert_eq!(bench.front("state").as_deref(), Some("1"), "{name}");
+        assert!(lines.take().contains(REFUSAL), "{name}");
+        bench.daemon.set(&format!("{BACK}/{name}"), same);
+        bench.daemon.set(&format!("{FRONT}/mtu"), "1400");
+        bench.set_backend("2");
+        bench.connect();
+        assert_eq!(bench.card.capabilities().mtu_bytes, 1400);
+        assert!(!lines.take().contains(REFUSAL), "{name}");
+    }
 }
 
 #[test]
@@ -304,46 +363,6 @@ fn random_states_of_the_backend_are_survived() {
         backend.send(&tcp_frame(20), 1, false);
         assert_eq!(bench.receive().unwrap(), tcp_frame(20), "seed {seed}");
     }
-}
-
-/// The toolstack's word is in the frontend's folder (io/netif.h), and leave to send no more than pages carry.
-#[test]
-fn the_mtu_is_the_frontends_as_far_as_pages_carry_it() {
-    for (mtu, scatters, expected) in [
-        ("", "1", 1500),
-        ("9000", "1", 9000),
-        ("100000", "1", 65_521),
-        ("9000", "0", 4082),
-        ("1280", "0", 1280),
-        ("576", "1", 1500),
-        ("large", "1", 1500),
-    ] {
-        let (store, mut daemon) = fake::connect();
-        make_interface(&mut daemon);
-        daemon.set(&format!("{FRONT}/mtu"), mtu);
-        daemon.set(&format!("{BACK}/mtu"), "1400");
-        daemon.set(&format!("{BACK}/feature-sg"), scatters);
-        let (card, _frontend) = open_one(&store, &mut daemon);
-        assert_eq!(card.capabilities().mtu_bytes, expected, "{mtu} {scatters}");
-    }
-}
-
-/// A packet of such an MTU goes out over several pages, and is not cut.
-#[test]
-fn a_large_packet_is_sent_whole() {
-    let (store, mut daemon) = fake::connect();
-    make_interface(&mut daemon);
-    daemon.set(&format!("{FRONT}/mtu"), "9000");
-    let (card, frontend) = open_one(&store, &mut daemon);
-    let mut bench = Bench { store, daemon, card, task: Box::pin(frontend.run()) };
-    bench.settle();
-    let mut backend = bench.connect();
-    let frame = tcp_frame(8960);
-    bench.send(&frame, None);
-    let sent = backend.take().expect("a frame");
-    // All but the sum of the pseudo-header, which is the driver's.
-    assert!(sent.bytes.len() == frame.len() && sent.bytes.ends_with(&frame[54..]));
-    assert_eq!(sent.segment, None);
 }
 
 #[test]

@@ -75,9 +75,14 @@ impl Transmitter {
         self.ring.publish()
     }
 
-    /// Asks for an event if somebody waits for room; false when there is some already.
+    /// Whether the last that wanted to send found no room.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    /// Asks for an event when there is room; false when there is some already.
     pub(crate) fn arm(&mut self) -> bool {
-        !self.starved || self.ring.arm()
+        self.ring.arm()
     }
 
     /// Whether frames have not left yet. The next wait ends when some more have.

@@ -90,8 +90,7 @@ fn what_was_met_before_the_task_runs_is_met_again() {
     // The new backend is not ready, as the one before was.
     daemon.set(&format!("{BACK}/state"), "1");
     store.restored();
-    let mut bench = Bench { store, daemon, card, task: Box::pin(frontend.run()) };
-    bench.settle();
+    let mut bench = Bench::of(store, daemon, card, frontend);
     assert_eq!(bench.front("state").as_deref(), Some("1"));
     bench.set_backend("2");
     bench.connect();

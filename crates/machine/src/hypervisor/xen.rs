@@ -42,11 +42,6 @@ struct Xen {
 
 static XEN: Xen = Xen { start: clock::Start::new() };
 
-/// Whether the machine is a Xen guest.
-pub fn is_below() -> bool {
-    hypercall::is_possible()
-}
-
 /// Finds Xen, and if it is there, learns to call it and shares the page of clock and events.
 pub(crate) fn find() -> Option<&'static dyn Hypervisor> {
     hypercall::find()?;

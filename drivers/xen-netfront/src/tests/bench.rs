@@ -4,10 +4,13 @@ use super::{Error, Frontend, Interfaces, Settings, XenNetfront, open};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 use core::pin::Pin;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use machine::xen::net::fake::Backend;
 use net::device::{NetDevice, TxFrame};
@@ -16,14 +19,25 @@ use xen_store::fake::{self, Daemon};
 
 pub(super) const FRONT: &str = "/local/domain/1/device/vif/0";
 pub(super) const BACK: &str = "/local/domain/0/backend/vif/1/0";
-const SETTINGS: Settings = Settings { receive_pages: 32, transmit_pages: 4, transmit_runs: 2 };
+pub(super) const SETTINGS: Settings =
+    Settings { receive_pages: 32, transmit_pages: 4, transmit_runs: 2 };
 
 /// A guest's interface with all that surrounds it.
 pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) daemon: Daemon,
     pub(super) card: XenNetfront,
-    pub(super) task: Pin<Box<dyn Future<Output = Error>>>,
+    task: Pin<Box<dyn Future<Output = Error>>>,
+    alarm: Arc<Alarm>,
+}
+
+/// Whether a task was woken.
+struct Alarm(AtomicBool);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The toolstack makes an interface, and a backend is ready for it.
@@ -44,9 +58,18 @@ pub(super) fn make_front(daemon: &mut Daemon, folder: &str) {
 
 /// Opens the only interface.
 pub(super) fn open_one(store: &Store, daemon: &mut Daemon) -> (XenNetfront, Frontend) {
+    open_with(store, daemon, &SETTINGS)
+}
+
+/// The same with other sizes.
+pub(super) fn open_with(
+    store: &Store,
+    daemon: &mut Daemon,
+    settings: &Settings,
+) -> (XenNetfront, Frontend) {
     let opened = run(store, daemon, async {
         let all = Interfaces::new(store).await?.fresh().await?;
-        open(store, &all[0], &SETTINGS).await
+        open(store, &all[0], settings).await
     });
     opened.expect("an answer").expect("an interface")
 }
@@ -70,10 +93,24 @@ pub(super) fn run<T>(
 
 impl Bench {
     pub(super) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// One whose backend says something else.
+    pub(super) fn with(nodes: &[(&str, &str)]) -> Self {
         let (store, mut daemon) = fake::connect();
         make_interface(&mut daemon);
+        for (name, value) in nodes {
+            daemon.set(&format!("{BACK}/{name}"), value);
+        }
         let (card, frontend) = open_one(&store, &mut daemon);
-        let mut bench = Self { store, daemon, card, task: Box::pin(frontend.run()) };
+        Self::of(store, daemon, card, frontend)
+    }
+
+    /// With all that was opened.
+    pub(super) fn of(store: Store, daemon: Daemon, card: XenNetfront, frontend: Frontend) -> Self {
+        let (task, alarm) = (Box::pin(frontend.run()), Arc::new(Alarm(true.into())));
+        let mut bench = Self { store, daemon, card, task, alarm };
         bench.settle();
         bench
     }
@@ -86,10 +123,13 @@ impl Bench {
         }
     }
 
-    /// One turn of all but the device.
+    /// One turn of all but the device. The task has its turn if it was woken.
     pub(super) fn step(&mut self) {
-        let polled = self.task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(polled.is_pending(), "{polled:?}");
+        if self.alarm.0.swap(false, Ordering::Relaxed) {
+            let waker = Waker::from(self.alarm.clone());
+            let polled = self.task.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending(), "{polled:?}");
+        }
         self.store.poll();
         self.daemon.step();
     }

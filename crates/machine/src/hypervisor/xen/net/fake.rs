@@ -45,8 +45,9 @@ impl Backend {
         Self { receive, transmit, received: 0, sent: 0 }
     }
 
-    /// Fills offers with a frame, page by page, with extra information when it is `coalesced`.
-    pub fn send(&mut self, frame: &[u8], flags: u16, coalesced: bool) {
+    /// Fills offers with a frame, page by page, with extra information when it is `coalesced`; whether the frontend wants an event
+    /// for it.
+    pub fn send(&mut self, frame: &[u8], flags: u16, coalesced: bool) -> bool {
         let mut chunks = frame.chunks(PAGE_BYTES).peekable();
         let mut is_first = true;
         while let Some(chunk) = chunks.next() {
@@ -61,7 +62,7 @@ impl Backend {
             }
             is_first = false;
         }
-        self.publish();
+        self.publish()
     }
 
     /// The `nth` offer that was not answered.
@@ -89,9 +90,19 @@ impl Backend {
         self.received = self.received.wrapping_add(1);
     }
 
-    /// Shows the frontend the answers.
-    pub fn publish(&mut self) {
-        set_word(self.receive, 2, self.received);
+    /// Shows the frontend the answers; whether it wants an event for them.
+    pub fn publish(&mut self) -> bool {
+        show(self.receive, self.received)
+    }
+
+    /// Asks for an event when the frontend offers another page.
+    pub fn want_offers(&mut self) {
+        set_word(self.receive, 1, word(self.receive, 0).wrapping_add(1));
+    }
+
+    /// Asks for an event when the frontend sends another frame.
+    pub fn want_frames(&mut self) {
+        set_word(self.transmit, 1, self.sent.wrapping_add(1));
     }
 
     /// Puts the index of answered offers anywhere.
@@ -136,22 +147,24 @@ impl Backend {
         }
     }
 
-    /// Answers a frame's entries.
-    pub fn complete(&mut self, sent: &Sent) {
+    /// Answers a frame's entries; whether the frontend wants an event for one of them.
+    pub fn complete(&mut self, sent: &Sent) -> bool {
+        let mut is_wanted = false;
         for &id in &sent.ids {
-            self.answer_sent(id, 0);
+            is_wanted |= self.answer_sent(id, 0);
         }
         if sent.segment.is_some() {
-            self.answer_sent(0xdead, 1);
+            is_wanted |= self.answer_sent(0xdead, 1);
         }
+        is_wanted
     }
 
-    /// Answers anything with anything.
-    pub fn answer_sent(&mut self, id: u16, status: i16) {
+    /// Answers anything with anything; whether the frontend wants an event for it.
+    pub fn answer_sent(&mut self, id: u16, status: i16) -> bool {
         let answered = word(self.transmit, 2);
         let entry = self.transmit + 64 + u64::from(answered % 256) * 12;
         set_word(entry, 0, u32::from(id) | u32::from(status as u16) << 16);
-        set_word(self.transmit, 2, answered.wrapping_add(1));
+        show(self.transmit, answered.wrapping_add(1))
     }
 
     fn next_entry(&mut self) -> [u32; 3] {
@@ -160,4 +173,11 @@ impl Backend {
         self.sent = self.sent.wrapping_add(1);
         core::array::from_fn(|nth| word(entry, nth))
     }
+}
+
+/// Puts a ring's index of responses, and says whether its frontend wants an event for them (public/io/ring.h).
+fn show(ring: u64, responses: u32) -> bool {
+    let before = word(ring, 2);
+    set_word(ring, 2, responses);
+    responses.wrapping_sub(word(ring, 3)) < responses.wrapping_sub(before)
 }

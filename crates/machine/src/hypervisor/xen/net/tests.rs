@@ -377,7 +377,9 @@ fn random_backends_never_panic_nor_reach_what_is_lent() {
                     backend.publish();
                 }
                 4 => backend.answer_raw([random(1 << 31), random(1 << 31)]),
-                5 => backend.answer_sent(random(50) as u16, random(3) as i16 - 1),
+                5 => {
+                    backend.answer_sent(random(50) as u16, random(3) as i16 - 1);
+                }
                 6 => {
                     if let Some(offer) = backend.offer(random(3)) {
                         hold(offer.reference, random(2) == 0);
