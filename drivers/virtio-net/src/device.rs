@@ -61,9 +61,11 @@ impl NetDevice for VirtioNet {
     /// to send, such room. A card that had to be stopped is started anew.
     fn prepare_to_wait(&mut self) -> bool {
         let link_was_up = self.link_up;
-        let can_wait = self.arm();
+        let mut can_wait = self.arm();
         if self.stopped.is_some() && !self.given_up {
             self.revive();
+            // Nobody has asked for its interrupts yet.
+            can_wait = false;
         }
         if self.link_up != link_was_up {
             log::info!("the link is {}", if self.link_up { "up" } else { "down" });

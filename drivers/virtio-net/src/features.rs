@@ -78,7 +78,7 @@ impl Features {
 /// Longest frame that a device coalesces or segments: an IPv4 packet's limit.
 pub(crate) const LONG_FRAME_BYTES: usize = ETHERNET_BYTES + 65_535;
 
-pub(crate) const CSUM: u64 = 1 << 0;
+pub(crate) const CSUM: u64 = 1;
 pub(crate) const GUEST_CSUM: u64 = 1 << 1;
 pub(crate) const MTU: u64 = 1 << 3;
 pub(crate) const MAC: u64 = 1 << 5;

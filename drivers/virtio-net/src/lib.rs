@@ -112,9 +112,7 @@ impl VirtioNet {
     /// Publishes and turns on the interrupt that is worth waking up for; false when there is
     /// something to do already.
     fn arm(&mut self) -> bool {
-        if self.pair.has_unpublished() {
-            self.publish();
-        }
+        self.publish();
         if self.stopped.is_some() {
             return true;
         }

@@ -69,12 +69,6 @@ impl Pair {
         self.transmitter.fault().map_or(Ok(()), Err)
     }
 
-    /// Whether there is something to publish before the next wait.
-    pub(crate) fn has_unpublished(&self) -> bool {
-        self.transmitter.is_starved()
-            || !(self.receiver.is_released() && self.transmitter.is_published())
-    }
-
     /// Takes its interrupt, which may have come as the device's, and turns on the one that is worth waking
     /// up for; false when there is something to do already.
     pub(crate) fn arm(&mut self, device_interrupt: bool) -> bool {

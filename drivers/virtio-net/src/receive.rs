@@ -79,11 +79,6 @@ impl Receiver {
         self.ring.wants_doorbell()
     }
 
-    /// No frame is held.
-    pub(crate) fn is_released(&self) -> bool {
-        self.ring.is_recycled()
-    }
-
     /// Asks for an interrupt; false when there is something to receive.
     pub(crate) fn arm(&mut self) -> bool {
         self.ring.arm()

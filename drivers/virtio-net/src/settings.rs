@@ -41,3 +41,27 @@ impl Default for Settings {
         Self::for_ram(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_are_as_large_as_the_machine() {
+        for (mib, expected) in [
+            (0, (16, 2048, 16, 32_768)),
+            (5, (16, 2048, 16, 32_768)),
+            (6, (64, 2048, 64, 135_168)),
+            (16, (64, 2048, 64, 135_168)),
+            (17, (128, 2048, 128, 270_336)),
+            (63, (128, 2048, 128, 270_336)),
+            (64, (256, 4096, 256, 540_672)),
+            (1 << 20, (256, 4096, 256, 540_672)),
+        ] {
+            let Settings { receive_buffers, receive_buffer_bytes, transmit_frames, transmit_bytes } =
+                Settings::for_ram((mib << 20) + 1);
+            let sizes = (receive_buffers, receive_buffer_bytes, transmit_frames, transmit_bytes);
+            assert_eq!(sizes, expected, "{mib} MiB");
+        }
+    }
+}

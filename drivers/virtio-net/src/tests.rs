@@ -1,22 +1,34 @@
 //! The driver against a fake device.
 
+mod counters;
 mod hostile;
 mod interrupts;
 mod receive;
+mod revival;
 mod transfer;
 mod transmit;
 mod zero_copy;
 
-use crate::features::{CSUM, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6, HOST_TSO4, HOST_TSO6};
-use crate::features::{MAC, MRG_RXBUF, MTU, STATUS};
 use crate::{Error, Fault, Settings, VirtioNet};
-use alloc::vec;
 use alloc::vec::Vec;
+use alloc::{format, vec};
 use core::num::NonZeroU16;
+use machine::console::fake::LogLines;
 use machine::virtio::fake::{self, DeviceSide, Offer};
 use machine::virtio::{Kind, feature};
 use net::device::{NetDevice, TxFrame};
 
+/// Feature bits (5.1.3).
+const CSUM: u64 = 0x1;
+const GUEST_CSUM: u64 = 0x2;
+const MTU: u64 = 0x8;
+const MAC: u64 = 0x20;
+const GUEST_TSO4: u64 = 0x80;
+const GUEST_TSO6: u64 = 0x100;
+const HOST_TSO4: u64 = 0x800;
+const HOST_TSO6: u64 = 0x1000;
+const MRG_RXBUF: u64 = 0x8000;
+const STATUS: u64 = 0x1_0000;
 const ALL: u64 = CSUM
     | GUEST_CSUM
     | GUEST_TSO4
@@ -38,7 +50,7 @@ const SETTINGS: Settings = Settings {
 /// The queues of the first pair (5.1.2).
 const RECEIVE_QUEUE: u16 = 0;
 const TRANSMIT_QUEUE: u16 = 1;
-const MAC_ADDRESS: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
+const MAC_ADDRESS: [u8; 6] = [0x52, 0x54, 0, 1, 2, 0xef];
 
 /// A card and the device behind it.
 struct Card {
@@ -160,6 +172,18 @@ fn features_that_hang_on_a_missing_one_are_left() {
             Settings { receive_buffers: 32, ..SETTINGS },
             ALL & !(GUEST_TSO4 | GUEST_TSO6),
         ),
+        (
+            "a ring that the longest frame fills but for one buffer",
+            ALL,
+            Settings { receive_buffers: 12, receive_buffer_bytes: 5959, ..SETTINGS },
+            ALL & !(GUEST_TSO4 | GUEST_TSO6),
+        ),
+        (
+            "and some bytes",
+            ALL,
+            Settings { receive_buffers: 12, receive_buffer_bytes: 5960, ..SETTINGS },
+            ALL,
+        ),
         ("what nobody asked for", u64::MAX, SETTINGS, ALL | feature::ACCESS_PLATFORM),
     ];
     for (name, offered, settings, accepted) in cases {
@@ -181,7 +205,10 @@ fn devices_that_cannot_serve_are_refused() {
 
 #[test]
 fn configuration_is_read_where_it_is_offered() {
+    let mut lines = LogLines::of_this_thread();
     let card = Card::new(ALL);
+    assert_eq!(lines.take(), "INFO card 52:54:00:01:02:ef, packets of 1500 bytes\n");
+    assert_eq!(card.net.driver(), "virtio-net");
     assert_eq!(
         (card.net.mac(), card.net.capabilities().mtu_bytes, card.net.link_up()),
         (MAC_ADDRESS, 1500, true)
@@ -201,13 +228,23 @@ fn configuration_is_read_where_it_is_offered() {
 
 #[test]
 fn the_link_is_followed() {
+    let mut lines = LogLines::of_this_thread();
     let mut card = Card::new(ALL);
-    card.side.configure(6, 0);
-    assert!(card.net.arm());
-    assert!(!card.net.link_up());
-    card.side.configure(6, 1);
-    assert!(card.net.arm());
-    assert!(card.net.link_up());
+    lines.take();
+    for (link_up, text) in [
+        (true, ""),
+        (false, "INFO the link is down\n"),
+        (false, ""),
+        (true, "INFO the link is up\n"),
+    ] {
+        card.side.configure(6, link_up.into());
+        assert!(card.net.prepare_to_wait());
+        assert_eq!((card.net.link_up(), &*lines.take()), (link_up, text));
+    }
+    let mut offer = offer(ALL);
+    offer.configuration[6] = 0;
+    let net = VirtioNet::open(fake::device(offer).0, &SETTINGS).unwrap();
+    assert!(!net.link_up() && lines.take().ends_with(" bytes, no link\n"));
 }
 
 #[test]

@@ -139,11 +139,6 @@ impl Transmitter {
         self.ring.publish()
     }
 
-    /// The device has seen all that was sent.
-    pub(crate) fn is_published(&self) -> bool {
-        self.ring.is_published()
-    }
-
     /// Asks for an interrupt when there is some room; false when there is already.
     pub(crate) fn arm(&mut self) -> bool {
         self.ring.arm()

@@ -120,12 +120,6 @@ impl ReceiveRing {
         }
     }
 
-    /// No buffer is accepted.
-    #[inline]
-    pub fn is_recycled(&self) -> bool {
-        self.accepted == 0
-    }
-
     /// Has all accepted buffers wait again, because what they hold needs more buffers than the
     /// device has returned.
     pub fn put_back(&mut self) {

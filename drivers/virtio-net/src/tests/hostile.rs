@@ -92,6 +92,19 @@ fn a_count_that_goes_back_while_a_frame_is_incomplete_stops_the_device() {
     assert_stopped(&mut card, Fault::UsedIndex, "back");
 }
 
+/// The longest that there can be: no lie.
+#[test]
+fn a_frame_in_all_buffers_and_one_without_a_byte_are_no_faults() {
+    let mut card = Card::new(ALL);
+    card.deliver(2, &[]);
+    assert_eq!(card.receive(), None);
+    assert_eq!((card.net.error(), card.net.counters().received_dropped), (None, 1));
+    let frame = pattern(1, 64 * 2048 - 12);
+    card.net.flush();
+    card.deliver(2, &frame);
+    assert!(card.receive() == Some(frame));
+}
+
 #[test]
 fn a_buffer_returned_twice_stops_the_device() {
     let mut card = Card::new(ALL);

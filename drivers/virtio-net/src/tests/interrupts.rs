@@ -70,14 +70,14 @@ fn interrupts_are_off_while_polling_and_on_while_waiting() {
     for features in [ALL, PLAIN] {
         let mut card = Card::new(features);
         for _ in 0..200 {
-            assert!(card.net.arm());
+            assert!(card.net.prepare_to_wait());
             assert!(card.deliver(2, &[0; 60]), "the first frame wakes");
             card.side.interrupt();
             assert!(card.receive().is_some());
             assert!(!card.deliver(2, &[0; 60]), "the second does not");
             assert!(card.receive().is_some());
         }
-        card.net.arm();
+        card.net.prepare_to_wait();
         assert_eq!(card.net.counters().interrupts, 200);
     }
 }
@@ -88,9 +88,9 @@ fn a_frame_that_slips_in_before_the_wait_is_noticed() {
         let mut card = Card::new(features);
         assert_eq!(card.receive(), None);
         card.deliver(2, &[0; 60]);
-        assert!(!card.net.arm());
+        assert!(!card.net.prepare_to_wait());
         assert!(card.receive().is_some());
-        assert!(card.net.arm());
+        assert!(card.net.prepare_to_wait());
     }
 }
 
@@ -100,7 +100,7 @@ fn sent_frames_raise_no_interrupt() {
         let mut card = Card::new(features);
         for _ in 0..100 {
             assert!(card.send(&[1; 60]));
-            assert!(card.net.arm());
+            assert!(card.net.prepare_to_wait());
             let chain = card.side.take(TRANSMIT_QUEUE).unwrap();
             assert!(!card.side.put(TRANSMIT_QUEUE, chain.id.into(), 0));
         }
@@ -113,7 +113,7 @@ fn a_full_ring_wakes_once_there_is_some_room() {
         let mut card = Card::new(features);
         for _ in 0..50 {
             while card.send(&[1; 60]) {}
-            assert!(card.net.arm());
+            assert!(card.net.prepare_to_wait());
             let mut first = None;
             for returned in 1..=16 {
                 let chain = card.side.take(TRANSMIT_QUEUE).unwrap();
@@ -124,9 +124,9 @@ fn a_full_ring_wakes_once_there_is_some_room() {
             // Without event index the device cannot wait until the half is free.
             let expected = if features == ALL { 9 } else { 1 };
             assert_eq!(first, Some(expected));
-            assert!(!card.net.arm(), "there is room now");
+            assert!(!card.net.prepare_to_wait(), "there is room now");
             assert!(card.send(&[1; 60]));
-            assert!(card.net.arm());
+            assert!(card.net.prepare_to_wait());
             let chain = card.side.take(TRANSMIT_QUEUE).unwrap();
             assert!(!card.side.put(TRANSMIT_QUEUE, chain.id.into(), 0), "nobody waits for it");
         }

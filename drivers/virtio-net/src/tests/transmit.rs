@@ -196,6 +196,19 @@ fn the_longest_frame_fits_and_no_longer_one() {
     assert_eq!((counters.sent_frames, counters.sent_dropped), (1, 1));
 }
 
+/// Half of the memory, with the device's header, so that one is built while another is on its way.
+#[test]
+fn with_little_memory_the_longest_frame_is_shorter() {
+    for (transmit_bytes, longest) in [(40_000, 19_988), (2000, 1514), (200_000, 65_549)] {
+        let mut card = Card::with(ALL, Settings { transmit_bytes, ..SETTINGS });
+        let capabilities = card.net.capabilities();
+        assert_eq!(capabilities.segmentation_ipv4.map(|bytes| bytes.get()), Some(longest));
+        assert!(card.send(&vec![1; longest]));
+        card.net.flush();
+        assert_eq!(card.sent_one().unwrap().len(), 12 + longest);
+    }
+}
+
 #[test]
 fn a_full_ring_gives_no_leave_until_the_device_returns_frames() {
     let mut card = Card::new(ALL);
@@ -214,9 +227,9 @@ fn frames_wait_while_there_is_no_room_to_answer() {
     while card.send(&[1; 60]) {}
     card.deliver(2, &[0; 60]);
     assert_eq!(card.receive(), None);
-    assert!(card.net.arm(), "nothing to do until there is room");
+    assert!(card.net.prepare_to_wait(), "nothing to do until there is room");
     assert_eq!(card.sent().len(), 16);
-    assert!(!card.net.arm());
+    assert!(!card.net.prepare_to_wait());
     assert!(card.net.receive(&mut |_, answer| {
         assert!(answer.transmit(TxFrame::new(42), &mut |buffer| buffer.fill(5)));
     }));
