@@ -193,4 +193,60 @@ mod tests {
         console.push(b"later\n");
         assert!(text(&console).ends_with("[console: 16 bytes lost]\nlater\n"));
     }
+
+    /// The line about what was lost has to have room beside it.
+    #[test]
+    fn a_ring_is_filled_to_its_last_byte_and_left_alone_until_the_note_fits() {
+        let mut console = Box::new(Console::new());
+        console.push(&[b'x'; RING_BYTES - 6]);
+        console.push(b"1234567");
+        assert_eq!((console.ring.len(), console.dropped_bytes), (RING_BYTES - 6, 7));
+        for _ in 0..63 {
+            console.ring.pop_front();
+        }
+        console.push(b"123456");
+        assert_eq!((console.ring.len(), console.dropped_bytes), (RING_BYTES - 69, 13));
+        console.ring.pop_front();
+        console.push(b"123456");
+        assert!(text(&console).ends_with("x[console: 13 bytes lost]\n123456"));
+        assert_eq!(console.dropped_bytes, 0);
+        let mut console = Box::new(Console::new());
+        console.push(&[b'x'; RING_BYTES - 6]);
+        console.push(b"123456");
+        assert_eq!((console.ring.len(), console.dropped_bytes), (RING_BYTES, 0));
+    }
+
+    /// A process's transmitter takes all that there is.
+    #[test]
+    fn what_is_queued_goes_out_at_the_latest_with_a_flush() {
+        for send in [Console::pump, Console::flush] {
+            let mut console = Box::new(Console::new());
+            console.push(b"text");
+            send(&mut console);
+            assert!(console.ring.is_empty());
+        }
+    }
+
+    /// All tests of the console that all of a process has are here.
+    #[test]
+    fn a_busy_loop_feeds_the_transmitter_once_in_a_millisecond_and_a_dying_one_at_once() {
+        let is_empty = || CONSOLE.lock().ring.is_empty();
+        for (micros, goes) in [(0, true), (999, false), (1000, true), (1001, false), (2000, true)] {
+            write("text");
+            assert!(!is_empty());
+            pump_sometimes(Duration::from_micros(micros));
+            assert_eq!(is_empty(), goes, "{micros}");
+        }
+        for send in [pump, flush] {
+            write("text");
+            send();
+            assert!(is_empty());
+        }
+        write("text");
+        core::mem::forget(CONSOLE.lock());
+        let mut emergency = Emergency::take();
+        assert!(is_empty());
+        emergency.line(format_args!("{}", 1));
+        assert!(is_empty());
+    }
 }

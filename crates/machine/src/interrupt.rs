@@ -66,11 +66,29 @@ impl fmt::Debug for Line {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use spinning_top::Spinlock;
+    use spinning_top::guard::SpinlockGuard;
+
+    /// All lines are free, and no other test takes one until this is dropped.
+    pub(crate) fn free_lines() -> SpinlockGuard<'static, ()> {
+        static LINES: Spinlock<()> = Spinlock::new(());
+        let alone = LINES.lock();
+        ALLOCATED.store(1, Ordering::Relaxed);
+        alone
+    }
+
+    impl Line {
+        /// Raises it, as its interrupt would.
+        pub(crate) fn raise(&self) {
+            self.cpu.lines.raise(self.number);
+        }
+    }
 
     #[test]
     fn lines_are_distinct_and_run_out() {
+        let _alone = free_lines();
         let lines: std::vec::Vec<Line> = core::iter::from_fn(Line::allocate).collect();
         assert_eq!(lines.len(), idt::LINES - 1);
         assert_eq!(lines[2].message(), Message { address: 0xfee0_0000, data: 35 });

@@ -173,3 +173,82 @@ unsafe fn bytes(address: u64, count: usize) -> &'static [u8] {
     // SAFETY: the caller vouches for it.
     unsafe { slice::from_raw_parts(address as *const u8, count) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    const RAM: Region = Region { start: 0x10_0000, bytes: 0x1000, kind: 1, _reserved: 0 };
+    const RESERVED: Region = Region { start: u64::MAX - 1, bytes: 7, kind: 2, _reserved: 0 };
+
+    fn raw(text: &[u8], modules: &[Module], map: &[Region]) -> Raw {
+        Raw {
+            magic: 0x336e_c578,
+            version: 1,
+            _flags: 0,
+            modules: modules.len() as u32,
+            module_list: modules.as_ptr() as u64,
+            command_line: text.as_ptr() as u64,
+            rsdp: 0xf_0000,
+            memory_map: map.as_ptr() as u64,
+            memory_map_entries: map.len() as u32,
+            _reserved: 0,
+        }
+    }
+
+    fn copy(raw: &Raw) -> StartInfo {
+        // SAFETY: all that it names is a test's, and lives on.
+        unsafe { StartInfo::copy_from(&raw const *raw as u64) }
+    }
+
+    #[test]
+    fn what_the_hypervisor_says_is_copied() {
+        let bundle = [7_u8; 100];
+        let module = |bytes| Module {
+            address: bundle.as_ptr() as u64,
+            bytes,
+            _command_line: 0,
+            _reserved: 0,
+        };
+        let modules = [module(100), module(3)];
+        let raw = raw(b"ip=dhcp log=debug\0more", &modules, &[RAM, RESERVED]);
+        let info = copy(&raw);
+        assert_eq!(info.command_line.to_string(), "ip=dhcp log=debug");
+        assert_eq!((info.module, info.rsdp), (&bundle[..], 0xf_0000));
+        assert_eq!(&*info.regions, [RAM, RESERVED]);
+        assert_eq!(
+            info.regions.iter().map(Region::is_ram).collect::<std::vec::Vec<_>>(),
+            [true, false]
+        );
+        assert_eq!((RAM.end(), RESERVED.end()), (0x10_1000, u64::MAX));
+    }
+
+    #[test]
+    fn what_is_not_said_is_empty() {
+        let text = [0xff, 0];
+        for raw in [
+            Raw { command_line: 0, modules: 0, version: 0, ..raw(b"\0", &[], &[RAM]) },
+            Raw { module_list: 0, modules: 1, memory_map: 0, ..raw(&text, &[], &[RAM]) },
+        ] {
+            let info = copy(&raw);
+            assert_eq!((&*info.command_line, info.module, info.regions.len()), ("", &[][..], 0));
+        }
+        let nowhere = [Module { address: 0, bytes: 9, _command_line: 0, _reserved: 0 }];
+        assert_eq!(copy(&raw(b"\0", &nowhere, &[])).module, [0; 0]);
+    }
+
+    #[test]
+    fn a_list_longer_than_is_kept_is_cut() {
+        let mut text = [b'x'; 3000];
+        text[2999] = 0;
+        let info = copy(&raw(&text, &[], &[RAM; 70]));
+        assert_eq!((info.command_line.len(), info.regions.len()), (2048, 64));
+    }
+
+    #[test]
+    fn a_process_was_told_nothing() {
+        assert_eq!((command_line(), module(), rsdp()), ("", &[][..], None));
+        assert_eq!((ram().count(), memory_map_end(), module_pages()), (0, 0, (0, 0)));
+    }
+}

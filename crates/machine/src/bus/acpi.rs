@@ -90,3 +90,105 @@ fn scan() -> Option<u64> {
         candidate.starts_with(b"RSD PTR ") && sum() == 0
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::dma::host;
+    use std::vec::Vec;
+
+    /// A table whose bytes add up to zero.
+    fn sealed(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let mut table = [&signature[..], &[0; 32], body].concat();
+        let bytes = table.len() as u32;
+        table[4..8].copy_from_slice(&bytes.to_le_bytes());
+        table[9] = table.iter().fold(0_u8, |sum, &byte| sum.wrapping_sub(byte));
+        table
+    }
+
+    fn place(table: &[u8]) -> u64 {
+        let memory = host::low(table.len().max(36));
+        memory[..table.len()].copy_from_slice(table);
+        memory.as_ptr() as u64
+    }
+
+    /// A pointer to a list of addresses; the old one if it has 32 bits in each.
+    fn root(list: u64, is_extended: bool) -> u64 {
+        let mut root = [0; 36];
+        root[..8].copy_from_slice(b"RSD PTR ");
+        root[15] = if is_extended { 2 } else { 0 };
+        if is_extended {
+            root[24..32].copy_from_slice(&list.to_le_bytes());
+        } else {
+            root[16..20].copy_from_slice(&(list as u32).to_le_bytes());
+        }
+        place(&root)
+    }
+
+    /// All of a process has one pointer, so that this is one test.
+    #[test]
+    fn tables_are_found_by_their_signature_if_they_are_whole() {
+        assert_eq!((root_pointer(), table(b"APIC")), (None, None));
+        let apic = sealed(b"APIC", &[1, 2, 3]);
+        let mut damaged = sealed(b"MCFG", &[4; 40]);
+        damaged[40] ^= 1;
+        let mcfg = sealed(b"MCFG", &[5; 40]);
+        let dsdt = sealed(b"DSDT", b"_S5_");
+        // Both addresses of the other table that hangs off it.
+        let mut body = [0; 120];
+        body[40 - 36..44 - 36].copy_from_slice(&(place(&dsdt) as u32).to_le_bytes());
+        let fadt = sealed(b"FACP", &body);
+        let tables = [&apic, &damaged, &mcfg, &fadt].map(|table| place(table));
+        let narrow: Vec<u8> = tables.iter().flat_map(|&at| (at as u32).to_le_bytes()).collect();
+        let wide: Vec<u8> = tables.iter().flat_map(|&at| at.to_le_bytes()).collect();
+        for (signature, list, is_extended) in [(b"RSDT", &narrow, false), (b"XSDT", &wide, true)] {
+            start(Some(root(place(&sealed(signature, list)), is_extended)));
+            assert!(root_pointer().is_some_and(|root| root.starts_with(b"RSD PTR ")));
+            assert_eq!(table(b"APIC"), Some(&*apic));
+            assert_eq!(table(b"MCFG"), Some(&*mcfg), "the one that is whole");
+            assert_eq!(table(b"FACP"), Some(&*fadt));
+            assert_eq!(table(b"DSDT"), Some(&*dsdt));
+            assert_eq!(table(b"HPET"), None);
+        }
+        // A list of the other kind, and one that is nowhere.
+        for (list, is_extended) in [
+            (place(&sealed(b"RSDT", &wide)), true),
+            (0, false),
+            (place(&sealed(b"XSDT", &[])), true),
+        ] {
+            start(Some(root(list, is_extended)));
+            assert_eq!(table(b"APIC"), None);
+        }
+        let mut body = [0; 120];
+        body[140 - 36..148 - 36].copy_from_slice(&place(&dsdt).to_le_bytes());
+        let fadt = place(&sealed(b"FACP", &body));
+        start(Some(root(place(&sealed(b"XSDT", &fadt.to_le_bytes())), true)));
+        assert_eq!(table(b"DSDT"), Some(&*dsdt));
+        ROOT_POINTER.store(0, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn what_cannot_be_a_table_is_none() {
+        let whole = sealed(b"APIC", &[]);
+        assert_eq!(checked(place(&whole), b"APIC"), Some(&*whole));
+        assert_eq!(checked(place(&whole), b"MCFG"), None);
+        let mut short = whole;
+        short[4] -= 1;
+        short[9] = short[9].wrapping_add(1);
+        assert_eq!(checked(place(&short), b"APIC"), None, "shorter than a header");
+        assert_eq!(checked(0, b"APIC"), None);
+        assert_eq!(checked(1 << 32, b"APIC"), None, "not mapped");
+        let longest = sealed(b"APIC", &[0; (1 << 20) - 36]);
+        assert_eq!(checked(place(&longest), b"APIC").map(<[u8]>::len), Some(1 << 20));
+        let longer = sealed(b"APIC", &[0; (1 << 20) - 35]);
+        assert_eq!(checked(place(&longer), b"APIC"), None);
+    }
+
+    #[test]
+    fn numbers_are_read_to_the_last_byte_of_a_table() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        assert_eq!((u16_at(&bytes, 7), u16_at(&bytes, 8)), (Some(0x0908), None));
+        assert_eq!((u32_at(&bytes, 5), u32_at(&bytes, 6)), (Some(0x0908_0706), None));
+        assert_eq!((u64_at(&bytes, 1), u64_at(&bytes, 2)), (Some(0x0908_0706_0504_0302), None));
+    }
+}

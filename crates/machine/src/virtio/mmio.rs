@@ -170,3 +170,6 @@ const QUEUE_DESCRIPTORS: usize = 0x80;
 const QUEUE_DRIVER: usize = 0x90;
 const QUEUE_DEVICE: usize = 0xa0;
 const CONFIGURATION: usize = 0x100;
+
+#[cfg(test)]
+mod tests;

@@ -282,3 +282,6 @@ fn structures(function: &Function) -> Vec<Structure> {
     };
     function.capabilities(VENDOR_SPECIFIC).map(describe).collect()
 }
+
+#[cfg(test)]
+mod tests;

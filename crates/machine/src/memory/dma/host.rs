@@ -56,6 +56,20 @@ pub(super) fn map_twice(bytes: usize) -> Option<(NonNull<u8>, u64)> {
     Some((start, physical))
 }
 
+/// Zeroed memory below 4 GiB for ever, at a multiple of 64 KiB: what registers and firmware's tables are to a test.
+#[cfg(test)]
+pub(crate) fn low(bytes: usize) -> &'static mut [u8] {
+    const ALIGN: usize = 64 << 10;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the kernel chooses a free range.
+    let start = unsafe { libc::mmap(null_mut(), bytes + ALIGN, access, flags, -1, 0) };
+    assert_ne!(start, libc::MAP_FAILED);
+    let at = (start as usize).next_multiple_of(ALIGN);
+    // SAFETY: within the range, which is nobody else's and is never given back.
+    unsafe { core::slice::from_raw_parts_mut(at as *mut u8, bytes) }
+}
+
 /// What a device reads at a physical address.
 pub(crate) fn read(physical: u64, bytes: usize) -> Vec<u8> {
     let shared = SHARED.lock();
