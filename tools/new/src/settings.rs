@@ -6,9 +6,9 @@ const OWN_WORKSPACE: &str = include_str!("../../../Cargo.toml");
 const OWN_IMAGE: &str = include_str!("../../../kernel-app/bare/Cargo.toml");
 /// Packages of this workspace's profiles that no other workspace has.
 const NOT_THERE: [&str; 3] = ["load-guest", "trial", "trial-bare"];
-/// Profiles that are for this workspace alone: of its own tests, of what pages load, and of what is others' where Aqueduct is
-/// not. All others are taken over, so that none is forgotten.
-const OURS_ALONE: [&str; 3] = ["[profile.dev.package.\"*\"]", "[profile.sweep]", "[profile.wasm]"];
+/// Profiles that are for this workspace alone: of its own tests, and of what pages load. All others are taken over, so that none
+/// is forgotten.
+const OURS_ALONE: [&str; 2] = ["[profile.sweep]", "[profile.wasm]"];
 const PROFILES: &str = "[profile.";
 const SIZES: &str = "[profile.image.package]";
 
