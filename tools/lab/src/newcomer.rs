@@ -26,6 +26,7 @@ const IN_CACHE: &[&str] = &[
     programs::IP.package,
     programs::STRIP.package,
     programs::GDB.package,
+    programs::XZ.package,
     media::GRUB.package,
     media::GRUB_BIOS.package,
     media::GRUB_UEFI.package,
