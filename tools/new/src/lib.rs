@@ -4,9 +4,11 @@
 mod name;
 mod settings;
 mod source;
+mod words;
 
 pub use name::Name;
 pub use source::Source;
+pub use words::Words;
 
 use command::{
     failure::{OrSay, Result, fail},
