@@ -18,8 +18,9 @@ use std::{
 const NEEDS: &[&Program] = &[&peers::PYTHON, &peers::PIP];
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("interop/definitions_kubernetes", NEEDS, 120, kubernetes),
-    Case::new("interop/definitions_kubevirt", &[&peers::PYTHON, &peers::PIP, &NODE], 120, kubevirt),
+    Case::new("interop/definitions_kubernetes", NEEDS, 120, kubernetes).on_its_own(),
+    Case::new("interop/definitions_kubevirt", &[&peers::PYTHON, &peers::PIP, &NODE], 120, kubevirt)
+        .on_its_own(),
     Case::new("interop/definitions_nomad", NEEDS, 120, nomad),
 ];
 

@@ -1,4 +1,4 @@
-//! An appliance of one's own, made by `cargo xtask new`: its unit test, its process and its image, and what a debugger shows of them.
+//! An appliance of one's own, made by `cargo new-appliance`: its unit test, its process and its image, and what a debugger shows of them.
 
 use command::{
     failure::{OrSay, Result, fail},
@@ -39,12 +39,12 @@ const ASK_LIMIT: Duration = Duration::from_secs(30);
 fn is_made_tested_and_run(harness: &mut Harness) -> Result {
     let folder = harness.scratch.path(NAME);
     let path = folder.to_string_lossy().into_owned();
-    let made = xtask(paths::root(), &["new", &path])?;
+    let made = new(&path)?;
     contains("what `new` says", &said(&made)?, "greeting-card is in ")?;
     // What somebody has written is not written over.
-    let again = xtask(paths::root(), &["new", &path])?;
+    let again = new(&path)?;
     contains("a refusal", &refused(&again)?, "is there already, and not empty")?;
-    let inside = xtask(paths::root(), &["new", "tools/greeting-card"])?;
+    let inside = new("tools/greeting-card")?;
     contains("a refusal", &refused(&inside)?, "inside Aqueduct's own workspace")?;
     if paths::root().join("tools").join(NAME).exists() {
         fail!("a refused folder was made");
@@ -68,7 +68,7 @@ fn is_made_tested_and_run(harness: &mut Harness) -> Result {
 /// A guest halts at its start, gdb attaches by the ELF that has the symbols, and stops in a handler that a request has come to.
 fn gdb_shows_arguments(harness: &mut Harness) -> Result {
     let folder = harness.scratch.path(DEBUGGED_NAME);
-    said(&xtask(paths::root(), &["new", &folder.to_string_lossy()])?)?;
+    said(&new(&folder.to_string_lossy())?)?;
     let built = xtask(&folder, &["image", "--profile", "dev"])?;
     let symbols = said(&built)?
         .lines()
@@ -134,10 +134,20 @@ fn gdb_shows_arguments(harness: &mut Harness) -> Result {
     }
 }
 
-/// Runs `cargo xtask` in a workspace. What is compiled is shared with this one's, and nothing comes over a network.
+/// Makes the workspace of an appliance.
+fn new(folder: &str) -> Result<Output> {
+    cargo(paths::root(), &["new-appliance", folder])
+}
+
+/// Runs `cargo xtask` in a workspace.
 fn xtask(workspace: &Path, words: &[&str]) -> Result<Output> {
+    cargo(workspace, &[&["xtask"], words, &["--no-install"]].concat())
+}
+
+/// What is compiled is shared with this workspace's, and nothing comes over a network.
+fn cargo(workspace: &Path, words: &[&str]) -> Result<Output> {
     let mut command = Command::new("cargo");
-    command.current_dir(workspace).arg("xtask").args(words).arg("--no-install");
+    command.current_dir(workspace).args(words);
     command.env("CARGO_TARGET_DIR", paths::target()).env("CARGO_NET_OFFLINE", "true");
     for inherited in ["RUSTUP_TOOLCHAIN", "CARGO", "CARGO_MANIFEST_DIR"] {
         command.env_remove(inherited);

@@ -82,7 +82,7 @@ enum Verb {
     Hold(bench::Hold),
     #[command(name = ::bench::SHARED_VERB, hide = true)]
     SharedWorker(bench::OfShared),
-    New(new::Words),
+    New(new_appliance::Words),
     Image(image::Words),
     Bundle(verbs::bundle::Words),
     Capability(capability::Words),

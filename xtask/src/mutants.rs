@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 /// Breaks lines one at a time, and says which breaks no test notices
 ///
-/// By `cargo-mutants`, which is built when it is not there. A crate takes from half an hour to some hours; its results are in
-/// target/xtask/mutants.
+/// `cargo-mutants`, which is built when it is not there, says which ones there are. Nearly all are compiled at once, each behind
+/// a switch. A crate takes some minutes; its results are in target/xtask/mutants.
 #[derive(clap::Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Words {

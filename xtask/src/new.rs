@@ -1,44 +1,9 @@
 //! `cargo xtask new DIR`: the workspace of an appliance of one's own.
 
-use command::{failure::Result, paths, shell};
-use new_appliance::{Options, Source};
-use std::{path::PathBuf, process::ExitCode};
-
-/// Makes the workspace of an appliance of your own: docs/own-appliance.md
-///
-/// It has a handler with a unit test, a site, and `cargo xtask` with the verbs run, image, bundle and test.
-#[derive(clap::Args)]
-#[command(after_help = NOTES)]
-pub(crate) struct Words {
-    /// A folder that is not there yet, outside of this repository
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
-    /// What the appliance is called [default: as the folder]
-    #[arg(long)]
-    name: Option<String>,
-    /// Takes Aqueduct from this repository [default: from the folder of these sources, by its path]
-    #[arg(long, value_name = "URL")]
-    git: Option<String>,
-    /// A commit, tag or branch of it [default: its default branch]
-    #[arg(long, requires = "git")]
-    rev: Option<String>,
-}
-
-const NOTES: &str = "\
-Examples:
-  cargo xtask new ../my-appliance
-  cargo xtask new ../my-appliance --git https://example.org/aqueduct.git --rev v0.1.0";
+use command::failure::Result;
+use new_appliance::Words;
+use std::process::ExitCode;
 
 pub(crate) fn main(words: Words) -> Result<ExitCode> {
-    let Words { folder, name, git, rev } = words;
-    let source = match git {
-        Some(url) => Source::git(url, rev)?,
-        None => Source::Path(paths::root().to_owned()),
-    };
-    let options = Options { folder, name, source };
-    let name = new_appliance::make(&options)?;
-    let folder = options.folder.display();
-    let word = shell::word(&folder.to_string());
-    eprintln!("xtask: {name} is in {folder}; next: cd {word} && cargo xtask run --linux");
-    Ok(ExitCode::SUCCESS)
+    words.make().map(|()| ExitCode::SUCCESS)
 }

@@ -54,7 +54,9 @@ pub enum Form {
 ///
 /// A program is missing, words cannot be on a command line, or the file cannot be written.
 pub fn write(media: &Media<'_>, form: Form, out: &Path, install: Install) -> Result {
-    programs::need(&[&GRUB, &GRUB_BIOS, &GRUB_UEFI, &XORRISO, &MTOOLS], install)?;
+    // GRUB's modules are compressed, by a program that a small Debian does not have.
+    let needed = [&GRUB, &GRUB_BIOS, &GRUB_UEFI, &XORRISO, &MTOOLS, &programs::XZ];
+    programs::need(&needed, install)?;
     let scratch = Scratch::new()?;
     let boot = scratch.path("boot");
     let grub = boot.join("grub");

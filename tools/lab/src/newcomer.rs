@@ -26,6 +26,7 @@ const IN_CACHE: &[&str] = &[
     programs::IP.package,
     programs::STRIP.package,
     programs::GDB.package,
+    programs::XZ.package,
     media::GRUB.package,
     media::GRUB_BIOS.package,
     media::GRUB_UEFI.package,
@@ -109,6 +110,9 @@ pub fn prepare(install: Install) -> Result {
     let git = || programs::command(&GIT);
     let mut head = git()?;
     let commit = programs::output(head.current_dir(paths::root()).args(["rev-parse", "HEAD"]))?;
+    if folders.clone.exists() && move_on(&folders.clone, &commit).is_ok() {
+        return Ok(());
+    }
     make_once(&folders.clone, &commit, |clone| {
         let mut make = git()?;
         make.args(["clone", "--quiet", "--no-hardlinks"]).arg(paths::root()).arg(clone);
@@ -116,9 +120,24 @@ pub fn prepare(install: Install) -> Result {
     })
 }
 
+/// The clone of an earlier commit as it would be of this one. Files that are the same keep their times, so that cargo compiles
+/// again what has changed alone.
+fn move_on(clone: &Path, commit: &str) -> Result {
+    let root = paths::root().to_string_lossy();
+    for words in [
+        &["fetch", "--quiet", &root, "HEAD"][..],
+        &["reset", "--quiet", "--hard", "FETCH_HEAD"],
+        &["clean", "--quiet", "-ffdx"],
+    ] {
+        let mut git = programs::command(&GIT)?;
+        programs::output(git.arg("-C").arg(clone).args(words))?;
+    }
+    files::write(&record_of(clone), commit)
+}
+
 /// A folder that is there, whole, and made of this; else it is made anew.
 fn make_once(folder: &Path, of: &str, make: impl FnOnce(&Path) -> Result) -> Result {
-    let record = folder.with_extension("made-of");
+    let record = record_of(folder);
     if folder.exists() && std::fs::read_to_string(&record).is_ok_and(|text| text == of) {
         return Ok(());
     }
@@ -129,6 +148,11 @@ fn make_once(folder: &Path, of: &str, make: impl FnOnce(&Path) -> Result) -> Res
     // Only what is complete has the name.
     std::fs::rename(&new, folder).or_say(|| format!("cannot make {}", folder.display()))?;
     files::write(&record, of)
+}
+
+/// Where it is written what a folder is made of.
+fn record_of(folder: &Path) -> PathBuf {
+    folder.with_extension("made-of")
 }
 
 /// The release of Debian that this machine has, or the newest.

@@ -184,6 +184,24 @@ impl<'a> Bed<'a> {
         fail!("mutants do not compile after {ROUNDS_MAX} rounds");
     }
 
+    /// Takes the mutants out of those functions that are evaluated by the compiler.
+    fn make_constant(&mut self, names: &[&str], changed: &mut BTreeSet<String>) -> bool {
+        let mut is_any = false;
+        for (file, parts) in &self.schemata {
+            for part in parts {
+                let is_named = part.runs_only.as_deref().is_some_and(|name| names.contains(&name));
+                for index in part.mutants.iter().filter(|_| is_named) {
+                    if self.fates[*index].is_none() {
+                        self.fates[*index] = Some(Fate::LeftOut);
+                        changed.insert(file.clone());
+                    }
+                }
+                is_any |= is_named;
+            }
+        }
+        is_any
+    }
+
     /// Takes those mutants out that an error is about; what it says, if it is one.
     fn take_out(&mut self, message: &JsonValue, changed: &mut BTreeSet<String>) -> Option<String> {
         let message = field(message, "message")?;
@@ -191,6 +209,12 @@ impl<'a> Bed<'a> {
             return None;
         }
         let rendered = field(message, "rendered")?.get::<String>()?.clone();
+        if rendered.contains("cannot call non-const") || rendered.contains("E0658") {
+            let names: Vec<&str> = rendered.split('`').skip(1).step_by(2).map(last_name).collect();
+            if self.make_constant(&names, changed) {
+                return Some(rendered);
+            }
+        }
         let mut spans: Vec<&JsonValue> = field(message, "spans")?.get::<Vec<_>>()?.iter().collect();
         spans.sort_by_key(|span| {
             field(span, "is_primary").and_then(|it| it.get::<bool>()) != Some(&true)
@@ -211,7 +235,7 @@ impl<'a> Bed<'a> {
                 };
                 let at: Vec<&Part> = match near {
                     // The innermost.
-                    None => parts.iter().filter(is_at).last().into_iter().collect(),
+                    None => parts.iter().rfind(is_at).into_iter().collect(),
                     Some(_) => parts.iter().filter(is_at).collect(),
                 };
                 let mut is_any = false;
@@ -240,6 +264,12 @@ impl<'a> Bed<'a> {
         }
         Some(rendered)
     }
+}
+
+/// The last segment of a path, without its arguments.
+fn last_name(path: &str) -> &str {
+    let name = path.rsplit("::").find(|segment| !segment.starts_with('<')).unwrap_or(path);
+    name.split('<').next().unwrap_or(name)
 }
 
 /// What cargo says, as lines of JSON.

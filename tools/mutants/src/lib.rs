@@ -5,6 +5,7 @@
 
 mod bed;
 mod equivalents;
+mod fixed_sample;
 mod mutant;
 mod outcomes;
 mod schemata;
@@ -117,6 +118,30 @@ pub struct Options {
     pub install: Install,
 }
 
+/// Breaks the lines of [`fixed_sample::FILE`], which takes a few minutes, and prints which breaks the tests do not notice.
+/// Whether there is none but equivalent ones.
+///
+/// # Errors
+/// As for [`run`], or the sample names a mutant that there is no more.
+pub fn run_fixed_sample(install: Install) -> Result<bool> {
+    let program = program(install)?;
+    let _lock = lock()?;
+    let equivalents = Equivalents::read()?;
+    let wanted = fixed_sample::read()?;
+    let mut is_noticed = true;
+    for subject in SUBJECTS.iter().filter(|it| fixed_sample::PACKAGES.contains(&it.package)) {
+        let chosen = fixed_sample::of(&wanted, list(&program, subject)?)?;
+        let Tally { caught, missed, .. } =
+            Tally::of(&attack(&program, subject, &chosen)?, &equivalents);
+        println!("{caught} broken lines of {} noticed", subject.package);
+        for name in &missed {
+            println!("no test notices {name}");
+        }
+        is_noticed &= caught > 0 && missed.is_empty();
+    }
+    Ok(is_noticed)
+}
+
 /// Breaks lines, prints a table and what was not noticed; fails if a crate's share of noticed mutants is below what is to be
 /// reached.
 ///
@@ -132,7 +157,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     );
     let (mut survivors, mut is_reached) = (String::new(), true);
     for subject in subjects {
-        let outcomes = attack(&program, subject, options)?;
+        let chosen = choose(&program, subject, options)?;
+        let outcomes = attack(&program, subject, &chosen)?;
         let tally = Tally::of(&outcomes, &equivalents);
         is_reached &= tally.score() >= subject.reach.into();
         let Tally { caught, equivalent, missed } = &tally;
@@ -206,13 +232,17 @@ fn program(install: Install) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Breaks a crate's lines. What its own tests do not notice, which are the quickest, those of others are asked to.
-fn attack(program: &Path, subject: &Subject, options: &Options) -> Result<Outcomes> {
-    eprintln!("xtask: breaking lines of {}", subject.package);
+/// Those mutants of a crate that the options choose.
+fn choose(program: &Path, subject: &Subject, options: &Options) -> Result<Vec<Mutant>> {
     let all = list(program, subject)?;
     let step = options.sample.map_or(1, |sample| all.len() / sample.max(1)).max(1);
-    let chosen: Vec<Mutant> = all.into_iter().skip(options.skip).step_by(step).collect();
-    let mut bed = Bed::make(&chosen)?;
+    Ok(all.into_iter().skip(options.skip).step_by(step).collect())
+}
+
+/// Breaks a crate's lines. What its own tests do not notice, which are the quickest, those of others are asked to.
+fn attack(program: &Path, subject: &Subject, chosen: &[Mutant]) -> Result<Outcomes> {
+    eprintln!("xtask: breaking {} lines of {}", chosen.len(), subject.package);
+    let mut bed = Bed::make(chosen)?;
     let (own, others) = subject.tests.split_at(1);
     bed.judge(own)?;
     if !others.is_empty() {
@@ -232,16 +262,17 @@ fn attack(program: &Path, subject: &Subject, options: &Options) -> Result<Outcom
             Fate::LeftOut => left_out.push(mutant.name.as_str()),
         }
     }
-    if !left_out.is_empty() {
-        eprintln!("xtask: {} that no switch expresses, compiled one by one", left_out.len());
-        outcomes.extend(one_by_one(program, subject, "own", &left_out, own)?);
-        let missed: Vec<&str> = outcomes.missed().filter(|name| left_out.contains(name)).collect();
-        if !others.is_empty() && !missed.is_empty() {
-            let later = one_by_one(program, subject, "others", &missed, others)?;
-            outcomes = outcomes.or_noticed_by(&later);
-        }
+    if left_out.is_empty() {
+        return Ok(outcomes);
     }
-    Ok(outcomes)
+    eprintln!("xtask: {} that no switch expresses, compiled one by one", left_out.len());
+    outcomes.extend(one_by_one(program, subject, "own", &left_out, own)?);
+    let missed: Vec<&str> = outcomes.missed().filter(|name| left_out.contains(name)).collect();
+    if others.is_empty() || missed.is_empty() {
+        return Ok(outcomes);
+    }
+    let later = one_by_one(program, subject, "others", &missed, others)?;
+    Ok(outcomes.or_noticed_by(&later))
 }
 
 fn list(program: &Path, subject: &Subject) -> Result<Vec<Mutant>> {

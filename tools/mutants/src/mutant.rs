@@ -24,6 +24,7 @@ pub(crate) enum Genre {
     UnaryOperator,
     MatchArm,
     MatchArmGuard,
+    StructField,
     /// Others, which no switch can express.
     Other,
 }
@@ -57,6 +58,7 @@ fn mutant(json: &JsonValue) -> Option<Mutant> {
         "UnaryOperator" => Genre::UnaryOperator,
         "MatchArm" => Genre::MatchArm,
         "MatchArmGuard" => Genre::MatchArmGuard,
+        "StructField" => Genre::StructField,
         _ => Genre::Other,
     };
     Some(Mutant {

@@ -118,7 +118,7 @@ impl Tally {
 }
 
 /// A mutant's name without its line and column, which other changes move.
-fn without_place(name: &str) -> String {
+pub(crate) fn without_place(name: &str) -> String {
     let Some((file, rest)) = name.split_once(".rs:") else { return name.into() };
     let what = rest.split_once(": ").map_or(rest, |(_, what)| what);
     format!("{file}.rs: {what}")

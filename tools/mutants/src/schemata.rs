@@ -5,6 +5,7 @@
 
 use crate::mutant::{Genre, Mutant, Place};
 use proc_macro2::Span;
+use quote::ToTokens;
 use std::{collections::BTreeMap, fmt::Write, ops::Range};
 use syn::{
     Arm, BinOp, Block, Expr, ExprBinary, ExprUnary, Pat, Signature, UnOp,
@@ -31,6 +32,9 @@ pub(crate) struct Part {
     pub(crate) mutants: Vec<usize>,
     /// It is the value of a function, in place of its body: if that does not compile, it never does.
     pub(crate) is_value: bool,
+    /// The function of this name is not constant here, since constant ones read no switch. Where it has to be, its mutants are
+    /// not for a switch.
+    pub(crate) runs_only: Option<String>,
 }
 
 /// Puts mutants into a file. They go by their index in `mutants`.
@@ -82,15 +86,26 @@ enum What {
         operand: Range<usize>,
         operator: char,
     },
+    /// The word `const` before a function.
+    Const {
+        function: String,
+    },
+    /// A field of a struct, the others of which are a base's.
+    Field {
+        path: Range<usize>,
+        base: Range<usize>,
+        member: String,
+        value: Range<usize>,
+    },
 }
 
 impl What {
     /// Of those that begin and end at the same bytes, which is around which.
     const fn depth(&self) -> u8 {
         match self {
-            Self::Body { .. } => 0,
+            Self::Body { .. } | Self::Const { .. } => 0,
             Self::Arm { .. } => 1,
-            Self::Guard => 2,
+            Self::Guard | Self::Field { .. } => 2,
             Self::Binary { .. } | Self::Not { .. } => 3,
         }
     }
@@ -119,14 +134,21 @@ impl Sites {
     }
 
     fn function(&mut self, signature: &Signature, block: &Block, visit: impl FnOnce(&mut Self)) {
-        self.const_depth += usize::from(signature.constness.is_some());
+        let before = self.found.len();
         if let (Some(first), Some(last)) = (block.stmts.first(), block.stmts.last()) {
             let bytes = first.span().byte_range().start..last.span().byte_range().end;
             let is_opaque = contains_impl(&signature.output);
             self.find(Genre::FnValue, first.span(), bytes, What::Body { is_opaque });
         }
         visit(self);
-        self.const_depth -= usize::from(signature.constness.is_some());
+        let mutants: Vec<usize> =
+            self.found[before..].iter().flat_map(|site| site.mutants.clone()).collect();
+        if let Some(word) = &signature.constness
+            && !mutants.is_empty()
+        {
+            let what = What::Const { function: signature.ident.to_string() };
+            self.found.push(Site { bytes: word.span().byte_range(), mutants, what });
+        }
     }
 
     fn constant(&mut self, visit: impl FnOnce(&mut Self)) {
@@ -239,6 +261,22 @@ impl<'ast> Visit<'ast> for Sites {
         visit::visit_expr_binary(self, expr);
     }
 
+    fn visit_expr_struct(&mut self, expr: &'ast syn::ExprStruct) {
+        if let Some(base) = &expr.rest {
+            for field in &expr.fields {
+                let what = What::Field {
+                    path: expr.path.span().byte_range(),
+                    base: base.span().byte_range(),
+                    member: field.member.to_token_stream().to_string(),
+                    value: field.expr.span().byte_range(),
+                };
+                let bytes = field.span().byte_range();
+                self.find(Genre::StructField, field.span(), bytes, what);
+            }
+        }
+        visit::visit_expr_struct(self, expr);
+    }
+
     fn visit_expr_unary(&mut self, expr: &'ast ExprUnary) {
         let operator = match expr.op {
             UnOp::Not(_) => '!',
@@ -331,52 +369,30 @@ impl Writer<'_> {
             lines: line..line,
             mutants: site.mutants.clone(),
             is_value: false,
+            runs_only: match &site.what {
+                What::Const { function } => Some(function.clone()),
+                _ => None,
+            },
         });
         match &site.what {
-            What::Body { is_opaque } => {
-                for mutant in &site.mutants {
-                    let start = self.schema.len();
-                    let value = &self.mutants[mutant].replacement;
-                    self.put(format_args!("if {SWITCH}({mutant}) {{ return {value}; }} "));
-                    self.parts.push(Part {
-                        bytes: start..self.schema.len(),
-                        lines: line..line + 1,
-                        mutants: vec![*mutant],
-                        is_value: !is_opaque,
-                    });
-                }
-                self.write(site.bytes.clone(), inner);
-            }
+            What::Body { is_opaque } => self.body(site, *is_opaque, line, inner),
             What::Arm { pattern, guard, rest } => {
-                self.write(site.bytes.start..*pattern, inner);
-                self.put(format_args!(" if !{SWITCH}({})", site.mutants[0]));
-                if let Some(guard) = guard {
-                    self.schema.push_str(&newlines(&self.original[*pattern..guard.start]));
-                    self.schema.push_str(" && (");
-                    self.write(guard.clone(), inner);
-                    self.schema.push(')');
-                    self.schema.push_str(&newlines(&self.original[guard.end..*rest]));
-                } else {
-                    self.schema.push_str(&newlines(&self.original[*pattern..*rest]));
-                }
-                self.schema.push(' ');
-                self.write(*rest..site.bytes.end, inner);
+                self.arm(site, *pattern, guard.as_ref(), *rest, inner);
             }
-            What::Guard => {
-                // `||` binds less than `&&`, so it is the first.
-                for (value, not, operator) in [("true", "", "||"), ("false", "!", "&&")] {
-                    for mutant in &site.mutants {
-                        if self.mutants[mutant].replacement == value {
-                            self.put(format_args!("{not}{SWITCH}({mutant}) {operator} "));
-                        }
-                    }
-                }
-                self.schema.push('(');
-                self.write(site.bytes.clone(), inner);
-                self.schema.push(')');
-            }
+            What::Guard => self.guard(site, inner),
             What::Binary { left, operator, right } => {
                 self.binary(site, left, operator, right, inner);
+            }
+            What::Const { .. } => {}
+            What::Field { path, base, member, value } => {
+                let (path, base) =
+                    (&self.original[path.clone()], one_line(&self.original[base.clone()]));
+                self.put(format_args!(
+                    "{member}: if {SWITCH}({}) {{ let it: {path} = {base}; it.{member} }} else {{ ",
+                    site.mutants[0]
+                ));
+                self.write(value.clone(), inner);
+                self.schema.push_str(" }");
             }
             What::Not { operand, operator } => {
                 self.schema.push_str("(match (");
@@ -390,6 +406,59 @@ impl Writer<'_> {
         let lines = self.schema[start..].bytes().filter(|byte| *byte == b'\n').count();
         self.parts[index].bytes.end = self.schema.len();
         self.parts[index].lines.end = line + lines + 1;
+    }
+
+    fn body(&mut self, site: &Site, is_opaque: bool, line: usize, inner: &[Site]) {
+        for mutant in &site.mutants {
+            let start = self.schema.len();
+            let value = &self.mutants[mutant].replacement;
+            self.put(format_args!("if {SWITCH}({mutant}) {{ return {value}; }} "));
+            self.parts.push(Part {
+                bytes: start..self.schema.len(),
+                lines: line..line + 1,
+                mutants: vec![*mutant],
+                is_value: !is_opaque,
+                runs_only: None,
+            });
+        }
+        self.write(site.bytes.clone(), inner);
+    }
+
+    fn arm(
+        &mut self,
+        site: &Site,
+        pattern: usize,
+        guard: Option<&Range<usize>>,
+        rest: usize,
+        inner: &[Site],
+    ) {
+        self.write(site.bytes.start..pattern, inner);
+        self.put(format_args!(" if !{SWITCH}({})", site.mutants[0]));
+        if let Some(guard) = guard {
+            self.schema.push_str(&newlines(&self.original[pattern..guard.start]));
+            self.schema.push_str(" && (");
+            self.write(guard.clone(), inner);
+            self.schema.push(')');
+            self.schema.push_str(&newlines(&self.original[guard.end..rest]));
+        } else {
+            self.schema.push_str(&newlines(&self.original[pattern..rest]));
+        }
+        self.schema.push(' ');
+        self.write(rest..site.bytes.end, inner);
+    }
+
+    fn guard(&mut self, site: &Site, inner: &[Site]) {
+        // `||` binds less than `&&`, so it is the first.
+        for (value, not, operator) in [("true", "", "||"), ("false", "!", "&&")] {
+            for mutant in &site.mutants {
+                if self.mutants[mutant].replacement == value {
+                    self.put(format_args!("{not}{SWITCH}({mutant}) {operator} "));
+                }
+            }
+        }
+        self.schema.push('(');
+        self.write(site.bytes.clone(), inner);
+        self.schema.push(')');
     }
 
     fn binary(
@@ -442,7 +511,145 @@ impl Writer<'_> {
     }
 }
 
+fn one_line(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
 /// So that lines keep their numbers.
 fn newlines(text: &str) -> String {
     text.chars().filter(|character| *character == '\n').collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with all mutants of a kind of a place, and what it is with them.
+    fn with(text: &str, mutants: &[(Genre, &str, &str)]) -> Schema {
+        let mutants: Vec<Mutant> = mutants
+            .iter()
+            .map(|(genre, at, replacement)| {
+                let offset = text.find(at).expect("the text has it");
+                let before = &text[..offset];
+                let line = before.matches('\n').count() + 1;
+                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+                Mutant {
+                    name: String::new(),
+                    file: String::new(),
+                    genre: *genre,
+                    place: Place { line, column },
+                    replacement: (*replacement).into(),
+                }
+            })
+            .collect();
+        let schema = schema(text, &mutants.iter().enumerate().collect()).expect("it is Rust");
+        assert_eq!(
+            schema.text.matches('\n').count(),
+            text.matches('\n').count(),
+            "lines keep their numbers: {}",
+            schema.text
+        );
+        syn::parse_file(&schema.text).unwrap_or_else(|error| panic!("{error}: {}", schema.text));
+        schema
+    }
+
+    fn text(original: &str, mutants: &[(Genre, &str, &str)]) -> String {
+        let Schema { text, left_out, .. } = with(original, mutants);
+        assert!(left_out.is_empty(), "{text}");
+        text.replace(SWITCH, "on")
+    }
+
+    #[test]
+    fn values_come_before_the_body() {
+        let original = "fn f() -> u8 {\n    1 + g()\n}\n";
+        let all = [
+            (Genre::FnValue, "1 +", "0"),
+            (Genre::FnValue, "1 +", "1"),
+            (Genre::BinaryOperator, "+", "-"),
+        ];
+        assert_eq!(
+            text(original, &all),
+            "fn f() -> u8 {\n    if on(0) { return 0; } if on(1) { return 1; } \
+             (match ((1), (g())) { (l, r) => if on(2) { l - r } else { l + r } })\n}\n"
+        );
+        let parts = with(original, &all).parts;
+        let values: Vec<_> =
+            parts.iter().map(|part| (part.mutants.clone(), part.is_value)).collect();
+        let body = (vec![0, 1], false);
+        assert_eq!(values, [body, (vec![0], true), (vec![1], true), (vec![2], false)]);
+        let opaque = "fn f() -> impl Fn() { || () }";
+        let parts = with(opaque, &[(Genre::FnValue, "|| ()", "g()")]).parts;
+        assert!(parts.iter().all(|part| !part.is_value), "another value has another type");
+    }
+
+    #[test]
+    fn the_right_side_is_evaluated_only_where_it_was() {
+        let both = [(Genre::BinaryOperator, "&&", "||"), (Genre::BinaryOperator, "||", "&&")];
+        assert_eq!(
+            text("fn f() -> bool { a() && b() || c() }", &both),
+            "fn f() -> bool { (if !((if (a()) ^ on(0) {b()} else { on(0) })) ^ on(1) {c()} else { !on(1) }) }"
+        );
+    }
+
+    #[test]
+    fn comparisons_move_nothing_and_assignments_borrow_last() {
+        assert_eq!(
+            text("fn f() { let a = s\n< t; }", &[(Genre::BinaryOperator, "<", "==")]),
+            "fn f() { let a = (match (&(s),\n &(t)) { (l, r) => if on(0) { l == r } else { l < r } }); }"
+        );
+        assert_eq!(
+            text("fn f() { self.a += self.b(); }", &[(Genre::BinaryOperator, "+=", "-=")]),
+            "fn f() { (match (self.b()) { r => match (&mut (self.a)) { l => \
+             if on(0) { *l -= r } else { *l += r } }}); }"
+        );
+        assert_eq!(
+            text("fn f() { g(!h()) }", &[(Genre::UnaryOperator, "!", "")]),
+            "fn f() { g((match (h()) { it => if on(0) { it } else { !it } })) }"
+        );
+    }
+
+    #[test]
+    fn arms_go_by_their_guards() {
+        let original =
+            "fn f() { match a {\n    1 if b => c,\n    2\n    | 3 => d,\n    _ => e,\n} }";
+        let all = [
+            (Genre::MatchArm, "1 if", ""),
+            (Genre::MatchArmGuard, "b =>", "false"),
+            (Genre::MatchArmGuard, "b =>", "true"),
+            (Genre::MatchArm, "2\n", ""),
+        ];
+        assert_eq!(
+            text(original, &all),
+            "fn f() { match a {\n    1 if !on(0) && (on(2) || !on(1) && (b)) => c,\n    \
+             2\n    | 3 if !on(3) => d,\n    _ => e,\n} }"
+        );
+    }
+
+    #[test]
+    fn fields_are_the_bases() {
+        assert_eq!(
+            text("fn f() { S { a: 1, b, ..T::new() } }", &[(Genre::StructField, "b,", "")]),
+            "fn f() { S { a: 1, b: if on(0) { let it: S = T::new(); it.b } else { b }, ..T::new() } }"
+        );
+    }
+
+    #[test]
+    fn what_is_constant_has_no_switch() {
+        let schema = with("const fn f() -> u8 { 1 + 1 }", &[(Genre::BinaryOperator, "+", "-")]);
+        assert!(schema.text.starts_with(" fn f()"), "it runs only: {}", schema.text);
+        assert_eq!(schema.parts[0].runs_only.as_deref(), Some("f"));
+        for original in [
+            "const A: u8 = 1 + 1;",
+            "static A: u8 = 1 + 1;",
+            "fn f(a: [u8; 1 + 1]) {}",
+            "fn f() { [0; 1 + 1] }",
+            "enum A { B = 1 + 1 }",
+            "fn f() { const { 1 + 1 } }",
+        ] {
+            let schema = with(original, &[(Genre::BinaryOperator, "+", "-")]);
+            assert_eq!((schema.text.as_str(), schema.left_out), (original, vec![0]));
+        }
+        let chain = "fn f() { if let Some(a) = b && a {} }";
+        assert_eq!(with(chain, &[(Genre::BinaryOperator, "&&", "||")]).left_out, [0]);
+    }
 }

@@ -4,9 +4,11 @@
 mod name;
 mod settings;
 mod source;
+mod words;
 
 pub use name::Name;
 pub use source::Source;
+pub use words::Words;
 
 use command::{
     failure::{OrSay, Result, fail},
@@ -123,6 +125,7 @@ mod tests {
         let read = |path: &str| files::read_text(&options.folder.join(path)).unwrap();
         let workspace = read("Cargo.toml");
         assert!(workspace.contains("greeting-card = { path = \".\" }"), "{workspace}");
+        assert!(workspace.contains("\n[profile.dev.package.greeting-card-linux]\n"), "{workspace}");
         assert!(workspace.contains("[profile.image]") && workspace.contains("[profile.image-dev]"));
         assert!(read("src/lib.rs").contains("struct GreetingCard;"));
         assert!(read("linux/src/main.rs").contains("use greeting_card::GreetingCard;"));

@@ -4,11 +4,14 @@
 
 pub mod bundle;
 pub mod image;
+mod own;
 pub mod run;
 pub mod test;
 pub mod values;
 
-use clap::{CommandFactory, Parser, Subcommand};
+pub use own::OwnVerb;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use command::{
     failure::{OrSay, Result},
     interrupt, paths,
@@ -48,22 +51,35 @@ enum Verb {
 /// Exit status: 0 if what was asked for was done, 1 if it was not, which is said on standard error, 2 if the command line is not
 /// understood, 130 and 143 after Ctrl-C and SIGTERM while something is built.
 pub fn main(workspace: &Path, name: &str) -> ExitCode {
-    let Words { no_install, verb } = Words::parse();
+    main_with(workspace, name, &[])
+}
+
+/// The same with verbs of the appliance's own, which do not have the name of another.
+///
+/// The exit status of such a verb is its own.
+pub fn main_with(workspace: &Path, name: &str, own: &[OwnVerb]) -> ExitCode {
+    done(workspace, name, own).unwrap_or_else(|failure| {
+        eprintln!("xtask: {failure}");
+        ExitCode::FAILURE
+    })
+}
+
+fn done(workspace: &Path, name: &str, own: &[OwnVerb]) -> Result<ExitCode> {
+    let mut program = own::add(Words::command(), own)?;
+    let matches = program.get_matches_mut();
+    if let Some(code) = own::run(&matches, own) {
+        return Ok(code);
+    }
+    let Words { no_install, verb } =
+        Words::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let Some(verb) = verb else {
-        let printed = Words::command().print_help();
-        return if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        program.print_help().or_say(|| "cannot write to standard output".into())?;
+        return Ok(ExitCode::SUCCESS);
     };
     let install = if no_install { Install::OnlyTell } else { Install::Yes };
-    let done = std::fs::canonicalize(workspace)
-        .or_say(|| format!("cannot find {}", workspace.display()))
-        .and_then(|workspace| dispatch(verb, &workspace, name, install));
-    match done {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("xtask: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    let workspace = std::fs::canonicalize(workspace)
+        .or_say(|| format!("cannot find {}", workspace.display()))?;
+    dispatch(verb, &workspace, name, install)
 }
 
 fn dispatch(verb: Verb, workspace: &Path, name: &str, install: Install) -> Result<ExitCode> {

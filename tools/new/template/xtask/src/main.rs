@@ -1,4 +1,4 @@
-//! `cargo xtask`: run, image, bundle, test. Verbs of this appliance's own may be added here.
+//! `cargo xtask`: run, image, bundle, test. Verbs of this appliance's own are added by `verbs::main_with`.
 #![forbid(unsafe_code)]
 
 use std::{path::Path, process::ExitCode};
