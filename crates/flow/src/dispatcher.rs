@@ -230,10 +230,21 @@ mod tests {
             assert_eq!(accept(&mut listeners), Poll::Ready(Ok(())));
         }
         assert_eq!(ports(&listeners), vec![1, 2]);
-        for _ in 2..101 {
+        for _ in 2..4 {
+            assert_eq!(accept(&mut listeners), Poll::Ready(Ok(())));
+        }
+        assert_eq!(ports(&listeners), vec![1], "it has been asked again");
+        for _ in 4..101 {
             assert_eq!(accept(&mut listeners), Poll::Ready(Ok(())));
         }
         assert_eq!((accept(&mut listeners), ports(&listeners)), (Poll::Pending, vec![1]));
+    }
+
+    #[test]
+    fn a_silent_place_does_not_keep_another_waiting() {
+        let mut listeners = Listeners::new(Place::new(1, 0, false)).with(Place::new(2, 1, false));
+        assert_eq!(accept(&mut listeners), Poll::Ready(Ok(())));
+        assert_eq!(accept(&mut listeners), Poll::Pending);
     }
 
     #[test]

@@ -339,6 +339,74 @@ mod tests {
     }
 
     #[test]
+    fn the_first_end_stands_but_an_abort_is_one_at_any_time() {
+        block_on(async {
+            // Nothing is left behind: it was finished, and stays so.
+            let (mut here, there) = pair(8);
+            here.finish();
+            drop(there);
+            assert_eq!(here.write_all(b"x").await, Err(FlowError::Closed));
+            // What was finished is aborted before it arrives, and the reverse is not so.
+            for order in [[Flow::finish, Flow::abort], [Flow::abort, Flow::finish]] {
+                let (mut here, mut there) = pair(8);
+                here.write_all(b"x").await.unwrap();
+                order.iter().for_each(|end| end(&mut here));
+                assert_eq!(there.read(&mut [0; 8]).await, Err(FlowError::Reset));
+            }
+        });
+    }
+
+    #[test]
+    fn who_moves_nothing_wakes_nobody_and_more_than_there_is_counts_as_all() {
+        let (woken, count) = counting_waker();
+        let waits = &mut Context::from_waker(&woken);
+        let cx = &mut Context::from_waker(core::task::Waker::noop());
+        let (mut here, mut there) = pair(8);
+        assert!(there.poll_read_with(waits, &mut |bytes| bytes.len()).is_pending());
+        assert_eq!(here.poll_write_with(cx, &mut |_| 0), Poll::Ready(Ok(0)));
+        assert_eq!(count(), 0);
+        assert_eq!(here.poll_write(cx, b"abc"), Poll::Ready(Ok(3)));
+        assert_eq!(count(), 1);
+        assert_eq!(here.poll_write_with(cx, &mut |space| space.len() + 9), Poll::Ready(Ok(5)));
+        assert!(here.poll_write(waits, b"x").is_pending());
+        assert_eq!(there.poll_read_with(cx, &mut |_| 0), Poll::Ready(Ok(0)));
+        assert_eq!(count(), 1);
+        assert_eq!(there.poll_read_with(cx, &mut |bytes| bytes.len() + 9), Poll::Ready(Ok(8)));
+        assert_eq!(count(), 2);
+    }
+
+    /// A waker, and how often it was woken.
+    fn counting_waker() -> (core::task::Waker, impl Fn() -> usize) {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        #[derive(Default)]
+        struct Count(AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let count = Arc::<Count>::default();
+        (count.clone().into(), move || count.0.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn every_end_has_a_number_of_its_own() {
+        block_on(async {
+            let network = MemoryNetwork::new(16, 2);
+            let target: Target = "memory:echo".parse().unwrap();
+            let mut listener = network.listen(&target).unwrap();
+            for numbers in ["memory:0 to memory:1", "memory:2 to memory:3", "memory:4 to memory:5"]
+            {
+                let here = network.connect(&target).await.unwrap();
+                assert_eq!(std::format!("{here:?}"), std::format!("MemoryFlow({numbers})"));
+                let there = listener.accept().await.unwrap();
+                assert_eq!((here.local(), here.peer()), (there.peer(), there.local()));
+            }
+        });
+    }
+
+    #[test]
     fn a_dropped_flow_resets_its_peer() {
         block_on(async {
             let (mut here, there) = pair(8);

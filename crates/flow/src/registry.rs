@@ -137,8 +137,8 @@ impl Query {
         let name = self.name.as_str();
         let rest = name.strip_prefix('_').and_then(|name| name.split_once('.'));
         let domain = rest.and_then(|(service, rest)| {
-            let rest = rest.get(..5).filter(|it| it.eq_ignore_ascii_case("_tcp."))?.len();
-            (!service.is_empty()).then(|| &name[service.len() + 2 + rest..])
+            let (protocol, domain) = rest.split_at_checked(5)?;
+            (!service.is_empty() && protocol.eq_ignore_ascii_case("_tcp.")).then_some(domain)
         });
         domain.is_some_and(|domain| domain.split('.').all(|label| !label.is_empty()))
     }
@@ -217,6 +217,7 @@ mod tests {
         for (name, is_of_dns) in [
             ("_http._tcp.example.org", true),
             ("_http._TCP.org", true),
+            ("_a._tcp.b", true),
             ("_http._tcp.a..b", false),
             ("_http._tcp.", false),
             ("_._tcp.example.org", false),
@@ -226,6 +227,37 @@ mod tests {
         ] {
             assert_eq!(name.parse::<Query>().unwrap().is_of_dns(), is_of_dns, "{name}");
         }
+    }
+
+    #[test]
+    fn own_ports_are_those_of_no_address() {
+        let ways = ["0.0.0.0:80", "10.0.0.2:81", "[::]:82", "[fe80::2]:83", "web.example:84"];
+        let ways = ways.map(|way| way.parse().unwrap()).to_vec();
+        let label = |text: &str| text.parse().unwrap();
+        let mut service = Service::new(label("web"), label("alpha"), label("http"), ways);
+        for address in service.own_ports() {
+            address.set_ip([10, 0, 0, 1].into());
+        }
+        let told = service.description().to_string();
+        assert_eq!(told, "http 10.0.0.1:80 10.0.0.2:81 10.0.0.1:82 [fe80::2]:83 web.example:84");
+    }
+
+    /// A registry takes services unless it says otherwise.
+    #[test]
+    fn services_can_be_added() {
+        struct Open;
+        impl Registry for Open {
+            fn register<'a>(&'a self, _: &'a Service) -> Answer<'a, ()> {
+                Box::pin(async { Ok(()) })
+            }
+            fn look_up<'a>(&'a self, _: &'a Query) -> Answer<'a, Vec<Service>> {
+                Box::pin(async { Ok(Vec::new()) })
+            }
+            fn watch<'a>(&'a self, query: &'a Query, _: &'a [Service]) -> Answer<'a, Vec<Service>> {
+                self.look_up(query)
+            }
+        }
+        assert!(Open.can_register());
     }
 
     #[test]

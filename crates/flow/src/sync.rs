@@ -423,6 +423,48 @@ mod tests {
     }
 
     #[test]
+    fn a_watcher_among_many_that_have_gone_still_sees_what_is_set() {
+        let watch = Watch::new(0);
+        let mut kept = watch.watch();
+        for _ in 0..1000 {
+            watch.watch();
+        }
+        watch.set(7);
+        assert_eq!(crate::task::block_on(kept.changed()), 7);
+    }
+
+    #[test]
+    fn a_queue_has_the_room_that_it_was_made_with_and_else_for_one() {
+        let (few, many) = (Queue::default(), Queue::with_capacity(20));
+        assert!(few.is_empty() && many.is_empty());
+        few.push(1);
+        many.push(1);
+        assert!(!few.is_empty() && !many.is_empty());
+        assert_eq!(few.items.borrow().capacity(), 1);
+        let room = many.items.borrow().capacity();
+        (1..20).for_each(|item| many.push(item));
+        assert_eq!((room >= 20, many.items.borrow().capacity()), (true, room));
+    }
+
+    #[test]
+    fn who_waits_is_known() {
+        let (queue, list) = (Queue::<u8>::default(), WakerList::default());
+        let cx = Context::from_waker(Waker::noop());
+        let noop = WakerKey::of(Waker::noop());
+        assert_eq!((queue.waker(), list.is_empty()), (None, true));
+        assert!(queue.poll_pop(&cx).is_pending());
+        list.register(&cx);
+        // Asked twice: it waits still.
+        assert_eq!((queue.waker(), queue.waker()), (Some(noop), Some(noop)));
+        assert!(!list.is_empty());
+        list.wake();
+        assert!(list.is_empty());
+        let (notify, place) = (Notify::default(), OneShot::<u8>::default());
+        notify.notify();
+        assert_eq!(std::format!("{notify:?} {place:?}"), "Notify(true) OneShot");
+    }
+
+    #[test]
     fn all_that_wait_are_woken_once() {
         let (list, counts) = (Rc::new(WakerList::default()), Rc::new(Cell::new(0)));
         let (waiting, polls) = (list.clone(), counts.clone());

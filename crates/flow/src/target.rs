@@ -365,6 +365,9 @@ mod tests {
         let long_path = alloc::format!("shm:{}", "x".repeat(108));
         assert!(long_path[..4 + 107].parse::<Target>().is_ok());
         let long = alloc::format!("service://{}", "x".repeat(64));
+        let host = |len: usize| alloc::format!("{}:1", "x".repeat(len));
+        assert!(host(253).parse::<Target>().is_ok());
+        let long_hosts = [host(254), host(255)];
         for (text, error) in [
             ("", HostPort),
             (":80", HostPort),
@@ -373,6 +376,8 @@ mod tests {
             ("host:65536", HostPort),
             ("a b:1", HostPort),
             ("fe80::2:80", HostPort),
+            (&long_hosts[0], HostPort),
+            (&long_hosts[1], HostPort),
             ("h/:1", HostPort),
             ("web@:0", HostPort),
             ("tcp://", HostPort),

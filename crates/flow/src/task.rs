@@ -386,6 +386,24 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_room_is_not_woken_while_there_is_none() {
+        let executor = Executor::new(catch);
+        let spawner = executor.spawner();
+        spawner.limit_tasks(2);
+        let ids: Vec<_> = (0..3).map(|_| spawner.spawn("waits", pending())).collect();
+        let gate = spawner.clone();
+        spawner.spawn("accepts", async move { poll_fn(|cx| gate.poll_room(cx)).await });
+        executor.run(100);
+        let polls =
+            || spawner.tasks().iter().find(|task| task.name == "accepts").map(|it| it.polls);
+        for (id, after) in ids.into_iter().zip([Some(1), Some(1), None]) {
+            assert!(spawner.cancel(id));
+            executor.run(100);
+            assert_eq!(polls(), after);
+        }
+    }
+
+    #[test]
     fn a_waker_kept_past_its_task_is_harmless() {
         let executor = Executor::new(catch);
         let saved = Rc::new(RefCell::new(None));
@@ -452,7 +470,9 @@ mod tests {
         executor.spawner().spawn("outer", async move {
             log.borrow_mut().push("before");
             bell.notify();
+            let outer = spawner.current();
             spawner.poll_now(inner);
+            assert!(outer.is_some() && spawner.current() == outer);
             log.borrow_mut().push("after");
             // Nobody woke it.
             spawner.poll_now(inner);
@@ -519,6 +539,12 @@ mod tests {
         });
         executor.run(10);
         assert_eq!(*seen.borrow(), ["middle", "inner"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the future waits and nobody can wake it")]
+    fn what_nobody_can_wake_is_told() {
+        block_on(pending::<()>());
     }
 
     #[test]

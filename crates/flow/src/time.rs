@@ -348,9 +348,30 @@ mod tests {
         }
         assert_eq!(timers.0.heap.borrow().len(), 1);
         for _ in 0..10_000 {
+            timer.set(Some(SECOND));
+        }
+        assert_eq!(timers.0.heap.borrow().len(), 1);
+        for _ in 0..10_000 {
             timers.timer().set(Some(SECOND));
         }
         assert!(timers.0.heap.borrow().len() <= 65);
+    }
+
+    #[test]
+    fn stale_entries_are_let_go_when_they_are_three_of_four() {
+        for (live, stale_max) in [(1, 63), (100, 300)] {
+            let timers = Timers::new();
+            // Slots that are free count for nothing.
+            drop((0..1000).map(|_| timers.timer()).collect::<Vec<_>>());
+            let mut held: Vec<_> = (0..live).map(|_| timers.timer()).collect();
+            held.iter_mut().for_each(|timer| timer.set(Some(SECOND)));
+            for stale in 1..=stale_max {
+                timers.timer().set(Some(SECOND));
+                assert_eq!(timers.0.heap.borrow().len(), live + stale);
+            }
+            timers.timer().set(Some(SECOND));
+            assert_eq!(timers.0.heap.borrow().len(), live);
+        }
     }
 
     #[test]
@@ -372,6 +393,38 @@ mod tests {
         assert_eq!(block_on(timers.before(SECOND, ready(1))), Ok(1));
         timers.advance(2 * SECOND);
         assert_eq!(block_on(timers.before(SECOND, pending::<()>())), Err(Expired));
+    }
+
+    #[test]
+    fn what_is_set_is_shown_with_who_waits() {
+        let timers = Timers::new();
+        assert_eq!((timers.count(), timers.next_deadline()), (0, None));
+        let (mut waits, mut set, unset) = (timers.timer(), timers.timer(), timers.timer());
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(waits.poll_until(Some(2 * SECOND), cx).is_pending());
+        set.set(Some(3 * SECOND));
+        assert_eq!((waits.deadline(), unset.deadline()), (Some(2 * SECOND), None));
+        let mut shown = Vec::new();
+        timers.visit_set(&mut |timer| shown.push((timer.deadline, timer.waker)));
+        assert_eq!(shown, [(2 * SECOND, Some(WakerKey::of(Waker::noop()))), (3 * SECOND, None)]);
+        assert_eq!(timers.count(), 3);
+        drop(set);
+        assert_eq!(timers.count(), 2);
+        timers.advance(2 * SECOND);
+        assert_eq!(
+            (waits.now(), std::format!("{timers:?}")),
+            (2 * SECOND, "Timers(now: 2s)".into())
+        );
+        assert!(waits.poll_until(Some(2 * SECOND), cx).is_ready());
+        assert!(waits.poll_until(None, cx).is_pending());
+    }
+
+    #[test]
+    fn the_earlier_of_two_deadlines_counts() {
+        let (one, two) = (Some(SECOND), Some(2 * SECOND));
+        assert_eq!((earlier(one, two), earlier(two, one)), (one, one));
+        assert_eq!((earlier(two, None), earlier(None, two)), (two, two));
+        assert_eq!(earlier(None, None), None);
     }
 
     #[test]

@@ -43,6 +43,7 @@ mod tests {
         let mut unread = Unread::default();
         assert!(unread.is_empty());
         unread.keep(b"abc");
+        assert!(!unread.is_empty());
         assert_eq!(unread.take(&mut |bytes| usize::from(bytes == b"abc")), 1);
         unread.keep(b"d");
         // More than there is counts as all.

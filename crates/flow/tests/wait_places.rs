@@ -2,11 +2,13 @@
 //! place.
 
 use flow::sync::Notify;
-use flow::task::{Executor, TaskState};
+use flow::task::{Executor, TaskState, waits_here};
 use flow::time::Timers;
 use std::cell::RefCell;
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 fn executor() -> Executor {
@@ -50,6 +52,7 @@ fn a_task_shows_the_line_of_the_await_where_it_waits() {
     assert_eq!(third, last());
     assert_eq!(lines.borrow().len(), 3);
     what_tells_no_place_is_shown_where_it_was_spawned();
+    who_polls_itself_says_where_unless_something_inside_has();
 }
 
 fn what_tells_no_place_is_shown_where_it_was_spawned() {
@@ -58,4 +61,30 @@ fn what_tells_no_place_is_shown_where_it_was_spawned() {
     spawner.spawn("foreign", pending());
     executor.run(10);
     assert_eq!(spawner.tasks()[0].waits_at.line(), line);
+}
+
+fn who_polls_itself_says_where_unless_something_inside_has() {
+    let executor = executor();
+    let (spawner, timers) = (executor.spawner(), Timers::new());
+    let own = line!() + 3;
+    spawner.spawn("own", async {
+        poll_fn(|_| {
+            waits_here();
+            Poll::<()>::Pending
+        })
+        .await;
+    });
+    let inside = line!() + 2;
+    spawner.spawn("inside", async move {
+        let mut sleeping = pin!(timers.sleep(Duration::from_secs(1)));
+        poll_fn(|cx| {
+            let polled = sleeping.as_mut().poll(cx);
+            waits_here();
+            polled
+        })
+        .await;
+    });
+    executor.run(10);
+    let lines: Vec<_> = spawner.tasks().iter().map(|task| task.waits_at.line()).collect();
+    assert_eq!(lines, [own, inside]);
 }

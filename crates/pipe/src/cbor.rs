@@ -5,7 +5,7 @@ mod deserializer;
 mod encode;
 mod numbers;
 
-pub use decode::{Decode, decode, decode_sequence, decode_within};
+pub use decode::{Decode, decode, decode_sequence, decode_sequence_within, decode_within};
 pub use encode::{Encode, encode, encode_sequence, encode_within};
 
 /// Limits on one object.

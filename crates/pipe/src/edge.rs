@@ -184,7 +184,7 @@ mod tests {
     fn both_bounds_hold() {
         let mut edge = Edge::new(Bounds { items: 2, bytes: 10 });
         edge.put("a", 1);
-        assert!(edge.has_room());
+        assert!(edge.has_room() && !edge.is_empty());
         edge.put("b", 1);
         assert!(!edge.has_room(), "two items");
         assert_eq!(edge.take(), Taken::Item("a", 1));
@@ -206,6 +206,35 @@ mod tests {
         assert_eq!(edge.take_end(), Some(Err(Fault::Bomb)));
         assert_eq!(edge.take_end(), None);
         assert_eq!(edge.take(), Taken::Empty);
+    }
+
+    /// A loop goes on as long as something does.
+    #[test]
+    fn every_change_moves_and_what_changes_nothing_does_not() {
+        let mut edge = Edge::default();
+        let mut last = edge.moves();
+        let mut has_moved = |edge: &Edge<u8>| core::mem::replace(&mut last, edge.moves()) < last;
+        edge.take();
+        edge.take_end();
+        assert!(!has_moved(&edge), "nothing was there");
+        edge.put(1, 1);
+        assert!(has_moved(&edge), "put");
+        edge.end();
+        assert!(has_moved(&edge), "ended");
+        edge.end();
+        edge.put(2, 1);
+        edge.take_end();
+        assert!(!has_moved(&edge), "it has ended, and has an item");
+        edge.take();
+        assert!(has_moved(&edge), "taken");
+        edge.take();
+        assert!(!has_moved(&edge), "the end stays");
+        edge.take_end();
+        assert!(has_moved(&edge), "its end was taken");
+        edge.cancel();
+        assert!(has_moved(&edge), "cancelled");
+        edge.cancel();
+        assert!(!has_moved(&edge), "once");
     }
 
     #[test]

@@ -183,7 +183,8 @@ impl<In, N: Node<In>> Way<In, N> {
         {
             return Err(fault);
         }
-        Ok(self.input.is_empty() && self.output.is_empty() && output.has_room())
+        // Its node had room, then, and has taken all that it was given.
+        Ok(self.output.is_empty())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Map, filter and tee: nodes on whole items.
 
-use crate::{Edge, Fault, Node, Progress, Stage, Taken, run_stage};
+use crate::{Edge, Fault, Node, Progress, Stage, run_stage};
 use core::convert::Infallible;
 use core::marker::PhantomData;
 
@@ -193,10 +193,6 @@ impl<T: Clone, S: Node<T, Out = Infallible>> Stage<T> for Tee<T, S> {
     fn finish(&mut self, _: &mut Edge<T>) -> Result<(), Fault> {
         self.into_side.end();
         self.side.run(&mut self.into_side, &mut self.from_side);
-        match self.from_side.take() {
-            Taken::AtEnd => self.from_side.take_end().unwrap_or(Ok(())),
-            Taken::Item(never, _) => match never {},
-            Taken::Empty => Ok(()),
-        }
+        self.from_side.take_end().unwrap_or(Ok(()))
     }
 }

@@ -155,7 +155,7 @@ impl Stage<Piece> for Inflate {
                 return Ok(Progress::Blocked);
             }
             self.decompress()?;
-            let message_ends = self.ended && !self.work && self.last;
+            let message_ends = self.ended && self.last;
             self.give(message_ends, output);
             if message_ends {
                 self.restart();
@@ -192,13 +192,12 @@ impl Inflate {
             }
             TINFLStatus::Done => Err(Fault::TrailingBytes),
             TINFLStatus::HasMoreOutput => Ok(()),
-            TINFLStatus::NeedsMoreInput if !self.last => {
+            TINFLStatus::NeedsMoreInput => {
                 self.work = false;
                 Ok(())
             }
-            TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => {
-                Err(Fault::Truncated)
-            }
+            // The same of the last piece, behind which nothing comes.
+            TINFLStatus::FailedCannotMakeProgress => Err(Fault::Truncated),
             _ => Err(Fault::Corrupt("zlib")),
         }
     }

@@ -3,10 +3,11 @@
 
 use pipe::cbor::{self, Limits};
 use pipe::{Fault, Next, Piece, Pipeline};
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::Ipv4Addr;
 
 fn bytes(hex: &str) -> Vec<u8> {
     let hex: String = hex.split_whitespace().collect();
@@ -36,6 +37,62 @@ fn decode<T: DeserializeOwned + Debug>(hex: &str) -> Result<T, Fault> {
         assert_eq!(format!("{cut:?}"), format!("{whole:?}"), "{hex} in pieces of {piece_bytes}");
     }
     whole
+}
+
+/// What a type is shown that takes anything; of arrays and maps, also for how many it is told to make room.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Bytes(Vec<u8>),
+    Numbers(Vec<u8>, Option<usize>),
+    Entries(Vec<(u8, u8)>, Option<usize>),
+}
+
+/// What a type is shown that asks for bytes.
+#[derive(Debug, PartialEq)]
+struct Blob(Seen);
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(SeenVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_byte_buf(SeenVisitor).map(Self)
+    }
+}
+
+struct SeenVisitor;
+
+impl<'de> Visitor<'de> for SeenVisitor {
+    type Value = Seen;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("bytes, numbers or entries")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Seen, E> {
+        Ok(Seen::Bytes(bytes.to_vec()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Seen, A::Error> {
+        let (mut numbers, hint) = (Vec::new(), seq.size_hint());
+        assert!(hint.is_none_or(|hint| hint <= 3), "{hint:?}");
+        while let Some(number) = seq.next_element()? {
+            numbers.push(number);
+        }
+        Ok(Seen::Numbers(numbers, hint))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen, A::Error> {
+        let (mut entries, hint) = (Vec::new(), map.size_hint());
+        assert!(hint.is_none_or(|hint| hint <= 4), "{hint:?}");
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Seen::Entries(entries, hint))
+    }
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -214,6 +271,33 @@ fn nothing_is_null_undefined_or_an_empty_array() {
     assert_eq!(decode::<Option<u8>>("f7"), Ok(None));
 }
 
+/// A length that is not said is no fault of the bytes; where there can be none, it is.
+#[test]
+fn an_item_of_another_kind_is_of_the_wrong_shape_if_it_is_one() {
+    for hex in ["40", "5f ff", "60", "7f ff", "80", "9f ff", "a0", "bf ff", "f6", "f9 7e00"] {
+        assert_eq!(decode::<u8>(hex), Err(Fault::Shape("cbor")), "{hex}");
+    }
+    for first in [0x1c, 0x3c, 0x5c, 0x7c, 0x9c, 0xbc, 0xdc, 0xfc] {
+        for low in 0..=2 {
+            let message = [first + low, 0, 0];
+            assert_eq!(decode_pieces::<u8>(&message, 1), Err(Fault::Corrupt("cbor")));
+        }
+    }
+    for hex in ["1f", "3f", "df 00", "ff"] {
+        assert_eq!(decode::<u8>(hex), Err(Fault::Corrupt("cbor")), "{hex}");
+    }
+}
+
+/// Types that have a form for people and one for programs have the latter, as for all encoders of Rust's.
+#[test]
+fn an_address_is_its_bytes() {
+    let address = Ipv4Addr::new(10, 0, 0, 2);
+    assert_eq!(decode("84 0a 00 00 02"), Ok(address));
+    let mut pipeline = Pipeline::new(cbor::encode());
+    pipeline.offer(address).unwrap();
+    assert_eq!(pipeline.poll(), Next::Item(Piece::last(bytes("84 0a 00 00 02"))));
+}
+
 /// As cbor-x 1.6 writes it without options.
 #[test]
 fn what_javascript_sends_is_read() {
@@ -228,6 +312,13 @@ fn what_javascript_sends_is_read() {
     for hex in ["d840 42 0102", "42 0102", "5f 41 01 41 02 ff", "82 01 02"] {
         assert_eq!((decode(hex), decode(hex)), (Ok(vec![1_u8, 2]), Ok([1_u8, 2])), "{hex}");
     }
+    let two = || vec![1, 2];
+    for hex in ["d840 42 0102", "42 0102", "5f 41 01 41 02 ff"] {
+        assert_eq!(decode(hex), Ok(Seen::Bytes(two())), "{hex}");
+        assert_eq!(decode(hex), Ok(Blob(Seen::Bytes(two()))), "{hex}");
+    }
+    assert_eq!(decode("82 01 02"), Ok(Blob(Seen::Numbers(two(), Some(2)))));
+    assert_eq!(decode::<Blob>("62 6162"), Err(Fault::Shape("cbor")));
     assert_eq!(decode::<[u8; 2]>("43 010203"), Err(Fault::Shape("cbor")));
     assert_eq!(decode::<Vec<String>>("42 0102"), Err(Fault::Shape("cbor")));
     assert_eq!(decode::<Vec<u8>>("42 01"), Err(Fault::Truncated));
@@ -326,33 +417,15 @@ fn a_length_that_is_claimed_makes_no_room() {
     }
     // Of a list of four thousand million of elements two bytes are there: so many elements at most.
     assert_eq!(decode::<Vec<u64>>("9b 00000000ffffffff 00 00"), Err(Fault::Truncated));
-    /// Notes for how many elements it is told to make room.
-    #[derive(Debug, PartialEq)]
-    struct Hint(Option<usize>);
-    impl<'de> Deserialize<'de> for Hint {
-        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-            struct Visitor;
-            impl<'de> serde::de::Visitor<'de> for Visitor {
-                type Value = Hint;
-                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    f.write_str("a sequence")
-                }
-                fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                    self,
-                    mut seq: A,
-                ) -> Result<Hint, A::Error> {
-                    let hint = seq.size_hint();
-                    assert!(hint.is_none_or(|hint| hint <= 3), "{hint:?}");
-                    while seq.next_element::<u8>()?.is_some() {}
-                    Ok(Hint(hint))
-                }
-            }
-            from.deserialize_seq(Visitor)
-        }
-    }
-    assert_eq!(decode("83 01 02 03"), Ok(Hint(Some(3))));
-    assert_eq!(decode::<Hint>("9b 00000000ffffffff 01 02 03"), Err(Fault::Truncated));
-    assert_eq!(decode("9f 01 02 03 ff"), Ok(Hint(None)));
+    let numbers = || vec![1, 2, 3];
+    assert_eq!(decode("83 01 02 03"), Ok(Seen::Numbers(numbers(), Some(3))));
+    assert_eq!(decode::<Seen>("9b 00000000ffffffff 01 02 03"), Err(Fault::Truncated));
+    assert_eq!(decode("9f 01 02 03 ff"), Ok(Seen::Numbers(numbers(), None)));
+    let (entries, none) = (vec![(1, 2), (3, 4)], vec![]);
+    assert_eq!(decode("a2 01 02 03 04"), Ok(Seen::Entries(entries.clone(), Some(2))));
+    assert_eq!(decode("a0"), Ok(Seen::Entries(none, Some(0))));
+    assert_eq!(decode("bf 01 02 03 04 ff"), Ok(Seen::Entries(entries, None)));
+    assert_eq!(decode::<Seen>("bb 00000000ffffffff 01 02"), Err(Fault::Truncated));
     let limits = Limits { nesting_max: 3, ..Limits::default() };
     let mut pipeline = Pipeline::new(cbor::decode_within::<IgnoredAny>(limits));
     pipeline.offer(Piece::last(vec![0x81, 0x81, 0x81, 0x81, 0])).unwrap();

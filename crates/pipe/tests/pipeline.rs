@@ -1,44 +1,17 @@
 //! Pipelines from outside: what goes in, what comes out, and in which order.
 
+mod run;
+
 use pipe::{
     Bounds, Bytes, CHUNK_BYTES, Edge, Either, Expansion, Fault, Next, Node, NodeExt, Piece,
     Pipeline, Refused, branch, branch_prefix, cbor, expect, filter, lz4, map, merge, prepend,
     refuse_prefix, reject, sink, skip, tee, try_map, zlib,
 };
+use run::run;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-/// Pushes all items, ends the input, and gives what comes out and how it ended.
-fn run<In, N: Node<In>>(node: N, items: impl IntoIterator<Item = In>) -> (Vec<N::Out>, Next<()>) {
-    let mut pipeline = Pipeline::new(node);
-    let mut out = Vec::new();
-    let mut items = items.into_iter();
-    let mut waiting = None;
-    loop {
-        if let Some(item) = waiting.take().or_else(|| items.next()) {
-            match pipeline.offer(item) {
-                Ok(()) | Err(Refused::Closed(_)) => {}
-                Err(Refused::Full(item)) => waiting = Some(item),
-            }
-        } else {
-            pipeline.end();
-        }
-        let end = match pipeline.poll() {
-            Next::Item(item) => {
-                out.push(item);
-                continue;
-            }
-            Next::Starved => continue,
-            Next::End => Next::End,
-            Next::Fault(fault) => Next::Fault(fault),
-            Next::Over => panic!("the end was not said"),
-        };
-        assert!(matches!(pipeline.poll(), Next::Over), "an end is said once");
-        return (out, end);
-    }
-}
 
 /// Bytes cut into pieces of at most `step`.
 fn pieces(message: &[u8], step: usize) -> Vec<Piece> {
@@ -121,6 +94,9 @@ fn chunks_are_handed_on_and_not_copied() {
     let node = prepend(b"x").then(map(|piece: Piece| piece)).then(skip(b"x"));
     let (out, _) = run(node, [Piece::last(chunk.clone())]);
     assert_eq!(out[0].bytes.as_ptr(), chunk.as_ptr());
+    let node = branch_prefix(b"x", skip(""), skip(""));
+    let (out, _) = run(node, [Piece::last(chunk.clone())]);
+    assert_eq!(out[0].bytes.as_ptr(), chunk.as_ptr());
 }
 
 #[test]
@@ -136,6 +112,18 @@ fn a_missing_prefix_names_the_byte_that_was_there() {
             assert_eq!(run(expect(b"xy"), pieces(message, step)).1, Next::Fault(fault));
         }
     }
+}
+
+#[test]
+fn a_prefix_must_be_whole_when_the_input_ends() {
+    for (piece, end) in [
+        (Piece::part("x"), Next::Fault(Fault::Truncated)),
+        (Piece::part("xy"), Next::End),
+        (Piece::last("xyz"), Next::End),
+    ] {
+        assert_eq!(run(skip("xy"), [piece]).1, end);
+    }
+    assert_eq!(run(skip("xy"), []).1, Next::End);
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -198,19 +186,6 @@ fn objects_survive_every_cut() {
 }
 
 #[test]
-fn a_sequence_gives_each_object_as_soon_as_it_is_whole() {
-    let mut pipeline = Pipeline::new(cbor::decode_sequence::<u32>());
-    pipeline.offer(Piece::part(&b"\x01\x02\x19\x01"[..])).unwrap();
-    assert_eq!(pipeline.poll(), Next::Item(1));
-    assert_eq!(pipeline.poll(), Next::Item(2));
-    assert_eq!(pipeline.poll(), Next::Starved);
-    pipeline.offer(Piece::last(&b"\x00"[..])).unwrap();
-    assert_eq!(pipeline.poll(), Next::Item(256));
-    pipeline.end();
-    assert_eq!(pipeline.poll(), Next::End);
-}
-
-#[test]
 fn bad_cbor_names_its_cause() {
     let deep = |depth: usize| [vec![0x81; depth], vec![0xF6]].concat();
     #[derive(Debug, PartialEq, Deserialize)]
@@ -233,18 +208,6 @@ fn bad_cbor_names_its_cause() {
     let lying_string = b"\x7B\x00\x00\x00\xFF\xFF\xFF\xFF\xFFx";
     let (_, end) = run(cbor::decode::<String>(), [Piece::last(&lying_string[..])]);
     assert_eq!(end, Next::Fault(Fault::Truncated));
-}
-
-#[test]
-fn objects_over_the_limit_are_refused_both_ways() {
-    let limits = cbor::Limits { object_bytes_max: 100, ..cbor::Limits::default() };
-    let string = |len: usize| "x".repeat(len);
-    let (out, end) = run(cbor::encode_within(limits), [string(98), string(99)]);
-    assert_eq!((out.len(), end), (1, Next::Fault(Fault::TooLong("cbor"))));
-    let encoded = |len| run(cbor::encode(), [string(len)]).0;
-    let both = [encoded(98), encoded(99)].concat();
-    let (out, end) = run(cbor::decode_within::<String>(limits), both);
-    assert_eq!((out.len(), end), (1, Next::Fault(Fault::TooLong("cbor"))));
 }
 
 #[test]
@@ -271,6 +234,20 @@ fn every_truncation_and_every_tail_of_a_compressed_message_is_a_fault() {
             let (_, end) = run(nodes().1, pieces(&tail, step));
             assert_eq!(end, Next::Fault(Fault::TrailingBytes));
         }
+    }
+}
+
+/// A peer may say with an empty piece that what came before was all.
+#[test]
+fn a_compressed_message_may_end_with_an_empty_piece() {
+    for nodes in [
+        (Dyn(Box::new(zlib::deflate(6))), Dyn(Box::new(zlib::inflate()))),
+        (Dyn(Box::new(lz4::compress())), Dyn(Box::new(lz4::decompress()))),
+    ] {
+        let packed = messages(&run(nodes.0, [Piece::last("abc")]).0).remove(0);
+        let message = || [Piece::part(packed.clone()), Piece::last("")];
+        let (out, end) = run(nodes.1, message().into_iter().chain(message()));
+        assert_eq!((messages(&out), end), (vec![b"abc".to_vec(); 2], Next::End));
     }
 }
 
@@ -365,6 +342,63 @@ fn a_decompression_bomb_is_stopped_by_ratio_and_by_size() {
 }
 
 #[test]
+fn a_message_may_grow_to_its_limits_and_not_by_a_byte_more() {
+    let packed = messages(&run(zlib::deflate(9), [Piece::last(vec![0; 10_000])]).0).remove(0);
+    let by_ratio = 10_000_u64.div_ceil(packed.len() as u64);
+    for (output_bytes_max, ratio_max, free_bytes, end) in [
+        (10_000, 0, 10_000, Next::End),
+        (9_999, 0, 10_000, Next::Fault(Fault::Bomb)),
+        (10_000, 0, 9_999, Next::Fault(Fault::Bomb)),
+        (10_000, by_ratio, 0, Next::End),
+        (10_000, by_ratio - 1, 0, Next::Fault(Fault::Bomb)),
+    ] {
+        let limits = Expansion { output_bytes_max, ratio_max, free_bytes };
+        let node = zlib::inflate_within(limits);
+        assert_eq!(run(node, [Piece::last(packed.clone())]).1, end, "{limits:?}");
+    }
+}
+
+#[test]
+fn faults_say_what_is_wrong() {
+    for (fault, text) in [
+        (Fault::Truncated, "input ends in the middle"),
+        (Fault::TrailingBytes, "bytes after the end"),
+        (Fault::Corrupt("zlib"), "not valid zlib"),
+        (Fault::Shape("cbor"), "cbor of another shape than expected"),
+        (Fault::TooLong("cbor"), "too long for cbor"),
+        (Fault::Bomb, "expands beyond the limit"),
+        (Fault::TooDeep, "nested too deep"),
+        (Fault::UnknownPrefix(Some(7)), "unknown prefix byte 0x07"),
+        (Fault::UnknownPrefix(None), "prefix missing"),
+        (Fault::Unwritable, "object cannot be written"),
+        (Fault::Source("connection lost"), "connection lost"),
+    ] {
+        assert_eq!(fault.to_string(), text);
+    }
+}
+
+#[test]
+fn a_side_branch_has_its_end_and_what_it_gives_then() {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let log = seen.clone();
+    let side = cbor::encode_sequence().then(sink(move |it: Piece| log.borrow_mut().push(it)));
+    assert_eq!(run(tee(side), [1, 2]), (vec![1, 2], Next::End));
+    assert_eq!(*seen.borrow(), [Piece::last(&b"\x01\x02"[..])]);
+    // One that is not done is a fault of the whole.
+    let side = cbor::decode::<u32>().then(sink(drop));
+    assert_eq!(run(tee(side), [Piece::part(&b"\x19"[..])]).1, Next::Fault(Fault::Truncated));
+}
+
+/// Their state is long, and says nothing.
+#[test]
+fn codecs_are_shown_by_their_names() {
+    let shown = format!("{:?} {:?}", zlib::deflate(6), zlib::inflate());
+    assert_eq!(shown, "Deflate Inflate");
+    let shown = format!("{:?} {:?}", lz4::compress(), lz4::decompress());
+    assert_eq!(shown, "Compress Decompress");
+}
+
+#[test]
 fn objects_are_mapped_filtered_and_observed_in_order() {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let log = seen.clone();
@@ -415,6 +449,38 @@ fn branches_keep_order_and_messages_never_mix() {
         assert_eq!(packed, written.lines.len() > 100);
         assert!(read == written);
     }
+}
+
+#[test]
+fn a_way_gives_all_that_it_has_before_the_other_begins() {
+    let long = |piece: Piece| {
+        if piece.bytes.len() > 1 { Either::Left(piece) } else { Either::Right(piece) }
+    };
+    // A hundred pieces of one: more than an edge has room for, so that the rest waits in the way.
+    let node = branch(long, cut(1), map(|piece: Piece| piece));
+    let (out, end) = run(node, [Piece::last("a".repeat(100)), Piece::last("b")]);
+    assert_eq!((messages(&out), end), (vec![b"a".repeat(100), b"b".to_vec()], Next::End));
+}
+
+#[test]
+fn both_ways_end_when_the_input_does_first_the_one_in_use() {
+    let even = |number: u32| {
+        if number.is_multiple_of(2) { Either::Left(number) } else { Either::Right(number) }
+    };
+    for (numbers, sequences) in [([2, 1], [[1], [2]]), ([1, 2], [[2], [1]])] {
+        let node = branch(even, cbor::encode_sequence(), cbor::encode_sequence());
+        let (out, end) = run(node, numbers);
+        assert_eq!((messages(&out), end), (sequences.map(Vec::from).to_vec(), Next::End));
+    }
+}
+
+#[test]
+fn a_fault_of_the_source_goes_through_ways() {
+    let mut pipeline = Pipeline::new(branch(Either::Left, map(|it| it), map(|it: u32| it)));
+    pipeline.offer(1).unwrap();
+    pipeline.fail(Fault::Source("connection lost"));
+    assert_eq!(pipeline.poll(), Next::Item(1));
+    assert_eq!(pipeline.poll(), Next::Fault(Fault::Source("connection lost")));
 }
 
 #[test]

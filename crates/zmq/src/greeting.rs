@@ -83,6 +83,16 @@ mod tests {
         assert_eq!(&greeting.encode()[12..18], b"CURVE\0");
     }
 
+    /// RFC 37: who speaks a higher version speaks ours, too, whatever its minor version is.
+    #[test]
+    fn a_peers_minor_version_is_that_of_ours() {
+        for (version, minor) in [([3, 0], 0), ([3, 1], 1), ([4, 0], 1), ([4, 7], 1)] {
+            let mut bytes = Greeting::new("NULL", false).encode();
+            bytes[10..12].copy_from_slice(&version);
+            assert_eq!(Greeting::parse(&bytes).map(|it| it.minor), Ok(minor), "{version:?}");
+        }
+    }
+
     #[test]
     fn other_protocols_are_refused_by_their_first_bytes() {
         assert_eq!(Greeting::check_prefix(b"G"), Err(Error::Signature));

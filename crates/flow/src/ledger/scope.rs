@@ -69,7 +69,7 @@ impl Scope {
     /// More is held than the limit, even when those have ended that were told to.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
-        self.held.get() > self.limit && self.held.get().wrapping_sub(self.ending.get()) > self.limit
+        self.held.get().wrapping_sub(self.ending.get()) > self.limit
     }
 
     /// What is new is refused, even when those have ended that were told to.

@@ -310,3 +310,101 @@ fn any_order_of_changes_keeps_the_sums_and_loses_no_wake_up() {
     assert_eq!(ledger.held_bytes(), 0);
     assert!(!service.refuses());
 }
+
+#[test]
+fn a_service_is_known_by_its_name_and_keeps_its_limits() {
+    let (ledger, service) = world();
+    let (again, other) = (ledger.service("test", 7, 7), ledger.service("other", 70, 16));
+    service.account().take(100);
+    let held = again.account().take(100);
+    assert_eq!((service.held_bytes(), other.held_bytes(), ledger.held_bytes()), (100, 0, 100));
+    assert_eq!((again.name(), again.limit_bytes()), ("test", 1 << 20));
+    assert_eq!((other.name(), other.limit_bytes(), ledger.limit_bytes()), ("other", 70, 4 << 20));
+    // Three eighths of what a peer may make us hold.
+    assert_eq!((again.message_bytes_max(), other.message_bytes_max()), (98_304, 6));
+    assert_eq!(std::format!("{ledger:?}"), "Ledger(100 of 4194304 bytes)");
+    assert_eq!(std::format!("{again:?}"), "ServiceLedger(test: 100 of 1048576 bytes)");
+    assert_eq!(std::format!("{held:?}"), "Weight(100 bytes)");
+    assert_eq!(std::format!("{:?}", again.account()), "Account(test: 0 bytes)");
+    // Of those that are gone nothing is left.
+    for name in ["one", "two", "three", "four"] {
+        ledger.service(name, 1, 1);
+    }
+    let names: Vec<_> = ledger.services().iter().map(ServiceLedger::name).collect();
+    assert_eq!((names, ledger.0.services.borrow().len()), (["test", "other"].into(), 3));
+}
+
+#[test]
+fn those_above_an_even_share_are_shown() {
+    let (_, service) = world();
+    let peers: Vec<_> = (0..3).map(|_| Peer::new(&service)).collect();
+    for (peer, bytes) in peers.iter().zip([LIMIT / SHARE, LIMIT / SHARE + 1, 50_000]) {
+        peer.account.set(bytes);
+    }
+    let unknown = service.account();
+    unknown.set(60_000);
+    let mut shown = Vec::new();
+    service.visit_large(&mut |waker, held| shown.push((waker, held)));
+    let waker = |peer: &Peer| WakerKey::of(&Waker::from(peer.wakes.clone()));
+    assert_eq!(shown, [(waker(&peers[1]), LIMIT / SHARE + 1), (waker(&peers[2]), 50_000)]);
+}
+
+#[test]
+fn a_service_may_ask_for_room_itself() {
+    let (_, service) = world();
+    let hogs = hogs(&service, 7);
+    hogs[5].account.set(PEER / 2 + 100);
+    hogs[6].account.set(PEER / 2 + 50);
+    service.make_room();
+    assert_eq!((service.ended(), hogs[5].pressure()), (1, Pressure::End(Overload::Service)));
+}
+
+#[test]
+fn a_service_at_rest_learns_at_once_how_the_machine_is() {
+    let ledger = Ledger::new(LIMIT);
+    let (one, two) = (ledger.service("one", LIMIT, LIMIT), ledger.service("two", LIMIT, LIMIT));
+    let (large, small) = (Peer::new(&one), Peer::new(&two));
+    assert!(small.account.is_calm());
+    large.account.set(LIMIT - LIMIT / 8);
+    assert!(!small.account.is_calm());
+    assert_eq!(small.pressure(), Pressure::Refuse);
+    large.account.set(0);
+    assert!(small.account.is_calm());
+    assert_eq!(small.pressure(), Pressure::None);
+}
+
+#[test]
+fn nobody_is_woken_who_could_not_go_on_or_does_already() {
+    let (_, service) = world();
+    let hogs = hogs(&service, 6);
+    let small = Peer::new(&service);
+    small.account.set(100);
+    assert_eq!(hogs[0].pressure(), Pressure::None);
+    assert!(hogs[1..].iter().all(|hog| hog.pressure() == Pressure::Pause));
+    // One goes on, so that others wait for it, however much room is left.
+    small.account.set(50);
+    assert!(hogs.iter().chain([&small]).all(|peer| peer.wakes() == 0));
+    hogs[1].account.set(0);
+    hogs[2].account.set(0);
+    // Below half of the limit all may.
+    let woken: Vec<_> = hogs.iter().map(Peer::wakes).collect();
+    assert_eq!(woken, [0, 1, 1, 0, 0, 0]);
+    hogs[5].account.set(0);
+    let woken: Vec<_> = hogs.iter().map(Peer::wakes).collect();
+    assert_eq!(woken, [0, 0, 0, 1, 1, 1]);
+}
+
+#[test]
+fn a_peer_may_hold_its_limit_and_is_at_rest_as_long_as_nothing_changes() {
+    let (_, service) = world();
+    let peer = Peer::new(&service);
+    assert_eq!(peer.account.service_name(), "test");
+    assert!(peer.account.is_calm() && peer.account.is_at_rest(0));
+    peer.account.holder().set(500);
+    assert_eq!(peer.account.held_bytes(), 500);
+    assert!(peer.account.is_at_rest(500) && !peer.account.is_at_rest(0));
+    peer.account.set(PEER);
+    assert!(!peer.account.is_calm() && !peer.account.is_at_rest(PEER));
+    assert_eq!((peer.wakes(), peer.pressure()), (0, Pressure::Pause));
+    assert!(!peer.account.is_at_rest(PEER) && !peer.account.is_at_rest(0));
+}

@@ -25,10 +25,9 @@ impl RunQueue {
     /// Finds the memory that it takes for so many tasks to be in it: waking takes none.
     pub(super) fn reserve(&self, tasks: usize) {
         let mut order = self.0.lock();
-        let waiting = order.ready.len() + order.yielded.len();
         let more = tasks + order.yielded.len();
         order.ready.reserve(more);
-        order.yielded.reserve(waiting + tasks);
+        order.yielded.reserve(tasks);
     }
 
     pub(super) fn push(&self, id: TaskId) {

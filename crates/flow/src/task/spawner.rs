@@ -588,12 +588,7 @@ struct Reporter<T> {
 
 impl<T> Drop for Reporter<T> {
     fn drop(&mut self) {
-        match self.outcome.try_take() {
-            Some(value) => self.outcome.set(value),
-            None if Rc::strong_count(&self.outcome) > 1 => {
-                self.outcome.set(Err(TaskError::Cancelled));
-            }
-            None => {}
-        }
+        let outcome = self.outcome.try_take().unwrap_or(Err(TaskError::Cancelled));
+        self.outcome.set(outcome);
     }
 }

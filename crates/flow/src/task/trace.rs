@@ -183,6 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_is_told_when_half_of_the_events_are_there() {
+        use core::task::{Context, Waker};
+        let trace = Trace::default();
+        let tracing = trace.start(clock).unwrap();
+        let mut filled = core::pin::pin!(tracing.filled());
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut turn = trace.turn();
+        for _ in 0..4095 {
+            turn.step("ingress");
+        }
+        assert!(filled.as_mut().poll(cx).is_pending());
+        turn.step("ingress");
+        assert!(filled.as_mut().poll(cx).is_ready());
+    }
+
+    #[test]
     fn what_finds_no_place_is_counted() {
         let trace = Trace::default();
         let tracing = trace.start(clock).unwrap();

@@ -31,7 +31,12 @@ pub fn decode_within<T: DeserializeOwned>(limits: Limits) -> Decode<T> {
 /// Each message holds any number of objects, one after the other: a CBOR sequence (RFC 8742).
 /// Each comes out as soon as its bytes are there.
 pub fn decode_sequence<T: DeserializeOwned>() -> Decode<T> {
-    Decode { sequence: true, ..decode() }
+    decode_sequence_within(Limits::default())
+}
+
+/// The same, each within these limits.
+pub fn decode_sequence_within<T: DeserializeOwned>(limits: Limits) -> Decode<T> {
+    Decode { sequence: true, ..decode_within(limits) }
 }
 
 /// See [`decode`].
@@ -60,9 +65,8 @@ impl<T: DeserializeOwned> Stage<Piece> for Decode<T> {
     type Out = T;
 
     fn accept(&mut self, piece: Piece, _: usize, output: &mut Edge<T>) -> Result<(), Fault> {
-        if self.waiting_bytes + piece.bytes.len() > self.limits.object_bytes_max
-            && (!self.sequence || self.waiting_bytes > self.limits.object_bytes_max)
-        {
+        // Of a sequence, several objects may wait.
+        if !self.sequence && self.waiting_bytes + piece.bytes.len() > self.limits.object_bytes_max {
             return Err(Fault::TooLong("cbor"));
         }
         self.waiting_bytes += piece.bytes.len();
@@ -87,9 +91,6 @@ impl<T: DeserializeOwned> Stage<Piece> for Decode<T> {
             if !self.next_object(output)? {
                 break;
             }
-        }
-        if self.waiting_bytes == 0 {
-            self.ended = false;
         }
         Ok(Progress::Done)
     }
@@ -120,6 +121,7 @@ impl<T: DeserializeOwned> Decode<T> {
         let outcome = chain.decode();
         let taken = chain.taken;
         match outcome {
+            Ok(_) if taken > self.limits.object_bytes_max => Err(Fault::TooLong("cbor")),
             Ok(object) => {
                 output.put(object, taken.max(size_of::<T>()));
                 self.drop_front(taken);
@@ -127,12 +129,12 @@ impl<T: DeserializeOwned> Decode<T> {
                 Ok(true)
             }
             Err(Fault::Truncated) if !self.ended => {
-                // Trying again only when twice as much waits bounds the work: all tries together
-                // read each byte twice.
-                self.try_at_bytes = 2 * self.waiting_bytes;
-                if self.waiting_bytes > self.limits.object_bytes_max {
+                if self.waiting_bytes >= self.limits.object_bytes_max {
                     return Err(Fault::TooLong("cbor"));
                 }
+                // Trying again only when twice as much waits bounds the work: all tries together
+                // read each byte twice.
+                self.try_at_bytes = (2 * self.waiting_bytes).min(self.limits.object_bytes_max);
                 Ok(false)
             }
             Err(fault) => Err(fault),

@@ -45,7 +45,7 @@ pub(super) fn whole_of_float(float: f64) -> Option<Whole> {
     let is_whole = magnitude as f64 == float.abs();
     match (is_whole, magnitude) {
         (false, _) => None,
-        (true, 1..) if float < 0.0 => Some(Whole::Negative(u128::from(magnitude) - 1)),
+        (true, 1..) if float.is_sign_negative() => Some(Whole::Negative(u128::from(magnitude) - 1)),
         (true, _) => Some(Whole::Positive(magnitude.into())),
     }
 }

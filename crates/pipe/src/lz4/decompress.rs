@@ -108,9 +108,7 @@ impl Stage<Piece> for Decompress {
                 self.end_of_frame(output);
                 continue;
             }
-            if let Wanted::Skipped { left } = self.wanted
-                && left > 0
-            {
+            if let Wanted::Skipped { left } = self.wanted {
                 self.skip(left);
             }
             let Some(bytes) = self.take_exactly(self.wanted_bytes()) else {

@@ -127,6 +127,11 @@ fn what_a_peer_does_not_take_does_not_wait_for_ever() {
     assert_eq!(a.poll_transmit(10 * SECOND, &mut [0; 2000]), 2000);
     assert_eq!(a.next_deadline(10 * SECOND), Some(20 * SECOND));
     assert_eq!(a.handle_timeout(20 * SECOND), Err(Error::OutputStalled));
+    // Whoever asks it to take nothing learns nothing.
+    let mut a = ready(Some(10 * SECOND));
+    assert_eq!(a.next_deadline(ZERO), Some(10 * SECOND));
+    assert_eq!(a.poll_transmit(5 * SECOND, &mut []), 0);
+    assert_eq!(a.handle_timeout(10 * SECOND), Err(Error::OutputStalled));
     // It takes some of what had left from here before.
     let mut a = ready(Some(10 * SECOND));
     assert_eq!(a.next_deadline(ZERO), Some(10 * SECOND));
@@ -154,4 +159,66 @@ fn what_a_peer_does_not_take_does_not_wait_for_ever() {
         assert_eq!(died, dies.then_some(Error::OutputTooSlow), "{step} bytes a second");
     }
     assert_eq!(ready(None).next_deadline(ZERO), None, "as libzmq has it");
+}
+
+#[test]
+fn silence_is_no_fault_of_a_peer_that_is_not_read() {
+    let heartbeat = Heartbeat { interval: 9 * SECOND, timeout: 2 * SECOND, ttl: SECOND };
+    let mut config = Config::new(SocketType::Push);
+    config.heartbeat = Some(heartbeat);
+    let mut a = Connection::new(ZERO, Arc::new(config), &[0; 48]);
+    pump(&mut a, &mut null(SocketType::Pull), 64).unwrap();
+    a.handle_timeout(9 * SECOND).unwrap();
+    assert_eq!(a.poll_transmit(9 * SECOND, &mut [0; 64]), 9);
+    assert_eq!(a.next_deadline(9 * SECOND), Some(11 * SECOND));
+    a.defer_heartbeat(11 * SECOND);
+    assert_eq!(a.handle_timeout(11 * SECOND), Ok(()));
+    assert_eq!(a.next_deadline(11 * SECOND), Some(18 * SECOND), "the next PING");
+}
+
+#[test]
+fn a_few_frames_are_taken_at_once() {
+    let mut a = null(SocketType::Push);
+    pump(&mut a, &mut null(SocketType::Pull), 64).unwrap();
+    let pongs = b"\x04\x05\x04PONG".repeat(100);
+    assert_eq!(a.handle_input(ZERO, &pongs), Ok(4 * 7));
+    assert_eq!(a.handle_input(ZERO, &pongs[4 * 7..]), Ok(4 * 7));
+}
+
+#[test]
+fn nothing_is_sent_before_the_handshake_nor_after_the_end() {
+    let refused = |a: &mut Connection| {
+        assert_eq!(a.send(Message::new("x")), Err(SendError::NotReady));
+        assert_eq!(a.begin_part(1, false), Err(SendError::NotReady));
+        assert_eq!(a.send_piece("x"), Err(SendError::NotReady));
+        assert_eq!(a.send_subscription(true, b"x"), Err(SendError::NotReady));
+        assert_eq!(a.queued_messages(), 0);
+    };
+    let mut a = null(SocketType::Push);
+    refused(&mut a);
+    pump(&mut a, &mut null(SocketType::Pull), 64).unwrap();
+    assert_eq!(a.send(Message::new("x")), Ok(()));
+    output(&mut a);
+    a.fail(&Error::Disconnected);
+    refused(&mut a);
+}
+
+#[test]
+fn rfc37_a_ttl_of_zero_asks_nothing() {
+    let mut b = null(SocketType::Pull);
+    pump(&mut null(SocketType::Push), &mut b, 64).unwrap();
+    feed(&mut b, b"\x04\x07\x04PING\0\x01", 64).unwrap();
+    assert_eq!(b.next_deadline(ZERO), Some(SECOND / 10));
+    feed(&mut b, b"\x04\x07\x04PING\0\0", 64).unwrap();
+    assert_eq!(b.next_deadline(ZERO), None);
+}
+
+#[test]
+fn a_connection_is_shown_without_its_secrets() {
+    let (client, server) = plain("1815");
+    for (security, name) in [(Security::Null, "NULL"), (client, "PLAIN"), (server, "PLAIN")] {
+        let shown = format!("{:?}", connection(SocketType::Push, security, 1));
+        assert!(shown.contains(&format!("handshake: {name}")), "{shown}");
+        assert!(!shown.contains("1815"), "{shown}");
+    }
 }
