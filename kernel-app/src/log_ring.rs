@@ -386,7 +386,7 @@ fn sanitise(line: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::ToString;
+    use std::{format, string::ToString};
 
     #[test]
     fn a_line_is_one_line_whatever_a_peer_sent() {
@@ -452,9 +452,16 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_are_cut_at_a_character() {
-        let mut line = "é".repeat(LINE_BYTES_MAX);
-        sanitise(&mut line);
-        assert!(line.len() <= LINE_BYTES_MAX + 4 && line.ends_with("…\n"));
+    fn lines_of_more_than_a_kibibyte_are_cut_at_a_character() {
+        let cut = |text: &str| {
+            let mut line = text.to_string();
+            sanitise(&mut line);
+            line
+        };
+        let whole = "é".repeat(512);
+        assert_eq!(cut(&whole), format!("{whole}\n"));
+        assert_eq!(cut(&format!("{whole}é")), format!("{whole}…\n"));
+        let shorter = format!("a{}", "é".repeat(511));
+        assert_eq!(cut(&format!("a{whole}")), format!("{shorter}…\n"));
     }
 }

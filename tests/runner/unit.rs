@@ -35,6 +35,9 @@ pub(super) fn run(install: Install, is_long: bool, summary: &mut Summary) -> Res
         let (output, success) = run_tests(&command)?;
         summary.libtest(&output, success);
     }
+    if is_long {
+        summary.step("broken lines of the fixed sample", mutants::run_fixed_sample(install)?);
+    }
     Ok(())
 }
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 /// Breaks lines one at a time, and says which breaks no test notices
 ///
-/// By `cargo-mutants`, which is built when it is not there. A crate takes from half an hour to some hours; its results are in
-/// target/xtask/mutants.
+/// `cargo-mutants`, which is built when it is not there, says which ones there are. Nearly all are compiled at once, each behind
+/// a switch. A crate takes some minutes; its results are in target/xtask/mutants.
 #[derive(clap::Args)]
 #[command(after_help = NOTES)]
 pub(crate) struct Words {
@@ -17,6 +17,9 @@ pub(crate) struct Words {
     /// About so many mutants of each crate, evenly spread and the same each time [default: all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     sample: Option<u32>,
+    /// Pass so many over before the first, for another sample
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    skip: u32,
 }
 
 const NOTES: &str = "\
@@ -25,6 +28,11 @@ Examples:
   cargo xtask mutants";
 
 pub(crate) fn main(words: Words, install: Install) -> Result<ExitCode> {
-    let Words { packages, sample } = words;
-    mutants::run(&Options { packages, sample: sample.map(|count| count as usize), install })
+    let Words { packages, sample, skip } = words;
+    mutants::run(&Options {
+        packages,
+        sample: sample.map(|count| count as usize),
+        skip: skip as usize,
+        install,
+    })
 }

@@ -1,10 +1,16 @@
-//! Mutation testing: lines are broken one at a time, and the tests should notice each. `cargo-mutants` makes the mutants and
-//! runs the tests; this knows which tests are whose, which mutants are equivalent to the original, and what is to be reached.
+//! Mutation testing: lines are broken one at a time, and the tests should notice each. `cargo-mutants` says which mutants there are.
+//! All that can be switched are compiled at once and tested here; `cargo-mutants` does the rest one by one. This knows which
+//! tests are whose, which mutants are equivalent to the original, and what is to be reached.
 #![forbid(unsafe_code)]
 
+mod bed;
 mod equivalents;
+mod fixed_sample;
+mod mutant;
 mod outcomes;
+mod schemata;
 
+use bed::{Bed, Fate};
 use command::{
     cargo,
     failure::{OrSay, Result, fail},
@@ -12,6 +18,7 @@ use command::{
     programs::Install,
 };
 use equivalents::Equivalents;
+use mutant::Mutant;
 use outcomes::{Outcomes, Tally};
 use std::{
     fmt::Write,
@@ -22,8 +29,6 @@ use std::{
 
 /// The version whose results [`outcomes`] reads.
 const VERSION: &str = "27.1.0";
-/// The shortest time that a mutant's tests have before it counts as one that never ends, which is noticed, too.
-const TEST_SECONDS_MIN: u32 = 30;
 
 /// A crate whose lines are broken.
 struct Subject {
@@ -107,8 +112,34 @@ pub struct Options {
     pub packages: Vec<String>,
     /// About so many mutants of each crate, evenly spread over it, the same each time; all if there is none.
     pub sample: Option<usize>,
+    /// How many are passed over before the first: another sample of the same size.
+    pub skip: usize,
     /// Whether `cargo-mutants` may be installed.
     pub install: Install,
+}
+
+/// Breaks the lines of [`fixed_sample::FILE`], which takes a few minutes, and prints which breaks the tests do not notice.
+/// Whether there is none but equivalent ones.
+///
+/// # Errors
+/// As for [`run`], or the sample names a mutant that there is no more.
+pub fn run_fixed_sample(install: Install) -> Result<bool> {
+    let program = program(install)?;
+    let _lock = lock()?;
+    let equivalents = Equivalents::read()?;
+    let wanted = fixed_sample::read()?;
+    let mut is_noticed = true;
+    for subject in SUBJECTS.iter().filter(|it| fixed_sample::PACKAGES.contains(&it.package)) {
+        let chosen = fixed_sample::of(&wanted, list(&program, subject)?)?;
+        let Tally { caught, missed, .. } =
+            Tally::of(&attack(&program, subject, &chosen)?, &equivalents);
+        println!("{caught} broken lines of {} noticed", subject.package);
+        for name in &missed {
+            println!("no test notices {name}");
+        }
+        is_noticed &= caught > 0 && missed.is_empty();
+    }
+    Ok(is_noticed)
 }
 
 /// Breaks lines, prints a table and what was not noticed; fails if a crate's share of noticed mutants is below what is to be
@@ -126,7 +157,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     );
     let (mut survivors, mut is_reached) = (String::new(), true);
     for subject in subjects {
-        let outcomes = attack(&program, subject, options.sample)?;
+        let chosen = choose(&program, subject, options)?;
+        let outcomes = attack(&program, subject, &chosen)?;
         let tally = Tally::of(&outcomes, &equivalents);
         is_reached &= tally.score() >= subject.reach.into();
         let Tally { caught, equivalent, missed } = &tally;
@@ -200,56 +232,82 @@ fn program(install: Install) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Breaks a crate's lines. What its own tests do not notice, which are the quickest to build, those of others are asked to.
-fn attack(program: &Path, subject: &Subject, sample: Option<usize>) -> Result<Outcomes> {
-    let mut selection: Vec<String> = vec!["--package".into(), subject.package.into()];
-    for file in subject.skipped {
-        selection.extend(["--exclude".into(), (*file).into()]);
-    }
-    if let Some(sample) = sample {
-        let count = count(program, &selection)?;
-        // A shard has every n-th.
-        let shards = (count / sample.max(1)).max(1);
-        selection.extend([
-            "--sharding".into(),
-            "round-robin".into(),
-            "--shard".into(),
-            format!("0/{shards}"),
-        ]);
-    }
-    let (own, others) = subject.tests.split_at(1);
-    eprintln!("xtask: breaking lines of {}", subject.package);
-    let outcomes = judge(program, subject.package, "own", &selection, own)?;
-    let missed: Vec<_> = outcomes.missed().map(outcomes::pattern).collect();
-    if missed.is_empty() || others.is_empty() {
-        return Ok(outcomes);
-    }
-    eprintln!("xtask: {} of them once more, by the tests of {}", missed.len(), others.join(", "));
-    let mut selection: Vec<String> = vec!["--package".into(), subject.package.into()];
-    for pattern in missed {
-        selection.extend(["--re".into(), pattern]);
-    }
-    Ok(outcomes.or_noticed_by(&judge(program, subject.package, "others", &selection, others)?))
+/// Those mutants of a crate that the options choose.
+fn choose(program: &Path, subject: &Subject, options: &Options) -> Result<Vec<Mutant>> {
+    let all = list(program, subject)?;
+    let step = options.sample.map_or(1, |sample| all.len() / sample.max(1)).max(1);
+    Ok(all.into_iter().skip(options.skip).step_by(step).collect())
 }
 
-/// Makes the mutants that are selected, and has tests of packages judge them.
-fn judge(
+/// Breaks a crate's lines. What its own tests do not notice, which are the quickest, those of others are asked to.
+fn attack(program: &Path, subject: &Subject, chosen: &[Mutant]) -> Result<Outcomes> {
+    eprintln!("xtask: breaking {} lines of {}", chosen.len(), subject.package);
+    let mut bed = Bed::make(chosen)?;
+    let (own, others) = subject.tests.split_at(1);
+    bed.judge(own)?;
+    if !others.is_empty() {
+        eprintln!(
+            "xtask: what they did not notice once more, by the tests of {}",
+            others.join(", ")
+        );
+        bed.judge(others)?;
+    }
+    let mut outcomes = Outcomes::default();
+    let mut left_out = Vec::new();
+    for (mutant, fate) in bed.fates() {
+        match fate {
+            Fate::Noticed => outcomes.push(&mutant.name, true),
+            Fate::Missed => outcomes.push(&mutant.name, false),
+            Fate::Unviable => {}
+            Fate::LeftOut => left_out.push(mutant.name.as_str()),
+        }
+    }
+    if left_out.is_empty() {
+        return Ok(outcomes);
+    }
+    eprintln!("xtask: {} that no switch expresses, compiled one by one", left_out.len());
+    outcomes.extend(one_by_one(program, subject, "own", &left_out, own)?);
+    let missed: Vec<&str> = outcomes.missed().filter(|name| left_out.contains(name)).collect();
+    if others.is_empty() || missed.is_empty() {
+        return Ok(outcomes);
+    }
+    let later = one_by_one(program, subject, "others", &missed, others)?;
+    Ok(outcomes.or_noticed_by(&later))
+}
+
+fn list(program: &Path, subject: &Subject) -> Result<Vec<Mutant>> {
+    let mut command = start(program)?;
+    command.args(["--package", subject.package, "--list", "--json"]);
+    for file in subject.skipped {
+        command.args(["--exclude", file]);
+    }
+    let output = command.stdout(Stdio::piped()).output();
+    let output = output.or_say(|| "cannot start cargo-mutants".into())?;
+    mutant::list(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Has cargo-mutants compile and test these mutants.
+fn one_by_one(
     program: &Path,
-    package: &str,
+    subject: &Subject,
     stage: &str,
-    selection: &[String],
+    names: &[&str],
     tests: &[&str],
 ) -> Result<Outcomes> {
-    let folder = paths::made("mutants")?.join(package).join(stage);
+    let folder = paths::made("mutants")?.join(subject.package).join(stage);
     files::make_folder(&folder)?;
     let mut command = start(program)?;
-    command.args(selection).args(["--no-times", "--colors", "never", "--output"]).arg(&folder);
+    command.args(["--package", subject.package]);
+    for name in names {
+        command.args(["--re", &outcomes::pattern(name)]);
+    }
+    command.args(["--no-times", "--colors", "never", "--output"]).arg(&folder);
     for package in tests {
         command.args(["--test-package", package]);
     }
     // A warning, as of an argument that the mutant does not use, is not an error.
     command.args(["--cap-lints", "true"]);
-    command.args(["--minimum-test-timeout", &TEST_SECONDS_MIN.to_string()]);
+    command.args(["--minimum-test-timeout", &bed::LIMIT_MIN.as_secs().to_string()]);
     // Doc tests are not run: one takes as long to compile as the others together.
     command.args(["--", "--lib", "--tests"]);
     let status = command.status().or_say(|| "cannot start cargo-mutants".into())?;
@@ -257,17 +315,11 @@ fn judge(
         // All noticed; some not; some never ended.
         Some(0 | 2 | 3) => Outcomes::read(&folder.join("mutants.out/outcomes.json")),
         _ => fail!(
-            "cargo-mutants failed for {package}; its messages are above, and in {}",
+            "cargo-mutants failed for {}; its messages are above, and in {}",
+            subject.package,
             folder.display()
         ),
     }
-}
-
-/// How many mutants a crate has.
-fn count(program: &Path, arguments: &[String]) -> Result<usize> {
-    let output = start(program)?.args(arguments).arg("--list").stdout(Stdio::piped()).output();
-    let output = output.or_say(|| "cannot start cargo-mutants".into())?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().count())
 }
 
 fn start(program: &Path) -> Result<Command> {

@@ -1,6 +1,6 @@
 //! What became of mutants: `mutants.out/outcomes.json` of cargo-mutants.
 
-use crate::equivalents::Equivalents;
+use crate::{equivalents::Equivalents, mutant::field};
 use command::{
     failure::{Result, fail},
     files,
@@ -9,7 +9,7 @@ use std::path::Path;
 use tinyjson::JsonValue;
 
 /// What became of each mutant that compiled.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcomes(Vec<Outcome>);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -58,6 +58,14 @@ impl Outcomes {
             outcomes.push(Outcome { name: name.clone(), is_noticed });
         }
         Some(Self(outcomes))
+    }
+
+    pub(crate) fn push(&mut self, name: &str, is_noticed: bool) {
+        self.0.push(Outcome { name: name.into(), is_noticed });
+    }
+
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.0.extend(more.0);
     }
 
     /// The names, with their places, of those that were not noticed.
@@ -109,12 +117,8 @@ impl Tally {
     }
 }
 
-fn field<'a>(json: &'a JsonValue, name: &str) -> Option<&'a JsonValue> {
-    json.get::<std::collections::HashMap<String, JsonValue>>()?.get(name)
-}
-
 /// A mutant's name without its line and column, which other changes move.
-fn without_place(name: &str) -> String {
+pub(crate) fn without_place(name: &str) -> String {
     let Some((file, rest)) = name.split_once(".rs:") else { return name.into() };
     let what = rest.split_once(": ").map_or(rest, |(_, what)| what);
     format!("{file}.rs: {what}")
