@@ -53,8 +53,10 @@ pub enum Fault {
     Truncated,
     /// A path that is none inside the bundle.
     Path(PathFault),
-    /// A link, a device, a pipe or a socket.
+    /// A symbolic link, a device, a pipe or a socket.
     NotAFile,
+    /// A file of several names, whose content stands with the last of them.
+    HardLink,
     /// More than `MEMBERS_MAX`.
     TooMany,
     /// A path that was there before.
@@ -104,6 +106,9 @@ impl fmt::Display for CpioError {
             Fault::Truncated => "the archive ends before its trailer; was it copied whole?",
             Fault::Path(fault) => fault.text(),
             Fault::NotAFile => "a link or a device; only files and folders are served",
+            Fault::HardLink => {
+                "a file of several names (hard link), whose content stands with another; archive copies"
+            }
             Fault::TooMany => "more than 65536 members",
             Fault::Duplicate => "the same path twice",
             Fault::TooLarge => "a file of 4 GiB or more",
@@ -244,6 +249,9 @@ impl<'a> Head<'a> {
             }
             MODE_FILE => {
                 let path = path(name).map_err(Fault::Path)?;
+                if header.links > 1 && content_bytes == 0 {
+                    return Err(Fault::HardLink);
+                }
                 let Header { mtime, content_hash, .. } = header;
                 Entry::File { path, content_at, content_bytes, mtime, content_hash }
             }
@@ -256,6 +264,7 @@ impl<'a> Head<'a> {
 struct Header {
     content_hash: Option<u32>,
     mode: u32,
+    links: u32,
     mtime: u32,
     file_bytes: u32,
     name_bytes: usize,
@@ -280,6 +289,7 @@ impl Header {
         Ok(Self {
             content_hash: (number(9)? == HASHED).then_some(number(0)?),
             mode: number(1)?,
+            links: number(4)?,
             mtime: number(5)?,
             file_bytes: number(6)?,
             name_bytes,
@@ -505,6 +515,21 @@ mod tests {
         hiding[archive.len() - 124 + 61] = b'4';
         assert_eq!(fault(&hiding), Fault::AfterEnd);
         assert_eq!(Writer::new().file("TRAILER!!!", b"", 0).unwrap_err().fault, Fault::AfterEnd);
+    }
+
+    /// Other tools put the content of a file of several names behind the last of them (cpio(5), newc).
+    #[test]
+    fn a_name_whose_content_stands_with_another_is_refused() {
+        let with = |links: &[u8; 8], content: &[u8]| {
+            let mut writer = Writer::new();
+            writer.file("a", content, 0).unwrap();
+            let mut archive = writer.finish();
+            archive[6 + 4 * 8..6 + 5 * 8].copy_from_slice(links);
+            Reader::new(&archive).next().unwrap().map(|member| member.bytes.to_vec())
+        };
+        assert_eq!(with(b"00000002", b"").unwrap_err().fault, Fault::HardLink);
+        assert_eq!(with(b"00000002", b"x").unwrap(), b"x");
+        assert_eq!(with(b"00000001", b"").unwrap(), b"");
     }
 
     #[test]

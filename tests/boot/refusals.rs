@@ -5,6 +5,7 @@ use lab::{
     harness::{BOOT_LIMIT, Harness, Setup},
     qemu::Machine,
 };
+use std::path::PathBuf;
 
 /// What `isa-debug-exit` makes of the image's failure code: docs/operating.md.
 const FAILURE: i32 = 33;
@@ -21,6 +22,14 @@ fn refuses(harness: &mut Harness, setup: &Setup, sentence: &str) -> Result {
 pub(super) fn bad_config(harness: &mut Harness) -> Result {
     let bundle = harness.bundle("[http]\nport = 0\n", &[])?;
     let sentence = "appliance.toml:2:8: found `0`; allowed: a port from 1 to 65535";
+    refuses(harness, &Setup { bundle: Some(bundle), ..Setup::default() }, sentence)
+}
+
+/// Each has its own line, however long all of them are together.
+pub(super) fn many_faults(harness: &mut Harness) -> Result {
+    let words: String = (0..40).map(|number| format!("nonsense_{number} = 1\n")).collect();
+    let bundle = harness.bundle(&format!("[http]\n{words}port = 0\n"), &[])?;
+    let sentence = "appliance.toml:42:8: found `0`; allowed: a port from 1 to 65535";
     refuses(harness, &Setup { bundle: Some(bundle), ..Setup::default() }, sentence)
 }
 
@@ -74,7 +83,38 @@ pub(super) fn too_little_memory(harness: &mut Harness) -> Result {
     refuses(harness, &Setup { memory_mib: 2, ..Setup::default() }, sentence)?;
     // Firmware that needs some for itself may have written over the image where it would just fit.
     let setup = Setup { machine: Machine::Q35, memory_mib: 3, ..Setup::default() };
-    refuses(harness, &setup, "8 MiB")
+    refuses(harness, &setup, "8 MiB")?;
+    // As it is once it is unpacked, QEMU loads what there is room for.
+    let kernel = Some(unpacked(harness));
+    refuses(harness, &Setup { kernel, memory_mib: 4, ..Setup::default() }, sentence)
+}
+
+/// A loader puts the bundle at the end of memory, however far down that reaches.
+pub(super) fn bundle_over_the_image(harness: &mut Harness) -> Result {
+    let sentence = "too little memory for the image and its bundle, which lies over the image";
+    let bundle = Some(harness.bundle("", &[("site/big", &vec![0; 61 << 20])])?);
+    for machine in [Machine::Microvm, Machine::Q35] {
+        let setup = Setup { machine, bundle: bundle.clone(), memory_mib: 64, ..Setup::default() };
+        refuses(harness, &setup, sentence)?;
+    }
+    let bundle = Some(harness.bundle("", &[("site/big", &vec![0; 58 << 20])])?);
+    let kernel = Some(unpacked(harness));
+    refuses(harness, &Setup { kernel, bundle, memory_mib: 64, ..Setup::default() }, sentence)
+}
+
+/// A 32-bit CPU, and one whose pages can all be executed.
+pub(super) fn unfit_cpu(harness: &mut Harness) -> Result {
+    for cpu in ["pentium3", "max,-nx"] {
+        let more = ["-cpu", cpu].map(Into::into).into();
+        refuses(harness, &Setup { more, ..Setup::default() }, "the CPU has no 64-bit mode")?;
+    }
+    Ok(())
+}
+
+/// The same image as it is once it has unpacked itself.
+fn unpacked(harness: &Harness) -> PathBuf {
+    let name = harness.kernel().file_stem().unwrap_or_default().to_string_lossy();
+    harness.kernel().with_file_name(format!("{name}-unpacked.elf"))
 }
 
 /// Cards that cannot be driven are named, and how to have one that can.

@@ -122,6 +122,15 @@ pvh_start:
         cld
         movl $boot_stack_end, %esp
         movl %ebx, start_info_address
+        movl $0x80000000, %eax          # what is asked for next
+        cpuid
+        cmpl $0x80000001, %eax
+        jb unfit
+        movl $0x80000001, %eax
+        cpuid
+        andl $0x20100000, %edx          # long mode; pages that are not executed
+        cmpl $0x20100000, %edx
+        jne unfit
         # Identity map of the first 4 GiB with 2 MiB pages, all permissions: `machine`'s page tables replace it.
         movl $(boot_pdpt + 3), boot_pml4
         movl $boot_pdpt, %edi
@@ -183,6 +192,20 @@ pvh_start:
         jae 3f
 2:      addq $24, %rsi
         jmp 1b
+        # Whether a module, which loaders put at the end of RAM, reaches down into it.
+3:      movl start_info_address, %eax
+        cmpl $0, 12(%rax)               # modules
+        je 3f
+        movq 16(%rax), %rax
+        movq (%rax), %rsi
+        movq 8(%rax), %rdx
+        addq %rsi, %rdx
+        cmpq $image_start, %rdx
+        jbe 3f
+        cmpq unpacked_end, %rsi
+        jb covered
+        cmpq packed_end, %rsi
+        jb covered
 3:      movq packed_from, %rdi
         testq %rdi, %rdi
         jz 4f
@@ -203,10 +226,16 @@ pvh_start:
         hlt
         jmp 5b
 
-        # Says so on the serial port and on Xen's console port, and ends the machine as `power::fail` does, as far as that
+        # Says so, in 32 bits as well as in 64, on the serial port and on Xen's console port, and ends the machine as `power::fail` does, as far as that
         # needs no tables: QEMU's own port, pvpanic, the off state of QEMU's PCs, standing still.
+unfit:
+        movl $unfit_text, %esi
+        jmp 1f
 too_large:
         movl $too_large_text, %esi
+        jmp 1f
+covered:
+        movl $covered_text, %esi
         jmp 1f
 damaged:
         movl $damaged_text, %esi
@@ -231,8 +260,12 @@ damaged:
         movw $0x2000, %ax
         outw %ax, %dx
         jmp 5b
+unfit_text:
+        .ascii "the CPU has no 64-bit mode, or no pages that are not executed (NX)\n"
 too_large_text:
-        .ascii "too little memory for the image: give the machine 8 MiB or more\n"
+        .ascii "too little memory for the image: give the machine 8 MiB or more, 16 MiB if the image is not packed\n"
+covered_text:
+        .ascii "too little memory for the image and its bundle, which lies over the image\n"
 damaged_text:
         .ascii "the image is damaged: it does not unpack (firmware may have done it, with less than 8 MiB of memory)\n"
 
@@ -241,7 +274,7 @@ gdt_pointer:
         .word 5 * 8 - 1
         .quad gdt
 
-        # Filled in by `cargo xtask image`. Zeros: nothing is packed, the image is as it was linked.
+        # Filled in by `cargo xtask image`. Zeros, but for where the image ends: nothing is packed.
         .balign 8
         .globl packed
 packed:

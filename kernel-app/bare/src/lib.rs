@@ -54,6 +54,9 @@ fn early_level(command_line: &str) -> LevelFilter {
 
 /// Says why the machine cannot do its work, and stops it with a failure code.
 fn fail(message: &String) -> ! {
-    log::error!("{message}");
+    // A line has a length, and there may be many faults.
+    for line in message.lines() {
+        log::error!("{line}");
+    }
     machine::power::fail()
 }

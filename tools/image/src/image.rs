@@ -208,13 +208,21 @@ fn finish(image: &Image, profile: Profile) -> Result {
         segment.bytes = symbols.table();
         segment.memory_bytes = segment.bytes.len() as u64;
     }
+    let record = symbols.place("packed")?;
+    // That memory has room for all of it is checked before anything else runs.
+    let ends = executable.segments.iter().map(|it| it.address + it.memory_bytes);
+    let end = ends.max().unwrap_or_default();
+    patch(&mut executable, record + UNPACKED_END_AT, end)?;
     write(&image.unpacked, &executable)?;
     if profile == Profile::Dev {
         return Ok(());
     }
-    pack_from(&mut executable, symbols.place("text_start")?, symbols.place("packed")?)?;
+    pack_from(&mut executable, symbols.place("text_start")?, record)?;
     write(&image.shipped, &executable)
 }
+
+/// Where `unpacked_end` is in the record at `packed`.
+const UNPACKED_END_AT: u64 = 24;
 
 /// Packs all that is loaded from `start` on; `record` is where `boot.s` looks for what it is to unpack.
 fn pack_from(executable: &mut Executable, start: u64, record: u64) -> Result {
@@ -243,11 +251,15 @@ fn pack_from(executable: &mut Executable, start: u64, record: u64) -> Result {
     let words = [block_start, block_end, segment.end(), end].into_iter().chain(sums);
     executable.segments.push(segment);
     for (address, word) in (record..).step_by(8).zip(words) {
-        let placed = executable.patch(address, word);
-        placed.ok_or_else(|| Failure::new("`packed` is not in the boot code"))?;
+        patch(executable, address, word)?;
     }
     eprintln!("xtask: unpacks in {instructions} instructions");
     Ok(())
+}
+
+fn patch(executable: &mut Executable, address: u64, word: u64) -> Result {
+    let placed = executable.patch(address, word);
+    placed.ok_or_else(|| Failure::new("`packed` is not in the boot code"))
 }
 
 /// Of the words in two lanes, and of those sums on the way: what `packed_is_whole` computes.
