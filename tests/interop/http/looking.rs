@@ -230,9 +230,8 @@ pub(super) fn profile_process(harness: &mut Harness) -> Result {
     Server::Process(Box::new(process)).judge(result)
 }
 
-fn profiles(admin: &str, server: SocketAddr, function: &str) -> Result {
-    let is_over = Arc::new(AtomicBool::new(false));
-    let downloading = asking(server, &is_over, Duration::ZERO);
+/// Stacks, folded, of which one of four functions at least has this one.
+fn profile_has(admin: &str, function: &str) -> Result {
     let folded = ask_at(admin, "profile?seconds=2&hertz=500", &[])?;
     let mut samples = 0;
     for line in folded.lines() {
@@ -244,6 +243,18 @@ fn profiles(admin: &str, server: SocketAddr, function: &str) -> Result {
     if samples < 5 || !folded.lines().any(|line| is_deep(line) && line.contains(function)) {
         fail!("{samples} samples, and none in {function}:\n{folded}");
     }
+    Ok(())
+}
+
+fn profiles(admin: &str, server: SocketAddr, function: &str) -> Result {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let downloading = asking(server, &is_over, Duration::ZERO);
+    // After a pause of the machine under it a guest's timer makes up for all of it at one instruction: then once more.
+    let mut result = profile_has(admin, function);
+    for _ in 0..2 {
+        result = result.or_else(|_| profile_has(admin, function));
+    }
+    result?;
     let trace = ask_at(admin, "trace?seconds=1", &[])?;
     for part in ["\"name\":\"ingress\"", "\"name\":\"http\"", "\"cat\":\"task\"", "\"dropped\":"] {
         contains("the trace", &trace, part)?;
