@@ -23,7 +23,6 @@ mod startup;
 mod status;
 mod xenstore_registry;
 
-use alloc::string::String;
 use aqueduct::log_ring::{self, Outlet};
 use aqueduct::service::Table;
 use log::LevelFilter;
@@ -53,7 +52,7 @@ fn early_level(command_line: &str) -> LevelFilter {
 }
 
 /// Says why the machine cannot do its work, and stops it with a failure code.
-fn fail(message: &String) -> ! {
+fn fail(message: &str) -> ! {
     // A line has a length, and there may be many faults.
     for line in message.lines() {
         log::error!("{line}");
