@@ -17,7 +17,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Output, Stdio},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -161,8 +161,9 @@ impl<'a> Bed<'a> {
     fn build(&mut self, packages: &[&str]) -> Result<Vec<Tests>> {
         for _ in 0..ROUNDS_MAX {
             let output = compile(packages)?;
+            let lines = String::from_utf8_lossy(&output.stdout);
             let messages: Vec<JsonValue> =
-                output.lines().filter_map(|line| line.parse().ok()).collect();
+                lines.lines().filter_map(|line| line.parse().ok()).collect();
             let is_done = messages
                 .iter()
                 .any(|one| field(one, "success").and_then(|it| it.get()) == Some(&true));
@@ -170,7 +171,8 @@ impl<'a> Bed<'a> {
                 return Ok(messages.iter().filter_map(Tests::of).collect());
             }
             let mut changed = BTreeSet::new();
-            let mut said = String::new();
+            // What is no compiler's, as of a manifest.
+            let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
             for message in &messages {
                 if let Some(rendered) = self.take_out(message, &mut changed) {
                     said = rendered;
@@ -272,8 +274,8 @@ fn last_name(path: &str) -> &str {
     name.split('<').next().unwrap_or(name)
 }
 
-/// What cargo says, as lines of JSON.
-fn compile(packages: &[&str]) -> Result<String> {
+/// What cargo says: messages as lines of JSON, and behind them its own errors.
+fn compile(packages: &[&str]) -> Result<Output> {
     let mut command = cargo::command();
     command.current_dir(tree()?).args(["test", "--no-run", "--lib", "--tests", "--quiet"]);
     command.args(["--message-format", "json"]);
@@ -285,10 +287,8 @@ fn compile(packages: &[&str]) -> Result<String> {
         // Nobody debugs them.
         .envs([("CARGO_INCREMENTAL", "1"), ("CARGO_PROFILE_DEV_DEBUG", "0")])
         .env("RUSTFLAGS", "--cap-lints=warn")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
-    let output = command.output().or_say(|| "cannot start cargo".into())?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        .stdin(Stdio::null());
+    command.output().or_say(|| "cannot start cargo".into())
 }
 
 impl Tests {
