@@ -118,6 +118,20 @@ mod tests {
         World::new().run(core::future::pending::<()>());
     }
 
+    fn wait(seconds: u64) {
+        let world = World::new();
+        let timers = world.timers.clone();
+        world.run(async move { timers.sleep(Duration::from_secs(seconds)).await });
+        assert_eq!(world.timers.now(), Duration::from_secs(seconds));
+    }
+
+    #[test]
+    #[should_panic(expected = "nothing happens for a day")]
+    fn a_day_is_for_ever() {
+        wait(86_399);
+        wait(86_400);
+    }
+
     #[test]
     #[should_panic(expected = "asked to")]
     fn a_panic_of_a_task_ends_the_test() {

@@ -456,10 +456,20 @@ fn a_way_gives_all_that_it_has_before_the_other_begins() {
     let long = |piece: Piece| {
         if piece.bytes.len() > 1 { Either::Left(piece) } else { Either::Right(piece) }
     };
-    // A hundred pieces of one: more than an edge has room for, so that the rest waits in the way.
+    // A hundred pieces of one: more than an edge has room for, so that the rest waits in the way
+    // while the next message is there already.
     let node = branch(long, cut(1), map(|piece: Piece| piece));
-    let (out, end) = run(node, [Piece::last("a".repeat(100)), Piece::last("b")]);
-    assert_eq!((messages(&out), end), (vec![b"a".repeat(100), b"b".to_vec()], Next::End));
+    let mut pipeline = Pipeline::new(node);
+    for message in ["a".repeat(100), "b".into(), "c".repeat(100), "d".repeat(100)] {
+        pipeline.offer(Piece::last(message)).unwrap();
+    }
+    pipeline.end();
+    let mut out = Vec::new();
+    while let Next::Item(piece) = pipeline.poll() {
+        out.push(piece);
+    }
+    let expected = [b"a".repeat(100), b"b".to_vec(), b"c".repeat(100), b"d".repeat(100)];
+    assert_eq!(messages(&out), expected);
 }
 
 #[test]
