@@ -20,6 +20,9 @@ pub(crate) struct Words {
     /// Pass so many over before the first, for another sample
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     skip: u32,
+    /// Those only that nothing noticed the last time, as after a test was written
+    #[arg(long)]
+    again: bool,
 }
 
 const NOTES: &str = "\
@@ -28,11 +31,12 @@ Examples:
   cargo xtask mutants";
 
 pub(crate) fn main(words: Words, install: Install) -> Result<ExitCode> {
-    let Words { packages, sample, skip } = words;
+    let Words { packages, sample, skip, again } = words;
     mutants::run(&Options {
         packages,
         sample: sample.map(|count| count as usize),
         skip: skip as usize,
+        again,
         install,
     })
 }

@@ -2,12 +2,12 @@
 //! that they reach.
 
 use crate::{
+    case::{self, Tests},
     mutant::{Mutant, field},
     schemata::{self, Part, Schema},
 };
 use command::{
     cargo,
-    child::Child,
     failure::{OrSay, Result, fail},
     files, paths,
     programs::{self, Program},
@@ -15,24 +15,13 @@ use command::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     path::{Path, PathBuf},
     process::{Output, Stdio},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::{Mutex, PoisonError},
 };
 use tinyjson::JsonValue;
 
-/// The shortest time that tests have before a mutant counts as one that never ends, which is noticed, too.
-pub(crate) const LIMIT_MIN: Duration = Duration::from_secs(20);
-/// How much longer tests may take with a mutant.
-const LIMIT_FACTOR: u32 = 6;
-/// What tests may have of addresses: a mutant may gather memory for ever.
-const MEMORY_BYTES_MAX: u64 = 8 << 30;
-const PRLIMIT: Program = Program { name: "prlimit", package: "util-linux" };
 const GIT: Program = Program { name: "git", package: "git" };
 /// Rounds of compiling, each without what the last one did not compile.
 const ROUNDS_MAX: usize = 40;
@@ -57,14 +46,6 @@ pub(crate) struct Bed<'a> {
     folder: PathBuf,
     fates: Vec<Option<Fate>>,
     schemata: BTreeMap<String, Vec<Part>>,
-}
-
-/// A program of tests.
-struct Tests {
-    program: PathBuf,
-    folder: PathBuf,
-    took: Duration,
-    reached: BTreeSet<usize>,
 }
 
 fn tree() -> Result<PathBuf> {
@@ -116,40 +97,21 @@ impl<'a> Bed<'a> {
     /// Has the tests of packages judge those that nobody has noticed so far.
     pub(crate) fn judge(&mut self, packages: &[&str]) -> Result {
         let mut tests = self.build(packages)?;
-        for one in &mut tests {
-            one.measure()?;
-        }
-        tests.sort_by_key(|one| one.took);
+        case::measure(&mut tests)?;
         let left: Vec<usize> = (0..self.mutants.len())
             .filter(|index| matches!(self.fates[*index], None | Some(Fate::Missed)))
             .collect();
-        let (next, fates) = (AtomicUsize::new(0), Mutex::new(&mut self.fates));
-        let failure = Mutex::new(Ok(()));
-        let mutants = self.mutants;
-        let work = || {
-            while let Some(index) = left.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match is_noticed(&tests, *index) {
-                    Ok(is_noticed) => {
-                        let fate = if is_noticed { Fate::Noticed } else { Fate::Missed };
-                        if !is_noticed {
-                            eprintln!("not noticed: {}", mutants[*index].name);
-                        }
-                        fates.lock().unwrap_or_else(PoisonError::into_inner)[*index] = Some(fate);
-                    }
-                    Err(error) => {
-                        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Err(error);
-                        return;
-                    }
-                }
+        let (mutants, fates) = (self.mutants, Mutex::new(&mut self.fates));
+        case::in_parallel(left.len(), |at| {
+            let index = left[at];
+            let is_noticed = case::is_noticed(&tests, index)?;
+            if !is_noticed {
+                eprintln!("not noticed: {}", mutants[index].name);
             }
-        };
-        std::thread::scope(|scope| {
-            let count = std::thread::available_parallelism().map_or(1, usize::from);
-            for _ in 0..count {
-                scope.spawn(work);
-            }
-        });
-        failure.into_inner().unwrap_or_else(PoisonError::into_inner)
+            let fate = if is_noticed { Fate::Noticed } else { Fate::Missed };
+            fates.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(fate);
+            Ok(())
+        })
     }
 
     /// What became of each.
@@ -289,89 +251,6 @@ fn compile(packages: &[&str]) -> Result<Output> {
         .env("RUSTFLAGS", "--cap-lints=warn")
         .stdin(Stdio::null());
     command.output().or_say(|| "cannot start cargo".into())
-}
-
-impl Tests {
-    /// A program of tests that cargo says it has made.
-    fn of(message: &JsonValue) -> Option<Self> {
-        let is_test = field(field(message, "profile")?, "test")?.get::<bool>()?;
-        let program = field(message, "executable")?.get::<String>()?;
-        let manifest = field(message, "manifest_path")?.get::<String>()?;
-        let folder = Path::new(manifest).parent()?.to_owned();
-        is_test.then(|| Self {
-            program: program.into(),
-            folder,
-            took: Duration::ZERO,
-            reached: BTreeSet::new(),
-        })
-    }
-
-    /// Runs it without a mutant, and once more to see which ones it reaches.
-    fn measure(&mut self) -> Result {
-        let begin = Instant::now();
-        let idle = usize::MAX;
-        if !self.passes(idle, None, Duration::from_secs(1200))? {
-            fail!("{} fails without a mutant", self.program.display());
-        }
-        self.took = begin.elapsed();
-        let record = paths::made("mutants")?.join("reached");
-        let _ = fs::remove_file(&record);
-        // What counts allocations may fail by the recording.
-        self.passes(idle, Some(&record), Duration::from_secs(1200))?;
-        let text = fs::read_to_string(&record).unwrap_or_default();
-        self.reached = text.lines().filter_map(|line| line.parse().ok()).collect();
-        Ok(())
-    }
-
-    fn passes(&self, mutant: usize, record: Option<&Path>, limit: Duration) -> Result<bool> {
-        let mut command = programs::command(&PRLIMIT)?;
-        command.arg(format!("--as={MEMORY_BYTES_MAX}")).arg("--").arg(&self.program);
-        command
-            .current_dir(&self.folder)
-            .env("CARGO_MANIFEST_DIR", &self.folder)
-            .env("RUST_BACKTRACE", "0")
-            .env("MUTANT", mutant.to_string());
-        if let Some(record) = record {
-            command.env("MUTANTS_REACHED", record);
-        }
-        let mut child = Child::start(&command, |command| {
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        })?;
-        let Some(output) = child.streams().stdout.take() else { return Ok(false) };
-        // The first test that fails is enough.
-        let has_failed = std::thread::spawn(move || {
-            let lines = BufReader::new(output).split(b'\n').map_while(std::result::Result::ok);
-            for line in lines {
-                if line.ends_with(b"... FAILED") {
-                    return true;
-                }
-            }
-            false
-        });
-        let deadline = Instant::now() + limit;
-        while child.ended().is_none() && Instant::now() < deadline {
-            if record.is_none() && has_failed.is_finished() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(3));
-        }
-        if has_failed.is_finished() && has_failed.join().unwrap_or(true) && record.is_none() {
-            return Ok(false);
-        }
-        // Its output may end before it does.
-        let left = deadline.saturating_duration_since(Instant::now());
-        Ok(child.wait(left).is_some_and(|status| status.success()))
-    }
-}
-
-fn is_noticed(tests: &[Tests], mutant: usize) -> Result<bool> {
-    for one in tests.iter().filter(|one| one.reached.contains(&mutant)) {
-        let limit = LIMIT_MIN.max(one.took * LIMIT_FACTOR);
-        if !one.passes(mutant, None, limit)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Makes a folder like the files of a repository, without touching what is like them already.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod bed;
+mod case;
 mod equivalents;
 mod fixed_sample;
 mod mutant;
@@ -21,6 +22,7 @@ use equivalents::Equivalents;
 use mutant::Mutant;
 use outcomes::{Outcomes, Tally};
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     fs::{File, TryLockError},
     path::{Path, PathBuf},
@@ -114,6 +116,8 @@ pub struct Options {
     pub sample: Option<usize>,
     /// How many are passed over before the first: another sample of the same size.
     pub skip: usize,
+    /// Whether only those are tried that nothing noticed the last time.
+    pub again: bool,
     /// Whether `cargo-mutants` may be installed.
     pub install: Install,
 }
@@ -174,6 +178,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         for name in missed {
             let _ = writeln!(survivors, "{name}");
         }
+        files::write(&missed_file(subject)?, &format!("{}\n", missed.join("\n")))?;
     }
     print!("{table}");
     if !survivors.is_empty() {
@@ -232,15 +237,28 @@ fn program(install: Install) -> Result<PathBuf> {
     Ok(program)
 }
 
+/// The names of the mutants of a crate that nothing noticed the last time, a line each.
+fn missed_file(subject: &Subject) -> Result<PathBuf> {
+    Ok(paths::made("mutants")?.join(format!("{}.missed", subject.package)))
+}
+
 /// Those mutants of a crate that the options choose.
 fn choose(program: &Path, subject: &Subject, options: &Options) -> Result<Vec<Mutant>> {
-    let all = list(program, subject)?;
+    let mut all = list(program, subject)?;
+    if options.again {
+        let missed = files::read_text(&missed_file(subject)?)?;
+        let missed: BTreeSet<&str> = missed.lines().collect();
+        all.retain(|one| missed.contains(outcomes::without_place(&one.name).as_str()));
+    }
     let step = options.sample.map_or(1, |sample| all.len() / sample.max(1)).max(1);
     Ok(all.into_iter().skip(options.skip).step_by(step).collect())
 }
 
 /// Breaks a crate's lines. What its own tests do not notice, which are the quickest, those of others are asked to.
 fn attack(program: &Path, subject: &Subject, chosen: &[Mutant]) -> Result<Outcomes> {
+    if chosen.is_empty() {
+        return Ok(Outcomes::default());
+    }
     eprintln!("xtask: breaking {} lines of {}", chosen.len(), subject.package);
     let mut bed = Bed::make(chosen)?;
     let (own, others) = subject.tests.split_at(1);
@@ -307,7 +325,7 @@ fn one_by_one(
     }
     // A warning, as of an argument that the mutant does not use, is not an error.
     command.args(["--cap-lints", "true"]);
-    command.args(["--minimum-test-timeout", &bed::LIMIT_MIN.as_secs().to_string()]);
+    command.args(["--minimum-test-timeout", &case::LIMIT_MIN.as_secs().to_string()]);
     // Doc tests are not run: one takes as long to compile as the others together.
     command.args(["--", "--lib", "--tests"]);
     let status = command.status().or_say(|| "cannot start cargo-mutants".into())?;
