@@ -20,6 +20,9 @@ pub(crate) struct Words {
     /// Pass so many over before the first, for another sample
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     skip: u32,
+    /// At most so many of each crate that no switch expresses, each of which is compiled, evenly spread [default: all]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    alone_max: Option<u32>,
     /// Those only that nothing noticed the last time, as after a test was written
     #[arg(long)]
     again: bool,
@@ -31,11 +34,12 @@ Examples:
   cargo xtask mutants";
 
 pub(crate) fn main(words: Words, install: Install) -> Result<ExitCode> {
-    let Words { packages, sample, skip, again } = words;
+    let Words { packages, sample, skip, alone_max, again } = words;
     mutants::run(&Options {
         packages,
         sample: sample.map(|count| count as usize),
         skip: skip as usize,
+        alone_max: alone_max.map(|count| count as usize),
         again,
         install,
     })

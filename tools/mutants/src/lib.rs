@@ -116,6 +116,8 @@ pub struct Options {
     pub sample: Option<usize>,
     /// How many are passed over before the first: another sample of the same size.
     pub skip: usize,
+    /// At most so many of a crate that no switch expresses, evenly spread over it; all if there is none.
+    pub alone_max: Option<usize>,
     /// Whether only those are tried that nothing noticed the last time.
     pub again: bool,
     /// Whether `cargo-mutants` may be installed.
@@ -136,7 +138,7 @@ pub fn run_fixed_sample(install: Install) -> Result<bool> {
     for subject in SUBJECTS.iter().filter(|it| fixed_sample::PACKAGES.contains(&it.package)) {
         let chosen = fixed_sample::of(&wanted, list(&program, subject)?)?;
         let Tally { caught, missed, .. } =
-            Tally::of(&attack(&program, subject, &chosen)?, &equivalents);
+            Tally::of(&attack(&program, subject, &chosen, None)?, &equivalents);
         println!("{caught} broken lines of {} noticed", subject.package);
         for name in &missed {
             println!("no test notices {name}");
@@ -162,7 +164,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let (mut survivors, mut is_reached) = (String::new(), true);
     for subject in subjects {
         let chosen = choose(&program, subject, options)?;
-        let outcomes = attack(&program, subject, &chosen)?;
+        let outcomes = attack(&program, subject, &chosen, options.alone_max)?;
         let tally = Tally::of(&outcomes, &equivalents);
         is_reached &= tally.score() >= subject.reach.into();
         let Tally { caught, equivalent, missed } = &tally;
@@ -255,7 +257,12 @@ fn choose(program: &Path, subject: &Subject, options: &Options) -> Result<Vec<Mu
 }
 
 /// Breaks a crate's lines. What its own tests do not notice, which are the quickest, those of others are asked to.
-fn attack(program: &Path, subject: &Subject, chosen: &[Mutant]) -> Result<Outcomes> {
+fn attack(
+    program: &Path,
+    subject: &Subject,
+    chosen: &[Mutant],
+    alone_max: Option<usize>,
+) -> Result<Outcomes> {
     if chosen.is_empty() {
         return Ok(Outcomes::default());
     }
@@ -280,10 +287,16 @@ fn attack(program: &Path, subject: &Subject, chosen: &[Mutant]) -> Result<Outcom
             Fate::LeftOut => left_out.push(mutant.name.as_str()),
         }
     }
+    let all = left_out.len();
+    let step = alone_max.map_or(1, |max| all.div_ceil(max.max(1))).max(1);
+    let left_out: Vec<&str> = left_out.into_iter().step_by(step).collect();
     if left_out.is_empty() {
         return Ok(outcomes);
     }
-    eprintln!("xtask: {} that no switch expresses, compiled one by one", left_out.len());
+    eprintln!(
+        "xtask: {} of {all} that no switch expresses, compiled one by one",
+        left_out.len()
+    );
     outcomes.extend(one_by_one(program, subject, "own", &left_out, own)?);
     let missed: Vec<&str> = outcomes.missed().filter(|name| left_out.contains(name)).collect();
     if others.is_empty() || missed.is_empty() {

@@ -217,6 +217,13 @@ impl<'ast> Visit<'ast> for Sites {
         self.constant(|all| all.visit_expr(&repeat.len));
     }
 
+    // What a constant has is the function; its body runs.
+    fn visit_expr_closure(&mut self, closure: &'ast syn::ExprClosure) {
+        let depth = std::mem::take(&mut self.const_depth);
+        visit::visit_expr_closure(self, closure);
+        self.const_depth = depth;
+    }
+
     fn visit_variant(&mut self, variant: &'ast syn::Variant) {
         self.constant(|all| visit::visit_variant(all, variant));
     }
@@ -649,6 +656,9 @@ mod tests {
             let schema = with(original, &[(Genre::BinaryOperator, "+", "-")]);
             assert_eq!((schema.text.as_str(), schema.left_out), (original, vec![0]));
         }
+        let schema =
+            with("const A: fn() -> u8 = || 1 + 1;", &[(Genre::BinaryOperator, "+", "-")]);
+        assert!(schema.left_out.is_empty(), "a constant function's body is not: {}", schema.text);
         let chain = "fn f() { if let Some(a) = b && a {} }";
         assert_eq!(with(chain, &[(Genre::BinaryOperator, "&&", "||")]).left_out, [0]);
     }
