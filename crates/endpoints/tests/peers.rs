@@ -43,8 +43,9 @@ struct Protocol {
     closes: bool,
     /// Something after which the server closes, having said why.
     ends: fn() -> Vec<u8>,
-    /// Bytes of it after which a peer falls silent: each is in the middle of something else.
-    stops: &'static [usize],
+    /// Bytes of it after which a peer falls silent, each in the middle of something else, and after how many seconds of
+    /// silence there is no connection.
+    stops: &'static [(usize, u64)],
     /// How long a peer may take nothing, or send nothing in the middle of the last of the stops.
     pause: (Duration, Duration),
     /// How long a peer that takes nothing has, beyond the pause, to take the reason of its end.
@@ -78,7 +79,7 @@ static HTTP: Protocol = Protocol {
     }],
     closes: true,
     ends: || http_post(b"a"),
-    stops: &[0, 7, 40, 1000],
+    stops: &[(0, 15), (7, 15), (40, 15), (1000, 35)],
     pause: (Duration::from_secs(60), Duration::from_secs(30)),
     farewell: Duration::ZERO,
     messages: 1,
@@ -107,7 +108,7 @@ static RPC: Protocol = Protocol {
     closes: false,
     // A message of half a million segments.
     ends: || vec![0xff; 64],
-    stops: &[3, 7, 40, 1000],
+    stops: &[(3, 60), (7, 60), (40, 60), (1000, 60)],
     pause: (Duration::from_secs(60), Duration::from_secs(60)),
     farewell: Duration::from_secs(60),
     messages: 2,
@@ -140,7 +141,7 @@ static ZMQ: Protocol = Protocol {
     closes: false,
     // No ZMTP signature.
     ends: || vec![b'a'; 64],
-    stops: &[0, 30, 70, 2000],
+    stops: &[(0, 32), (30, 32), (70, 32), (2000, 62)],
     pause: (Duration::from_secs(60), Duration::from_secs(60)),
     farewell: Duration::ZERO,
     messages: 2,
@@ -440,25 +441,23 @@ fn a_reader_that_drips_is_let_go() {
 #[test]
 fn a_peer_that_is_silent_in_the_middle_has_its_time_and_no_more() {
     against_each(|protocol, lab, connections| {
-        for (at, &stop) in protocol.stops.iter().enumerate() {
+        for &(stop, seconds) in protocol.stops {
             let mut peer = Peer::new(lab);
             peer.send(&(protocol.tells)()[..stop]).unwrap();
             let gone = gone_after(lab, connections, || {
                 let _ = peer.take(usize::MAX);
             });
-            let name = protocol.name;
-            assert!(gone <= protocol.pause.0 + protocol.linger, "{name}, {stop}: {gone:?}");
-            if at + 1 == protocol.stops.len() {
-                assert_eq!(gone, protocol.pause.1 + protocol.linger, "{name}");
-            }
+            assert_eq!(gone.as_secs(), seconds, "{}, {stop}", protocol.name);
         }
+        let (_, last) = protocol.stops[protocol.stops.len() - 1];
+        assert_eq!(last, (protocol.pause.1 + protocol.linger).as_secs(), "{}", protocol.name);
     });
 }
 
 #[test]
 fn a_writer_that_drips_is_let_go_wherever_it_is() {
     against_each(|protocol, lab, connections| {
-        for &stop in protocol.stops {
+        for &(stop, silent_seconds) in protocol.stops {
             let message = (protocol.tells)();
             let mut peer = Peer::new(lab);
             peer.send(&message[..stop]).unwrap();
@@ -470,6 +469,8 @@ fn a_writer_that_drips_is_let_go_wherever_it_is() {
             });
             let bound = protocol.messages * protocol.pause.0 + 2 * protocol.linger;
             assert!(gone <= bound, "{}, {stop}: {gone:?}", protocol.name);
+            // Nobody has less time than who says nothing at all.
+            assert!(gone.as_secs() >= silent_seconds, "{}, {stop}: {gone:?}", protocol.name);
         }
     });
 }
@@ -489,6 +490,7 @@ fn a_peer_that_never_closes_is_let_go() {
                 let _ = goes_on.then(|| peer.send(b"a"));
             });
             assert!(gone <= 2 * protocol.linger, "{}: after {gone:?}", protocol.name);
+            assert!(gone >= protocol.linger, "{}: after {gone:?}", protocol.name);
         }
     });
 }
