@@ -117,7 +117,7 @@ mod tests {
         }
         let now = Duration::from_secs(100);
         limit.admit("new", Level::Info, now);
-        assert_eq!(limit.origins.len(), ORIGINS_MAX);
+        assert_eq!(limit.origins.len(), 32);
         assert!(!limit.origins.iter().any(|origin| origin.target == "0"));
         assert!(limit.origins.iter().any(|origin| origin.target == "1"));
     }

@@ -61,11 +61,11 @@ fn serve<C: ServerCore>(
     let target: Target = "web:80".parse().expect("a target");
     let listener = network.listen(&target).expect("a port");
     executor.spawner().spawn("listener", server.serve(listener));
-    while executor.run(100) {}
+    executor.run_until_stalled();
     let mut flow = block_on(network.connect(&target)).expect("a connection");
     for request in asked.iter().cycle().take(requests) {
         block_on(flow.write_all(request)).expect("room");
-        while executor.run(100) {}
+        executor.run_until_stalled();
         let taken = block_on(flow.read_with(|bytes| (bytes.len(), bytes.len())));
         assert!(taken.is_ok_and(|count| count > 0));
     }

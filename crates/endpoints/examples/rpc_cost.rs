@@ -60,7 +60,7 @@ fn main() {
 /// Sends, and reads what is answered; how many bytes.
 fn send(executor: &Executor, flow: &mut MemoryFlow, bytes: &[u8]) -> usize {
     flow::task::block_on(async { flow.write_all(bytes).await.expect("an open flow") });
-    while executor.run(1000) {}
+    executor.run_until_stalled();
     let take = &mut |bytes: &mut [u8]| bytes.len();
     let read = std::future::poll_fn(|cx| flow.poll_read_with(cx, take));
     flow::task::block_on(read).expect("an answer")

@@ -66,7 +66,7 @@ impl World {
         let network = MemoryNetwork::new(4096, 1);
         let target: Target = "web:80".parse().expect("a target");
         spawner.spawn("listener", server.serve(network.listen(&target).expect("a port")));
-        while executor.run(100) {}
+        executor.run_until_stalled();
         let flow = block_on(network.connect(&target)).expect("a connection");
         Self { executor, flow, answer: Vec::new() }
     }
@@ -86,7 +86,7 @@ impl World {
             panic!("no room")
         };
         assert_eq!(written, request.len());
-        while self.executor.run(100) {}
+        self.executor.run_until_stalled();
         self.answer.clear();
         let answer = &mut self.answer;
         let read = self.flow.poll_read_with(&mut cx, &mut |bytes| {

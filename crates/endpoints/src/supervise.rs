@@ -134,13 +134,13 @@ mod tests {
             let note = || seen.borrow_mut().push(clock.now().as_millis());
             work(&spawner, &clock, &note).await;
         });
-        while !executor.spawner().tasks().is_empty() {
-            while executor.run(100) {}
-            if let Some(next) = timers.next_deadline() {
-                timers.advance(next);
+        loop {
+            executor.run_until_stalled();
+            if executor.spawner().tasks().is_empty() {
+                return times.take();
             }
+            timers.advance(timers.next_deadline().expect("all wait for what does not come"));
         }
-        times.take()
     }
 
     #[test]

@@ -134,9 +134,9 @@ fn each_answer_gets_a_line() {
                 taken += count;
             }
         });
-        while executor.run(1000) {}
+        executor.run_until_stalled();
         timers.advance(timers.now() + Duration::from_millis(1_234));
-        while executor.run(1000) {}
+        executor.run_until_stalled();
     }
     // What does not come in time, one of the clients half a head and the other half a body.
     for text in [
@@ -150,7 +150,7 @@ fn each_answer_gets_a_line() {
             while let Ok(1..) = flow.read(&mut [0; 500]).await {}
         });
         for _ in 0..80 {
-            while executor.run(1000) {}
+            executor.run_until_stalled();
             timers.advance(timers.now() + Duration::from_millis(500));
         }
     }

@@ -127,7 +127,7 @@ impl World {
     }
 
     fn run(&self) {
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
     }
 
     fn advance(&self, time: Duration) {

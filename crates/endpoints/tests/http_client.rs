@@ -74,7 +74,7 @@ impl Lab {
         let client = self.client.clone();
         let handle =
             self.executor.spawner().spawn_joinable("work", async move { work(client).await });
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
         flow::task::block_on(handle).unwrap()
     }
 }
@@ -328,10 +328,10 @@ fn idle_connections_end_in_their_time() {
     lab.run(async |client| drop(client.get(&target(), "/").await.unwrap()));
     assert_eq!(server.connections(), 1);
     lab.timers.advance(Duration::from_secs(74));
-    while lab.executor.run(100) {}
+    lab.executor.run_until_stalled();
     assert_eq!(server.connections(), 1);
     lab.timers.advance(Duration::from_secs(80));
-    while lab.executor.run(100) {}
+    lab.executor.run_until_stalled();
     assert_eq!((server.connections(), lab.executor.spawner().tasks().len()), (0, 1));
 }
 
@@ -391,9 +391,9 @@ fn a_silent_server_times_out() {
         .executor
         .spawner()
         .spawn_joinable("work", async move { client.get(&target(), "/").await.map(drop) });
-    while lab.executor.run(100) {}
+    lab.executor.run_until_stalled();
     lab.timers.advance(Duration::from_secs(3));
-    while lab.executor.run(100) {}
+    lab.executor.run_until_stalled();
     assert_eq!(flow::task::block_on(handle).unwrap(), Err(ClientError::Protocol(Error::Timeout)));
 }
 
@@ -414,9 +414,9 @@ fn an_unreachable_target_times_out() {
         .executor
         .spawner()
         .spawn_joinable("work", async move { client.get(&target(), "/").await.map(drop) });
-    while lab.executor.run(100) {}
+    lab.executor.run_until_stalled();
     lab.timers.advance(Duration::from_secs(10));
-    while lab.executor.run(100) {}
+    lab.executor.run_until_stalled();
     assert_eq!(
         flow::task::block_on(handle).unwrap(),
         Err(ClientError::Connect(ConnectError::TimedOut))

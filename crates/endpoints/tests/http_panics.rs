@@ -84,7 +84,7 @@ impl World {
         });
         let listener = network.listen(&target()).unwrap();
         executor.spawner().spawn("listener", server.clone().serve(listener));
-        while executor.run(1000) {}
+        executor.run_until_stalled();
         let tasks = executor.spawner().tasks().len();
         Self { executor, network, server, waits, tasks }
     }
@@ -92,7 +92,7 @@ impl World {
     /// What a client sees that sends `request`, and how its connection ends.
     fn ask(&self, request: &str) -> (String, Result<(), FlowError>) {
         let seen = converse(&self.executor.spawner(), &self.network, request);
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
         flow::task::block_on(seen).unwrap()
     }
 
@@ -186,11 +186,11 @@ fn a_panic_when_a_handler_is_dropped_ends_its_request_only() {
     let mut flow = flow::task::block_on(world.network.connect(&target())).unwrap();
     let head = "POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc";
     flow::task::block_on(flow.write_all(head.as_bytes())).unwrap();
-    while world.executor.run(1000) {}
+    world.executor.run_until_stalled();
     assert_eq!(world.server.connections(), 1);
     world.waits.panics_when_dropped.set(true);
     drop(flow);
-    while world.executor.run(1000) {}
+    world.executor.run_until_stalled();
     world.is_as_before("the client is gone");
 }
 
@@ -220,7 +220,7 @@ fn a_panic_of_what_follows_an_upgrade_is_its_own() {
             flow.write_all(text.as_bytes()).await.unwrap();
             flow
         });
-        while world.executor.run(1000) {}
+        world.executor.run_until_stalled();
         let end = flow::task::block_on(async {
             while let Ok(1..) = flow.read(&mut [0; 500]).await {}
             flow.write_all(b"x").await
@@ -228,7 +228,7 @@ fn a_panic_of_what_follows_an_upgrade_is_its_own() {
         assert_eq!(end, Err(FlowError::Reset));
         assert_eq!(server.connections(), 0);
         world.executor.spawner().cancel(serving);
-        while world.executor.run(1000) {}
+        world.executor.run_until_stalled();
         world.is_as_before("upgraded");
     }
 }

@@ -59,7 +59,7 @@ impl World {
     }
 
     fn run(&self) {
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
     }
 
     /// All that a server of that name answers.

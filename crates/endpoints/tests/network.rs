@@ -57,7 +57,7 @@ impl World {
             let value = future.await;
             *result.borrow_mut() = Some(value);
         });
-        while self.executor.run(1_000_000) {}
+        self.executor.run_until_stalled();
         outcome.borrow_mut().take().expect("the future to end")
     }
 
@@ -280,7 +280,7 @@ fn an_abort_reaches_the_other_end_though_a_write_waits() {
             near
         });
         drop(near);
-        while world.executor.run(1_000_000) {}
+        world.executor.run_until_stalled();
         let read = world.run(async move { read_to_end(&mut far).await });
         assert_eq!(read, Err(FlowError::Reset), "dropped: {drops}");
     }
@@ -297,7 +297,7 @@ fn drained_means_that_the_other_end_has_it() {
         let outcome = near.drained().await;
         *result.borrow_mut() = Some(outcome);
     });
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     assert_eq!(*drained.borrow(), None, "300 bytes fit below");
     world.run(async move {
         let mut buffer = [0; 500];
@@ -533,7 +533,7 @@ fn a_watch_sees_the_setting_as_it_is_and_each_change() {
             log.borrow_mut().push(value.map(|value| String::from_utf8(value).unwrap()));
         }
     });
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     for step in 0..4 {
         let table = local.clone();
         world.run(async move {
@@ -645,10 +645,10 @@ fn flows_of_a_network_are_bounded_and_the_next_one_waits_for_the_end_of_another(
         world.run(async move { network.connect(&target("lent:80")).await.unwrap() })
     };
     let mut accept = || {
-        while world.executor.run(1_000_000) {}
+        world.executor.run_until_stalled();
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let first = listener.poll_accept(&mut cx).map(Result::unwrap);
-        while world.executor.run(1_000_000) {}
+        world.executor.run_until_stalled();
         if first.is_ready() { first } else { listener.poll_accept(&mut cx).map(Result::unwrap) }
     };
     let outside: Vec<_> = (0..3).map(|_| connect()).collect();
@@ -683,7 +683,7 @@ fn bytes_that_wait_in_a_flow_are_weighed_and_too_many_end_it() {
         let mut request = writer.write_request();
         request.get().set_data(&pattern(200_000));
         drop(request.send());
-        while world.executor.run(1_000_000) {}
+        world.executor.run_until_stalled();
         let read = world.run(async move {
             let mut buffer = [0; 100];
             let mut count = 0;
@@ -697,7 +697,7 @@ fn bytes_that_wait_in_a_flow_are_weighed_and_too_many_end_it() {
         });
         assert_eq!(read.is_err(), is_ended, "{bytes_max}: {read:?}");
         drop((reader, writer));
-        while world.executor.run(1_000_000) {}
+        world.executor.run_until_stalled();
         assert_eq!(limit.open(), 0);
     }
 }

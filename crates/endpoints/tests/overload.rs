@@ -22,7 +22,7 @@ fn executor() -> Executor {
 
 fn ask(flow: &mut MemoryFlow, executor: &Executor) -> String {
     block_on(flow.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
-    while executor.run(100) {}
+    executor.run_until_stalled();
     let text = block_on(
         flow.read_with(|bytes| (bytes.len(), String::from_utf8_lossy(bytes).into_owned())),
     );
@@ -40,7 +40,7 @@ fn http_refuses_requests_with_503_and_says_when_to_come_again() {
     let handler = async |_: Request| Response::ok("text/plain", "hello");
     let server = Server::new(config, &executor.spawner(), &timers, handler);
     executor.spawner().spawn("listener", server.serve(network.listen(&target).unwrap()));
-    while executor.run(100) {}
+    executor.run_until_stalled();
     let mut flow = block_on(network.connect(&target)).unwrap();
     assert!(ask(&mut flow, &executor).starts_with("HTTP/1.1 200"));
 
@@ -82,7 +82,7 @@ fn zmq_accepts_no_peer_and_does_again() {
         for _ in 0..20 {
             now += Duration::from_secs(1);
             timers.advance(now);
-            while executor.run(1000) {}
+            executor.run_until_stalled();
         }
     };
     run();

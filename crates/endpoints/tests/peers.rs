@@ -163,7 +163,7 @@ fn rpc_echo() -> Vec<u8> {
     let mut request = demo.echo_request();
     request.get().set_data(&[b'a'; 100_000]);
     let _call = request.send();
-    while executor.run(1000) {}
+    executor.run_until_stalled();
     let mut said = Vec::new();
     let read = far.poll_read_with(&mut Context::from_waker(Waker::noop()), &mut |bytes| {
         said.extend_from_slice(bytes);
@@ -230,7 +230,7 @@ struct Lab {
 
 impl Lab {
     fn run(&self) {
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
     }
 
     fn wait(&self, period: Duration) {

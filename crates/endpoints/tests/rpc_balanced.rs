@@ -55,7 +55,7 @@ impl World {
 
     fn run<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> T {
         let handle = self.executor.spawner().spawn_joinable("work", work);
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
         block_on(handle).unwrap()
     }
 

@@ -187,7 +187,7 @@ impl World {
     }
 
     fn settle(&self) {
-        while self.executor.run(1_000_000) {}
+        self.executor.run_until_stalled();
     }
 
     /// Starts `future`; its value once it is there.

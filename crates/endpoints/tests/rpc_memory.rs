@@ -22,7 +22,7 @@ struct World {
 
 impl World {
     fn settle(&self) {
-        while self.executor.run(1_000_000) {}
+        self.executor.run_until_stalled();
     }
 
     /// A client of a vat that goes with it.

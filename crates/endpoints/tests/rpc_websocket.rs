@@ -70,7 +70,7 @@ impl Lab {
     }
 
     fn settle(&self) {
-        while self.executor.run(10_000) {}
+        self.executor.run_until_stalled();
     }
 
     /// Runs `work` until it waits for something that does not come; its value, if it is done.

@@ -88,7 +88,7 @@ impl World {
     }
 
     fn run(&self) {
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
     }
 
     /// A visitor on a connection of its own, who goes away after so many bytes of the answer.

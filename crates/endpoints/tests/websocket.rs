@@ -74,7 +74,7 @@ impl Lab {
     }
 
     fn settle(&self) {
-        while self.executor.run(10_000) {}
+        self.executor.run_until_stalled();
     }
 
     fn advance(&self, by: Duration) {

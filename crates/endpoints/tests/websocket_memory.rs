@@ -52,7 +52,7 @@ fn bytes_each(deflate: Option<Deflate>) -> usize {
         given += size_of_val(&here);
         let running = host.clone().run(Box::new(here), agreed.clone(), Limits::default(), echo);
         executor.spawner().spawn("websocket", running);
-        while executor.run(100) {}
+        executor.run_until_stalled();
         flow::task::block_on(async {
             // A compressed text where that is agreed.
             let hello: &[u8] = match agreed.deflate {
@@ -60,11 +60,11 @@ fn bytes_each(deflate: Option<Deflate>) -> usize {
                 None => b"\x81\x85\0\0\0\0Hello",
             };
             there.write_all(hello).await.unwrap();
-            while executor.run(100) {}
+            executor.run_until_stalled();
             let mut echo = [0; 32];
             assert!(there.read(&mut echo).await.unwrap() >= 7);
         });
-        while executor.run(100) {}
+        executor.run_until_stalled();
         peers.push(there);
     }
     assert_eq!(host.sockets(), MANY);

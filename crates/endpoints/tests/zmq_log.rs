@@ -59,10 +59,10 @@ impl World {
     }
 
     fn run(&self, seconds: u64) {
-        while self.executor.run(100) {}
+        self.executor.run_until_stalled();
         for _ in 0..seconds {
             self.timers.advance(self.timers.now() + Duration::from_secs(1));
-            while self.executor.run(100) {}
+            self.executor.run_until_stalled();
         }
     }
 

@@ -98,7 +98,7 @@ impl Lab {
             slot.replace(Some(value));
         });
         for _ in 0..100 {
-            while self.executor.run(10_000) {}
+            self.executor.run_until_stalled();
             if let Some(value) = done.take() {
                 return value;
             }
@@ -148,7 +148,7 @@ fn a_wrong_password_gets_nowhere() {
     let (username, password) = ("ada".into(), "1816".into());
     let req = lab.socket(SocketType::Req, Security::PlainClient { username, password });
     for _ in 0..20 {
-        while lab.executor.run(10_000) {}
+        lab.executor.run_until_stalled();
         lab.timers.advance(lab.timers.now() + Duration::from_secs(1));
     }
     assert_eq!((req.ready_peers(), lab.server.ready_peers()), (0, 0));
@@ -227,6 +227,6 @@ fn what_is_no_zws_is_refused() {
     assert!(matches!(end, Ok(None)), "{end:?}");
     // Nobody is there any more.
     lab.server.shut();
-    while lab.executor.run(10_000) {}
+    lab.executor.run_until_stalled();
     assert_eq!(refused(zws), Status::SERVICE_UNAVAILABLE);
 }

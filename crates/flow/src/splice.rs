@@ -131,7 +131,7 @@ mod tests {
             server.drained().await.unwrap();
             question
         });
-        while executor.run(1000) {}
+        executor.run_until_stalled();
         assert!(block_on(answering).unwrap() == sent);
         assert!(block_on(asking).unwrap() == expected);
         assert_eq!(block_on(splice).unwrap(), Ok(()));

@@ -337,9 +337,9 @@ mod tests {
             Ok::<(), String>(())
         });
         let handle = executor.spawner().spawn_joinable("waiting", waiting);
-        while executor.run(10) {}
+        executor.run_until_stalled();
         then();
-        while executor.run(10) {}
+        executor.run_until_stalled();
         crate::task::block_on(handle).unwrap()
     }
 

@@ -110,6 +110,16 @@ impl Executor {
         !self.is_idle()
     }
 
+    /// Takes turns until no task is left to be polled: for tests and simulations, whose tasks come to rest.
+    ///
+    /// # Panics
+    ///
+    /// After ten million polls: tasks wake each other, or themselves, for ever.
+    pub fn run_until_stalled(&self) {
+        const POLLS_MAX: usize = 10_000_000;
+        assert!(!self.run(POLLS_MAX), "tasks do not come to rest in {POLLS_MAX} polls");
+    }
+
     /// No task is waiting to be polled.
     pub fn is_idle(&self) -> bool {
         self.spawner.shared.queue.is_empty()
@@ -445,6 +455,21 @@ mod tests {
         // Others may wake a task as often as they like in one turn.
         assert!(executor.turn(1) && executor.turn(1));
         assert_eq!(polled.get(), 6);
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks do not come to rest in 10000000 polls")]
+    fn who_never_rests_is_told() {
+        let executor = Executor::new(catch);
+        let rests = executor.spawner().spawn("rests", yield_once());
+        executor.run_until_stalled();
+        assert!(!executor.spawner().tasks().iter().any(|task| task.id == rests));
+        executor.spawner().spawn("spins", async {
+            loop {
+                yield_once().await;
+            }
+        });
+        executor.run_until_stalled();
     }
 
     /// A task that writes its name whenever it is polled, and one that wakes it and has it polled at once.

@@ -37,8 +37,6 @@ const FLOW_BYTES: usize = 64 << 10;
 const WAITING_MAX: usize = 128;
 /// What waits for longer in the world's time waits for ever.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Tasks that are polled before the clock is looked at.
-const POLLS: usize = 1000;
 
 impl World {
     /// A world in which nothing has happened.
@@ -72,7 +70,7 @@ impl World {
         let result = done.clone();
         self.spawner.spawn("main", async move { result.set(Some(main.await)) });
         loop {
-            while self.executor.run(POLLS) {}
+            self.executor.run_until_stalled();
             if let Some(result) = done.take() {
                 return result;
             }

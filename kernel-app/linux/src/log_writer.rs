@@ -208,6 +208,6 @@ mod tests {
         // This one would fit, but it would come in front of those that were lost before it.
         queue.push("\n");
         let waiting = queue.lock();
-        assert_eq!((waiting.lines.len(), waiting.lost_lines), (QUEUE_BYTES_MAX, 11));
+        assert_eq!((waiting.lines.len(), waiting.lost_lines), (256 << 10, 11));
     }
 }

@@ -82,7 +82,7 @@ fn rpc_echo() -> Vec<u8> {
     let mut echo = calculator.echo_request();
     echo.get().set_data(&vec![b'a'; ANSWER_BYTES]);
     let _call = echo.send();
-    while executor.run(1000) {}
+    executor.run_until_stalled();
     let mut said = Vec::new();
     let read = far.poll_read_with(&mut Context::from_waker(Waker::noop()), &mut |bytes| {
         said.extend_from_slice(bytes);

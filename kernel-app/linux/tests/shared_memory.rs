@@ -52,7 +52,7 @@ impl Client {
         });
         let start = Instant::now();
         loop {
-            while self.executor.run(1000) {}
+            self.executor.run_until_stalled();
             if let Some(result) = result.take() {
                 return result;
             }

@@ -185,6 +185,7 @@ fn others_are_answered_while_a_site_of_many_files_is_prepared_and_dropped() {
         let (mut turns, mut answer, mut said) = (0, Vec::new(), Vec::new());
         while world.executor.turn(100_000) {
             turns += 1;
+            assert!(turns < 100_000, "it never ends");
             receive(&mut other, &mut answer);
             receive(&mut flow, &mut said);
             assert!(turns != 5 || !answer.is_empty() && said.is_empty());
@@ -210,6 +211,7 @@ fn others_are_answered_while_content_is_hashed() {
     let mut turns = 0;
     while world.executor.turn(100_000) {
         turns += 1;
+        assert!(turns < 100_000, "it never ends");
     }
     assert!(turns >= (4 << 20) / (512 << 10), "{turns}");
     let mut said = Vec::new();

@@ -13,7 +13,6 @@ use std::rc::Rc;
 use std::time::Instant;
 
 const BACKLOG: usize = 8;
-const POLLS_MAX: usize = 1000;
 
 /// Tasks, and what their flows are over.
 pub(crate) struct Turns {
@@ -58,7 +57,7 @@ impl Turns {
         });
         loop {
             self.timers.advance(self.start.elapsed());
-            while self.executor.run(POLLS_MAX) {}
+            self.executor.run_until_stalled();
             self.reactor.flush();
             self.memory.notify();
             if let Some(result) = result.take() {

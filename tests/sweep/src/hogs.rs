@@ -104,7 +104,7 @@ fn rpc_calls(count: usize) -> Vec<u8> {
         echo.send().promise
     };
     let _calls: Vec<_> = (0..count).map(echo).collect();
-    while executor.run(1000) {}
+    executor.run_until_stalled();
     let mut said = Vec::new();
     let read = far.poll_read_with(&mut Context::from_waker(Waker::noop()), &mut |bytes| {
         said.extend_from_slice(bytes);

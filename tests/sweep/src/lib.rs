@@ -102,8 +102,8 @@ impl World {
     /// Lets server and clients run until they wait for time. The server's turns are `around`'s to make.
     pub fn run(&self, around: &dyn Fn(&mut dyn FnMut())) {
         loop {
-            around(&mut || while self.server.run(1000) {});
-            while self.clients.run(1000) {}
+            around(&mut || self.server.run_until_stalled());
+            self.clients.run_until_stalled();
             let has_moved = self.host.carry_around(self.timers.now(), around);
             if !has_moved && self.server.is_idle() && self.clients.is_idle() {
                 return;

@@ -293,10 +293,7 @@ fn attack(
     if left_out.is_empty() {
         return Ok(outcomes);
     }
-    eprintln!(
-        "xtask: {} of {all} that no switch expresses, compiled one by one",
-        left_out.len()
-    );
+    eprintln!("xtask: {} of {all} that no switch expresses, compiled one by one", left_out.len());
     outcomes.extend(one_by_one(program, subject, "own", &left_out, own)?);
     let missed: Vec<&str> = outcomes.missed().filter(|name| left_out.contains(name)).collect();
     if others.is_empty() || missed.is_empty() {

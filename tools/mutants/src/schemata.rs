@@ -656,8 +656,7 @@ mod tests {
             let schema = with(original, &[(Genre::BinaryOperator, "+", "-")]);
             assert_eq!((schema.text.as_str(), schema.left_out), (original, vec![0]));
         }
-        let schema =
-            with("const A: fn() -> u8 = || 1 + 1;", &[(Genre::BinaryOperator, "+", "-")]);
+        let schema = with("const A: fn() -> u8 = || 1 + 1;", &[(Genre::BinaryOperator, "+", "-")]);
         assert!(schema.left_out.is_empty(), "a constant function's body is not: {}", schema.text);
         let chain = "fn f() { if let Some(a) = b && a {} }";
         assert_eq!(with(chain, &[(Genre::BinaryOperator, "&&", "||")]).left_out, [0]);

@@ -213,13 +213,13 @@ fn what_is_no_filter_says_where_and_what_is_allowed() {
 #[test]
 fn filters_have_a_longest() {
     let of = |count: usize, word: &str| vec![word; count].join(" or ");
-    assert!(of(TERMS_MAX, "tcp").parse::<Filter>().is_ok());
-    assert!(of(TERMS_MAX + 1, "tcp").parse::<Filter>().is_err());
+    assert!(of(64, "tcp").parse::<Filter>().is_ok());
+    assert!(of(65, "tcp").parse::<Filter>().is_err());
     let deep = |count: usize| format!("{}tcp{}", "(".repeat(count), ")".repeat(count));
-    assert!(deep(TERMS_MAX).parse::<Filter>().is_ok());
-    assert!(deep(TERMS_MAX + 1).parse::<Filter>().is_err());
-    assert!(String::from(" ").repeat(FILTER_BYTES_MAX).parse::<Filter>().is_ok());
-    assert!(String::from(" ").repeat(FILTER_BYTES_MAX + 1).parse::<Filter>().is_err());
+    assert!(deep(64).parse::<Filter>().is_ok());
+    assert!(deep(65).parse::<Filter>().is_err());
+    assert!(String::from(" ").repeat(1024).parse::<Filter>().is_ok());
+    assert!(String::from(" ").repeat(1025).parse::<Filter>().is_err());
     // All of the stack is used.
     let right = format!("{}tcp{}", "udp or (".repeat(31), ")".repeat(31));
     assert!(wants(&right, &ipv4(6, [1, 1])));

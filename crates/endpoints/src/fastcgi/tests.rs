@@ -54,7 +54,7 @@ impl Lab {
     }
 
     fn run(&self) {
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
     }
 
     /// Sends bytes in pieces, and reads all that comes back until the end.

@@ -41,7 +41,7 @@ impl Lab {
     }
 
     fn run(&self) {
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
     }
 
     fn say(&self, request: &[u8]) -> TaskHandle<String> {

@@ -94,7 +94,7 @@ impl World {
             to.replace(Some(client.await));
         });
         for _ in 0..1000 {
-            while self.executor.run(1000) {}
+            self.executor.run_until_stalled();
             if let Some(result) = result.take() {
                 return result;
             }

@@ -87,7 +87,7 @@ impl Lab {
     }
 
     fn run(&self) {
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
     }
 }
 

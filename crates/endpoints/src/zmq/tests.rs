@@ -36,7 +36,7 @@ impl World {
             result.set(Some(main.await));
         });
         loop {
-            while self.executor.run(1000) {}
+            self.executor.run_until_stalled();
             if let Some(result) = done.take() {
                 return result;
             }

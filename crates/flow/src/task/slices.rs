@@ -55,6 +55,7 @@ mod tests {
         let mut turns = 0;
         while executor.turn(1000) {
             turns += 1;
+            assert!(turns < 100, "it never ends");
             assert!(done.get() <= 4 * turns, "{} after {turns}", done.get());
         }
         assert_eq!((turns, done.get()), (7, 100));

@@ -208,7 +208,7 @@ mod tests {
         }
         turn.step("lost");
         let (events, dropped) = tracing.take();
-        assert_eq!((events.len(), dropped), (TRACE_EVENTS_MAX, 1));
+        assert_eq!((events.len(), dropped), (8192, 1));
         assert!(events.iter().all(|event| event.name == "ingress"));
         turn.step("found");
         assert_eq!(names(&tracing), ["found"]);

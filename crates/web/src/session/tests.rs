@@ -84,7 +84,7 @@ impl World {
     }
 
     fn run(&self) {
-        while self.executor.run(1000) {}
+        self.executor.run_until_stalled();
     }
 
     fn pass(&self, time: Duration) {

@@ -76,7 +76,7 @@ fn each_execution_parses_and_needs_nothing_of_what_was_before() {
         assert!(rows.next().await.unwrap().is_none());
     });
     // Nothing was to be closed.
-    while world.executor.run(1000) {}
+    world.executor.run_until_stalled();
     assert_eq!(*seen.borrow(), ["PDS", "PBDES", "PBDES", "X"]);
 }
 

@@ -68,7 +68,7 @@ impl World {
             let value = future.await;
             *result.borrow_mut() = Some(value);
         });
-        while self.executor.run(1_000_000) {}
+        self.executor.run_until_stalled();
         outcome.borrow_mut().take().expect("the future to end")
     }
 
@@ -231,7 +231,7 @@ fn those_who_restore_at_the_same_time_share_a_connection() {
     assert_eq!((here.connections(), there.connections()), (1, 1));
     // It ends when nothing is held by it.
     drop((one, two));
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     assert_eq!((here.connections(), there.connections()), (0, 0));
     assert!(here.vat.inner.connections.borrow().is_empty());
     assert!(there.vat.inner.connections.borrow().is_empty());
@@ -251,19 +251,19 @@ fn those_who_wait_for_an_attempt_that_is_given_up_or_fails_go_on() {
         world.executor.spawner().spawn_joinable("restore", restoring)
     };
     let first = restored("deaf");
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     world.serve(&there, "there");
     let second = restored("there");
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     assert_eq!(there.seen.borrow().len(), 0);
     world.executor.spawner().cancel(first.id());
     let demo = world.run(async move { second.await.unwrap().unwrap() });
     assert_eq!(world.name_of(&demo).unwrap(), "store");
     drop(demo);
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
 
     let (failed, too) = (restored("deaf"), restored("deaf"));
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     world.timers.advance(world.timers.now() + core::time::Duration::from_secs(60));
     let outcomes =
         world.run(async move { (failed.await.unwrap().err(), too.await.unwrap().err()) });
@@ -283,7 +283,7 @@ fn a_connection_serves_both_ways() {
     assert_eq!(there.connections(), 1);
     assert_eq!(world.name_of(&held).unwrap(), "store");
     drop(held);
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     assert!(world.name(&there, here.reference("here", b"back")).is_err());
 }
 
@@ -345,7 +345,7 @@ fn a_vat_that_starts_again_is_found_with_its_key_and_not_with_another() {
         assert_eq!(world.name_of(&held).unwrap(), "store");
         world.executor.spawner().cancel(listening);
         there.vat.inner.rpc.drain();
-        while world.executor.run(1_000_000) {}
+        world.executor.run_until_stalled();
         assert!(world.name_of(&held).is_err());
         reference
     };
@@ -354,7 +354,7 @@ fn a_vat_that_starts_again_is_found_with_its_key_and_not_with_another() {
     let refused = world.restore(&here, reference.clone()).err();
     assert_eq!(refused, Some(RestoreError::Connect(ConnectError::Untrusted)));
     world.executor.spawner().cancel(listening);
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     let again = world.member_with(key());
     again.grant(b"token", "store again");
     world.serve(&again, "there");
@@ -417,9 +417,9 @@ fn a_look_up_may_wait() {
         *result.borrow_mut() =
             Some(response.get().unwrap().get_name().unwrap().to_string().unwrap());
     });
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     assert_eq!((asked.get(), name.borrow().clone()), (1, None));
     world.timers.advance(world.timers.now() + core::time::Duration::from_secs(2));
-    while world.executor.run(1_000_000) {}
+    world.executor.run_until_stalled();
     assert_eq!(name.borrow().as_deref(), Some("late"));
 }

@@ -168,7 +168,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_is_allowed() {
     assert!(Scenario::parse("", callless).unwrap_err().to_string().contains("interface and call"));
     let slow = "target = 'zmq://h:1'\n[connection]\npipelining = 2";
     assert!(Scenario::parse("", slow).unwrap_err().to_string().contains("other than HTTP"));
-    assert!(Scenario::parse("", &"#".repeat(Scenario::FILE_BYTES_MAX + 1)).is_err());
+    assert!(Scenario::parse("", &"#".repeat((1 << 20) + 1)).is_err());
 }
 
 #[test]
@@ -191,5 +191,5 @@ fn all_faults_are_told_at_once_in_the_order_of_the_file() {
     let text = "target = 'capnp://h:1'\n[connection]\npipelining = 2\nabandoned_percent = 1";
     assert_eq!(Scenario::parse("", text).unwrap_err().faults.len(), 3);
     let many = "x = 1\n".repeat(1000);
-    assert_eq!(Scenario::parse("", &many).unwrap_err().faults.len(), FAULTS_MAX);
+    assert_eq!(Scenario::parse("", &many).unwrap_err().faults.len(), 100);
 }

@@ -66,11 +66,11 @@ impl Lab {
 
     fn advance(&self, until: Duration) {
         while self.timers.now() < until {
-            while self.executor.run(10_000) {}
+            self.executor.run_until_stalled();
             let next = earlier(self.timers.next_deadline(), Some(until)).unwrap();
             self.timers.advance(next);
         }
-        while self.executor.run(10_000) {}
+        self.executor.run_until_stalled();
     }
 
     /// What is served at a path now: the status, and the content.
