@@ -121,6 +121,7 @@ impl<'a> Iterator for Properties<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     #[test]
     fn metadata_round_trips_and_names_have_no_case() {
@@ -148,5 +149,17 @@ mod tests {
         assert_eq!(Peer::parse(&block, 1), Err(Error::MalformedCommand));
         let block = encode(SocketType::Dealer, &[7; 256]);
         assert_eq!(Peer::parse(&block, 1), Err(Error::Identity));
+        let block = encode(SocketType::Dealer, &[7; 255]);
+        assert_eq!(Peer::parse(&block, 1).unwrap().identity, vec![7; 255]);
+    }
+
+    /// Beside itself two copies, each of which costs 32 bytes more than it has.
+    #[test]
+    fn a_peer_weighs_what_it_said() {
+        let block = encode(SocketType::Dealer, &[7; 100]);
+        // Two names, lengths, and values of 6 and 100 bytes.
+        assert_eq!(block.len(), 1 + 11 + 4 + 6 + 1 + 8 + 4 + 100);
+        let held = Peer::parse(&block, 1).unwrap().held_bytes();
+        assert_eq!(held, size_of::<Peer>() + 132 + (135 + 32));
     }
 }

@@ -336,7 +336,8 @@ impl Outbox {
         if self.sealer.is_some() || !self.commands.is_empty() || self.mid_message {
             return 0;
         }
-        while let Some(Segment { head: Some(head), body, ends_message: true, .. }) =
+        // One with a head that ends a message is whole.
+        while let Some(segment @ Segment { head: Some(head), body, ends_message: true, .. }) =
             self.queue.front()
         {
             let (Ok(len), Some(space)) =
@@ -344,15 +345,12 @@ impl Outbox {
             else {
                 break;
             };
-            if head.len != u64::from(len) {
-                break;
-            }
             space[0] = head.flags;
             space[1] = len;
             space[2..].copy_from_slice(body);
             filled += space.len();
             self.messages -= 1;
-            self.held_bytes -= size_of::<Segment>() + body_held_bytes(body);
+            self.held_bytes -= segment.held_bytes();
             self.queue.pop_front();
         }
         filled
@@ -413,3 +411,6 @@ impl Writing {
         (head_used + body_used, done)
     }
 }
+
+#[cfg(test)]
+mod tests;
