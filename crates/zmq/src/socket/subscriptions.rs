@@ -106,4 +106,19 @@ mod tests {
         assert!(topics.add(Bytes::new()));
         assert!(topics.matches(b""));
     }
+
+    #[test]
+    fn each_prefix_weighs_once_and_nothing_stays_of_those_that_are_removed() {
+        let mut topics = Subscriptions::default();
+        for prefix in ["ab", "cd", "ab", "long"] {
+            topics.add(prefix.into());
+        }
+        assert_eq!(topics.held_bytes(), 3 * (128 + 32) + 2 + 2 + 4);
+        assert!(topics.remove(b"cd"));
+        assert!(topics.matches(b"about"), "one of the same length is there");
+        assert!(!topics.remove(b"ab"));
+        assert_eq!(topics.held_bytes(), 2 * (128 + 32) + 2 + 4);
+        assert!(topics.remove(b"ab") && topics.remove(b"long"));
+        assert_eq!((topics.held_bytes(), topics.len(), topics.lengths.len()), (0, 0, 0));
+    }
 }

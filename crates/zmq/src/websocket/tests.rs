@@ -1,4 +1,5 @@
 use super::*;
+use crate::turns::Turns;
 use crate::{Authority, Connection, CurveClient, CurveServer, Event, Message, public_key};
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -25,7 +26,8 @@ impl Side {
     /// The messages for the WebSocket, of output that is taken in pieces.
     fn messages(&mut self, piece_bytes: usize) -> Vec<Vec<u8>> {
         let (mut messages, mut message) = (Vec::new(), Vec::new());
-        loop {
+        let mut turns = Turns::default();
+        while turns.more(true) {
             let space = self.framing.wanted_bytes().min(piece_bytes);
             let bytes = match self.connection.long_output() {
                 Some(long) => {
@@ -49,6 +51,7 @@ impl Side {
                 messages.extend(self.framing.encode(core::mem::take(&mut message)));
             }
         }
+        messages
     }
 
     fn take(&mut self, message: &[u8]) {
@@ -60,7 +63,8 @@ impl Side {
 /// Lets a connection read, and keeps the parts of messages that came.
 fn feed(connection: &mut Connection, bytes: &[u8], parts: &mut Vec<Vec<u8>>) {
     let (mut left, mut part) = (bytes, Vec::new());
-    while !left.is_empty() {
+    let mut turns = Turns::default();
+    while turns.more(!left.is_empty()) {
         let (taken, rest) = left.split_at(connection.handle_input(NOW, left).unwrap());
         if let Some(Event::Body(body)) = connection.poll_event() {
             part.extend_from_slice(body.bytes(taken));
@@ -112,7 +116,8 @@ fn rfc45_each_frame_is_a_message_by_every_mechanism_however_output_is_taken() {
             let mut client = Side::new(config(SocketType::Dealer, client.clone()), subprotocol);
             let mut server = Side::new(config(SocketType::Router, server.clone()), subprotocol);
             let settle = |client: &mut Side, server: &mut Side| {
-                loop {
+                let mut turns = Turns::default();
+                while turns.more(true) {
                     let (there, back) =
                         (client.messages(piece_bytes), server.messages(piece_bytes));
                     there.iter().for_each(|message| server.take(message));
@@ -175,4 +180,35 @@ fn messages_that_are_no_frames_are_refused() {
     assert_eq!(without.decode(b"\x02\x05READY"), None);
     assert!(WebSocketFraming::new(&Config::new(SocketType::Rep), "ZWS2.0/CURVE").is_none());
     assert!(WebSocketFraming::new(&Config::new(SocketType::Rep), "").is_none());
+}
+
+/// What is read of the output at once: never more than is sure to be of one message, nor less.
+#[test]
+fn output_is_asked_for_up_to_where_its_header_or_its_body_ends() {
+    for (subprotocol, greeting_bytes) in [("ZWS2.0/NULL", 64), (PLAIN_SUBPROTOCOL, 12)] {
+        let mut framing =
+            WebSocketFraming::new(&Config::new(SocketType::Push), subprotocol).unwrap();
+        let long = [&[2, 0, 0, 0, 0, 0, 0, 1, 0][..], &[7; 256]].concat();
+        let mut told = Vec::new();
+        for (bytes, wanted) in [
+            (&vec![0; 1][..], greeting_bytes),
+            (&vec![0; greeting_bytes - 1], greeting_bytes - 1),
+            // A short frame, a long one, an empty one.
+            (b"\x01", 2),
+            (b"\x05", 1),
+            (b"ab", 5),
+            (b"cde", 3),
+            (&long[..1], 2),
+            (&long[1..3], 8),
+            (&long[3..9], 6),
+            (&long[9..], 256),
+            (b"\0\0", 2),
+            (b"", 2),
+        ] {
+            assert_eq!(framing.wanted_bytes(), wanted, "{subprotocol} {bytes:?}");
+            told.push(framing.advance(bytes));
+        }
+        let ends: Vec<_> = (0..told.len()).filter(|&at| told[at]).collect();
+        assert_eq!(ends, [1, 5, 9, 10]);
+    }
 }
