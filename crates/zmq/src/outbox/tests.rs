@@ -100,6 +100,9 @@ fn what_is_dropped_weighs_nothing_any_more_and_commands_stay() {
 fn only_messages_that_are_whole_and_of_which_nothing_is_written_come_back() {
     let mut outbox = Outbox::default();
     send(&mut outbox, "one");
+    assert_eq!(outbox.take_unsent(), [Message::new("one")]);
+    assert_eq!(waiting(&outbox), (0, 0));
+    send(&mut outbox, "one");
     outbox.begin_part(4, false).unwrap();
     outbox.piece("ab".into()).unwrap();
     outbox.piece("cd".into()).unwrap();

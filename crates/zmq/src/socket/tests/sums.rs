@@ -120,29 +120,31 @@ fn what_is_not_whole_may_take_as_much_as_the_bound_and_no_more() {
 
 #[test]
 fn what_a_lost_peer_left_weighs_until_another_has_it() {
-    let mut net = Net::new(100);
-    let (push, pull) = (net.socket(SocketType::Push), net.socket(SocketType::Pull));
-    let wire = net.join(push, pull);
-    for _ in 0..3 {
-        net.sockets[push].send(Message::new(vec![7; 50])).unwrap();
+    for count in [1, 3] {
+        let mut net = Net::new(100);
+        let (push, pull) = (net.socket(SocketType::Push), net.socket(SocketType::Pull));
+        let wire = net.join(push, pull);
+        for _ in 0..count {
+            net.sockets[push].send(Message::new(vec![7; 50])).unwrap();
+        }
+        assert!(!net.sockets[push].has_unsent());
+        assert_eq!(net.sockets[push].left_bytes(), 0);
+        net.cut(wire);
+        let socket = &net.sockets[push];
+        let left = count * (size_of::<Message>() + 50 + 32);
+        assert_eq!((socket.held_bytes(), socket.left_bytes()), (left, left));
+        assert!(socket.has_unsent());
+        let wire = net.join(push, pull);
+        for _ in 0..count {
+            assert_eq!(net.recv(pull).unwrap()[0], vec![7; 50]);
+        }
+        let socket = &net.sockets[push];
+        assert!(!socket.has_unsent());
+        let held = socket.peer_held_bytes(net.wires[wire][0].1);
+        assert_eq!((socket.held_bytes(), socket.left_bytes()), (held, 0));
+        net.cut(wire);
+        assert_eq!((net.sockets[push].held_bytes(), net.sockets[pull].held_bytes()), (0, 0));
     }
-    assert!(!net.sockets[push].has_unsent());
-    assert_eq!(net.sockets[push].left_bytes(), 0);
-    net.cut(wire);
-    let socket = &net.sockets[push];
-    let left = 3 * (size_of::<Message>() + 50 + 32);
-    assert_eq!((socket.held_bytes(), socket.left_bytes()), (left, left));
-    assert!(socket.has_unsent());
-    let wire = net.join(push, pull);
-    for _ in 0..3 {
-        assert_eq!(net.recv(pull).unwrap()[0], vec![7; 50]);
-    }
-    let socket = &net.sockets[push];
-    assert!(!socket.has_unsent());
-    let held = socket.peer_held_bytes(net.wires[wire][0].1);
-    assert_eq!((socket.held_bytes(), socket.left_bytes()), (held, 0));
-    net.cut(wire);
-    assert_eq!((net.sockets[push].held_bytes(), net.sockets[pull].held_bytes()), (0, 0));
 }
 
 /// RFC 30: a PUSH receives nothing, so that nobody would ever take what its peer sends.
