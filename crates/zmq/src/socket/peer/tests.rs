@@ -69,7 +69,7 @@ fn memory_for_a_part_is_at_most_four_times_what_has_come_and_grows_in_few_steps(
 fn only_a_part_that_is_longer_and_lacks_bytes_streams() {
     let mut options = Options::new(SocketType::Pull);
     options.stream_over_bytes = Some(100);
-    let taken = vec![7; 200];
+    let taken = [7; 200];
     // Of a part so much at once, and what its start, or the whole of it, then lacks.
     for (bytes, left, expected) in
         [(100, 0, Some(0)), (150, 0, Some(0)), (100, 1, Some(1)), (99, 1, None), (99, 2, None)]
