@@ -87,3 +87,17 @@ fn an_identity_has_255_octets_at_most() {
         assert_eq!(known, expected.ok().map(|()| identity));
     }
 }
+
+#[test]
+fn a_header_alone_is_no_piece_and_that_of_an_empty_part_is() {
+    for (header, is_piece) in [
+        (&b"\0\x03"[..], false),
+        (b"\x02\0\0\0\0\0\0\x01\0", false),
+        (b"\0\0", true),
+        (b"\x03\0\0\0\0\0\0\0\0", true),
+    ] {
+        let (mut a, _) = ready_pair(SocketType::Pull, SocketType::Push);
+        assert_eq!(a.handle_input(ZERO, header), Ok(header.len()));
+        assert_eq!(a.poll_event().is_some(), is_piece, "{header:?}");
+    }
+}

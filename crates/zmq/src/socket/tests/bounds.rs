@@ -258,6 +258,31 @@ fn messages_of_a_lost_peer_weigh_until_another_has_them() {
     assert_eq!(net.sockets[push].held_bytes(), 0);
 }
 
+#[test]
+fn messages_of_lost_peers_weigh_less_with_each_that_another_takes() {
+    let mut net = Net::new(10_000);
+    let push = net.with(Options { send_messages_max: 1, ..options(SocketType::Push) });
+    for _ in 0..6 {
+        let pull = net.socket(SocketType::Pull);
+        net.join(push, pull);
+    }
+    for len in 1..=6 {
+        net.sockets[push].send(Message::new(vec![7; 100 * len])).unwrap();
+    }
+    (0..6).for_each(|wire| net.cut(wire));
+    let left = |count: usize, bytes: usize| count * (size_of::<Message>() + 32) + bytes;
+    assert_eq!(net.sockets[push].left_bytes(), left(6, 2100));
+    // It has room for one; another is under way, and one waits for that.
+    let pull = net.with(Options { receive_messages_max: 1, ..options(SocketType::Pull) });
+    net.join(push, pull);
+    for (len, count, bytes) in [(1, 3, 1500), (2, 2, 1100), (3, 1, 600), (4, 0, 0)] {
+        assert_eq!(net.sockets[push].left_bytes(), left(count, bytes), "{len}");
+        let received = net.sockets[pull].recv().unwrap();
+        assert_eq!(received, Message::new(vec![7; 100 * len]));
+        net.run();
+    }
+}
+
 /// What is left of a peer that sent and went weighs until it is received.
 #[test]
 fn messages_from_a_lost_peer_weigh_until_they_are_received() {
