@@ -149,4 +149,13 @@ mod tests {
         let block = encode(SocketType::Dealer, &[7; 256]);
         assert_eq!(Peer::parse(&block, 1), Err(Error::Identity));
     }
+
+    /// A body weighs with what its allocation costs, 32 bytes.
+    #[test]
+    fn what_a_peer_says_of_itself_is_weighed() {
+        let block = encode(SocketType::Dealer, b"name");
+        let peer = Peer::parse(&block, 1).unwrap();
+        assert_eq!(peer.held_bytes(), size_of::<Peer>() + (4 + 32) + (block.len() + 32));
+        assert_eq!(Peer::v2(SocketType::Pull, Bytes::new()).held_bytes(), size_of::<Peer>());
+    }
 }

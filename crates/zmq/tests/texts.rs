@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use zmq::{
-    Authority, CurveClient, CurveServer, Error, Security, SendError, SocketType, public_key,
+    Authority, CurveClient, CurveServer, Error, RecvError, Refusal, Security, SendError,
+    SocketType, public_key,
 };
 
 /// Says nothing of whom it admits.
@@ -77,6 +78,24 @@ fn errors_say_why_a_connection_ended() {
         (SendError::PartOverrun, "more bytes than the part promised"),
     ] {
         assert_eq!(error.to_string(), text);
+    }
+    for (error, text) in [
+        (RecvError::Empty, "no message"),
+        (RecvError::Unsupported, "this socket type does not receive"),
+        (RecvError::OutOfTurn, "send before receiving"),
+        (RecvError::PeerLost, "the peer is gone"),
+    ] {
+        assert_eq!(error.to_string(), text);
+    }
+    for (why, text) in [
+        (Refusal::Full, "no peer with room"),
+        (Refusal::Unsupported, "this socket type does not send"),
+        (Refusal::OutOfTurn, "receive before sending"),
+        (Refusal::Unroutable, "no peer has that routing id"),
+        (Refusal::Malformed, "the message does not suit this socket type"),
+        (Refusal::PeerLost, "the peer is gone"),
+    ] {
+        assert_eq!(why.to_string(), text);
     }
 }
 

@@ -6,6 +6,7 @@ use std::string::{String, ToString};
 use std::vec;
 
 mod clocks;
+mod limits;
 mod v2;
 
 const SECOND: Duration = Duration::from_secs(1);

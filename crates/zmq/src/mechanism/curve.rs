@@ -374,3 +374,6 @@ impl fmt::Debug for Cipher {
         f.write_str("Cipher")
     }
 }
+
+#[cfg(test)]
+mod tests;

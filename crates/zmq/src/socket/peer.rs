@@ -394,3 +394,6 @@ impl Assembly {
         self.part.extend_from_slice(piece);
     }
 }
+
+#[cfg(test)]
+mod tests;

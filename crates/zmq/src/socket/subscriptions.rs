@@ -106,4 +106,27 @@ mod tests {
         assert!(topics.add(Bytes::new()));
         assert!(topics.matches(b""));
     }
+
+    /// Beside its bytes a prefix weighs 128 bytes, and 32 for its allocation.
+    #[test]
+    fn prefixes_that_are_gone_weigh_nothing_and_are_not_looked_for() {
+        let mut topics = Subscriptions::default();
+        for (prefix, held, lengths) in
+            [("a", 161, 1), ("b", 322, 1), ("a", 322, 1), ("long", 486, 2), ("", 614, 3)]
+        {
+            topics.add(prefix.into());
+            assert_eq!((topics.held_bytes(), topics.lengths.len()), (held, lengths), "{prefix}");
+        }
+        for (prefix, held, lengths) in [
+            ("b", 453, 3),
+            ("a", 453, 3),
+            ("a", 292, 2),
+            ("a", 292, 2),
+            ("long", 128, 1),
+            ("", 0, 0),
+        ] {
+            topics.remove(prefix.as_bytes());
+            assert_eq!((topics.held_bytes(), topics.lengths.len()), (held, lengths), "{prefix}");
+        }
+    }
 }

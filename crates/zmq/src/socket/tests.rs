@@ -4,6 +4,7 @@ use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
+mod bounds;
 mod stream;
 
 const ZERO: Duration = Duration::ZERO;
@@ -437,6 +438,9 @@ fn subscriptions_too_many_or_too_long_are_refused_alone() {
     for (limits, refused) in [
         (Limits { subscriptions_max: 2, ..limits() }, 1),
         (Limits { subscription_bytes_max: 400, ..limits() }, 9),
+        // Of these each weighs 161 bytes, with its place and its allocation.
+        (Limits { subscription_bytes_max: 322, ..limits() }, 1),
+        (Limits { subscription_bytes_max: 482, ..limits() }, 1),
         (limits(), 100),
     ] {
         let refused = &*"c".repeat(refused);

@@ -176,3 +176,31 @@ fn messages_that_are_no_frames_are_refused() {
     assert!(WebSocketFraming::new(&Config::new(SocketType::Rep), "ZWS2.0/CURVE").is_none());
     assert!(WebSocketFraming::new(&Config::new(SocketType::Rep), "").is_none());
 }
+
+/// More than is wanted would be of the next message.
+#[test]
+fn no_more_is_wanted_than_is_sure_to_be_of_one_message() {
+    let config = Config::new(SocketType::Rep);
+    let mut framing = WebSocketFraming::new(&config, "ZWS2.0/NULL").unwrap();
+    // ZMTP's greeting has 64 bytes, a header two or nine.
+    assert_eq!(framing.wanted_bytes(), 64);
+    assert!(!framing.advance(&[0; 60]) && framing.wanted_bytes() == 4);
+    assert!(framing.advance(&[0; 4]));
+    for (header, wanted) in [
+        (&b"\0\x03"[..], &[2, 1, 3][..]),
+        (b"\x04\x05", &[2, 1, 5]),
+        (b"\x01\0", &[2, 1, 2]),
+        (b"\x02\0\0\0\0\0\x01\0\0", &[2, 8, 7, 6, 5, 4, 3, 2, 1, 65_536]),
+    ] {
+        let mut seen = vec![framing.wanted_bytes()];
+        for byte in header {
+            framing.advance(&[*byte]);
+            seen.push(framing.wanted_bytes());
+        }
+        assert_eq!(seen, wanted, "{header:?}");
+        if header[1..].iter().any(|byte| *byte != 0) {
+            let body = vec![7; framing.wanted_bytes()];
+            assert!(framing.advance(&body));
+        }
+    }
+}
