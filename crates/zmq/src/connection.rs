@@ -72,11 +72,6 @@ enum Data {
 }
 
 impl Body {
-    #[cfg(test)]
-    pub(crate) fn taken(bytes: usize, part_left: u64, more: bool) -> Self {
-        Self { data: Data::Taken(bytes), part_left, more }
-    }
-
     /// The piece, which may stand in `taken`: what [`Connection::handle_input`] took last.
     pub fn bytes<'a>(&'a self, taken: &'a [u8]) -> &'a [u8] {
         match &self.data {

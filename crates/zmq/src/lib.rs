@@ -33,6 +33,8 @@ mod metadata;
 mod outbox;
 mod socket;
 mod socket_type;
+#[cfg(test)]
+mod turns;
 mod websocket;
 
 pub use bytes::Bytes;

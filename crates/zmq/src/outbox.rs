@@ -336,7 +336,8 @@ impl Outbox {
         if self.sealer.is_some() || !self.commands.is_empty() || self.mid_message {
             return 0;
         }
-        while let Some(Segment { head: Some(head), body, ends_message: true, .. }) =
+        // One with a head that ends a message is whole.
+        while let Some(segment @ Segment { head: Some(head), body, ends_message: true, .. }) =
             self.queue.front()
         {
             let (Ok(len), Some(space)) =
@@ -349,7 +350,7 @@ impl Outbox {
             space[2..].copy_from_slice(body);
             filled += space.len();
             self.messages -= 1;
-            self.held_bytes -= size_of::<Segment>() + body_held_bytes(body);
+            self.held_bytes -= segment.held_bytes();
             self.queue.pop_front();
         }
         filled
@@ -412,101 +413,4 @@ impl Writing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec;
-
-    fn queued(bodies: impl IntoIterator<Item = Vec<u8>>) -> Outbox {
-        let mut outbox = Outbox::default();
-        for body in bodies {
-            outbox.message(Message::new(body), 0).unwrap();
-        }
-        outbox
-    }
-
-    #[test]
-    fn a_long_queue_gives_its_places_back_and_a_short_one_keeps_them() {
-        for (messages, places) in [(64, 64), (65, 0)] {
-            for body in [1, 300] {
-                let mut outbox = queued((0..messages).map(|_| vec![7; body]));
-                outbox.queue.shrink_to_fit();
-                while outbox.write(&mut [0; 1000]) > 0 {}
-                assert_eq!((outbox.queue.len(), outbox.queue.capacity()), (0, places), "{body}");
-                assert_eq!((outbox.messages, outbox.held_bytes()), (0, 0));
-            }
-        }
-    }
-
-    #[test]
-    fn commands_go_before_messages_that_wait() {
-        let mut outbox = queued([b"message".to_vec()]);
-        outbox.pong(b"x");
-        let mut buf = [0; 64];
-        let written = outbox.write(&mut buf);
-        assert_eq!(&buf[..written], b"\x04\x06\x04PONGx\0\x07message");
-        assert_eq!((outbox.messages, outbox.held_bytes()), (0, 0));
-    }
-
-    #[test]
-    fn a_body_is_long_from_64_kib_of_it_on_that_are_not_written() {
-        for (body, long) in [(65_535, None), (65_536, Some(65_536))] {
-            let mut outbox = queued([vec![7; body]]);
-            assert_eq!(outbox.long_body(), None, "its header is not written");
-            assert_eq!(outbox.write(&mut [0; 9]), 9);
-            assert_eq!(outbox.long_body().map(|body| body.len()), long);
-        }
-        let mut outbox = queued([vec![7; 100_000]]);
-        outbox.write(&mut [0; 9 + 34_464]);
-        assert_eq!(outbox.long_body().map(|body| body.len()), Some(65_536));
-        outbox.advance(1);
-        assert_eq!(outbox.long_body(), None);
-        assert_eq!(outbox.write(&mut vec![0; 100_000]), 65_535);
-        assert_eq!((outbox.messages, outbox.held_bytes()), (0, 0));
-    }
-
-    #[test]
-    fn of_what_is_dropped_nothing_is_counted_and_a_message_under_way_goes_out() {
-        let mut outbox = queued([b"one".to_vec(), b"two".to_vec()]);
-        outbox.drop_messages();
-        assert_eq!((outbox.messages, outbox.held_bytes(), outbox.has_output()), (0, 0, false));
-        // One that is written already is not under way.
-        let mut outbox = queued([vec![7; 300]]);
-        assert_eq!(outbox.write(&mut [0; 400]), 309);
-        outbox.message(Message::new("next"), 0).unwrap();
-        outbox.drop_messages();
-        assert_eq!((outbox.messages, outbox.held_bytes(), outbox.has_output()), (0, 0, false));
-        let mut outbox = queued([b"one".to_vec(), b"two".to_vec()]);
-        let mut buf = [0; 64];
-        assert_eq!(outbox.write(&mut buf[..3]), 3);
-        outbox.drop_messages();
-        outbox.command(b"\x05ERROR\0".to_vec());
-        assert_eq!(outbox.messages, 1);
-        let written = outbox.write(&mut buf[3..]);
-        assert_eq!(&buf[..3 + written], b"\0\x03one\x04\x07\x05ERROR\0");
-        assert_eq!((outbox.messages, outbox.held_bytes()), (0, 0));
-        // Nothing can follow half a message.
-        let mut outbox = Outbox::default();
-        outbox.message(Message::from_parts(["a".into(), "b".into()]).unwrap(), 0).unwrap();
-        outbox.write(&mut [0; 3]);
-        outbox.drop_messages();
-        assert_eq!((outbox.messages, outbox.held_bytes(), outbox.has_output()), (0, 0, false));
-    }
-
-    #[test]
-    fn what_was_given_in_pieces_is_not_taken_back_and_what_follows_it_is() {
-        let mut outbox = queued([b"before".to_vec()]);
-        outbox.pong(b"x");
-        outbox.message(Message::new("ab"), 2).unwrap();
-        outbox.piece("cd".into()).unwrap();
-        outbox.message(Message::from_parts(["x".into(), "y".into()]).unwrap(), 0).unwrap();
-        let unsent = outbox.take_unsent();
-        let two = Message::from_parts(["x".into(), "y".into()]).unwrap();
-        assert_eq!(unsent, [Message::new("before"), two]);
-        // A command is nobody else's.
-        let command = size_of::<Segment>() + 6 + 32;
-        assert_eq!((outbox.messages, outbox.held_bytes()), (0, command));
-        let mut outbox = Outbox::default();
-        outbox.message(Message::new("ab"), 2).unwrap();
-        assert_eq!((outbox.take_unsent(), outbox.held_bytes()), (Vec::new(), 0));
-    }
-}
+mod tests;

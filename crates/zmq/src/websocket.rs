@@ -95,7 +95,7 @@ impl WebSocketFraming {
     pub fn wanted_bytes(&self) -> usize {
         match &self.state {
             State::Greeting(left) => *left,
-            State::Header(header, taken) => header_bytes(header, *taken) - taken,
+            State::Header(header, taken) => header_bytes(header) - taken,
             State::Body(left) => usize::try_from(*left).unwrap_or(usize::MAX),
         }
     }
@@ -150,9 +150,9 @@ impl WebSocketFraming {
     }
 }
 
-/// How long the header is that begins so.
-fn header_bytes(header: &[u8; HEADER_BYTES_MAX], taken: usize) -> usize {
-    if taken > 0 && header[0] & LONG != 0 { HEADER_BYTES_MAX } else { HEADER_BYTES }
+/// How long the header is that begins so; zeros where nothing has come.
+fn header_bytes(header: &[u8; HEADER_BYTES_MAX]) -> usize {
+    if header[0] & LONG != 0 { HEADER_BYTES_MAX } else { HEADER_BYTES }
 }
 
 /// The type that a peer of this one has, where it does not say: all that the type allows are treated alike.

@@ -9,6 +9,11 @@ use zmq::{
     SocketType, public_key,
 };
 
+#[path = "../src/turns.rs"]
+mod turns;
+
+use turns::Turns;
+
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
@@ -35,21 +40,23 @@ impl Victim {
         hello.extend_from_slice(theirs.as_bytes());
         let mut victim = Self { socket, peer };
         assert_eq!(victim.feed(&hello), hello.len());
-        while victim.socket.poll_transmit(ZERO, peer, &mut [0; 256]) > 0 {}
+        let mut turns = Turns::default();
+        while turns.more(victim.socket.poll_transmit(ZERO, peer, &mut [0; 256]) > 0) {}
         victim
     }
 
     /// Offers bytes; how many were taken.
     fn feed(&mut self, bytes: &[u8]) -> usize {
-        let mut taken = 0;
-        loop {
+        let (mut taken, mut turns) = (0, Turns::default());
+        while turns.more(true) {
             let count = self.socket.handle_input(ZERO, self.peer, &bytes[taken..]).unwrap();
-            while self.socket.poll_event().is_some() {}
+            while turns.more(self.socket.poll_event().is_some()) {}
             taken += count;
             if count == 0 {
-                return taken;
+                break;
             }
         }
+        taken
     }
 
     /// Offers a frame or a message again and again, up to so many bytes, until it is no longer taken.
@@ -80,7 +87,8 @@ fn weigh(what: &str, bytes_max: usize, mut victim: Victim, act: impl FnOnce(&mut
     assert!(said * 10 >= real * 7 && said <= 2 * real, "{what}: {real} held, {said} counted");
     assert!(real <= bytes_max && real * 10 >= bytes_max * 8, "{what}: {real} bytes held");
     victim.socket.remove_peer(victim.peer);
-    while victim.socket.recv_from().is_ok() {}
+    let mut turns = Turns::default();
+    while turns.more(victim.socket.recv_from().is_ok()) {}
     assert_eq!((victim.socket.held_bytes(), victim.socket.left_bytes()), (0, 0), "{what}");
 }
 
@@ -105,6 +113,29 @@ fn inboxes() {
     let victim = Victim::new(pull(4 * MIB), "PUSH");
     let long = [&[2, 0, 0, 0, 0, 0, 0x10, 0, 0][..], &vec![7; MIB]].concat();
     weigh("long messages", 4_600_000, victim, |victim| victim.flood(&long, 100 * MIB));
+}
+
+/// An inbox that is empty keeps some places, and one message takes no more than its body.
+fn empty_inboxes() {
+    for (messages, kept) in [(64, 4_000..8_000), (65, 0..200), (1000, 0..200)] {
+        let mut victim = Victim::new(pull(4 * MIB), "PUSH");
+        let before = MEMORY.current_usage();
+        assert_eq!(victim.feed(&b"\0\x01x".repeat(messages)), 3 * messages);
+        for _ in 0..messages {
+            victim.socket.recv().unwrap();
+        }
+        let left = MEMORY.current_usage() - before;
+        assert!(kept.contains(&left), "{left} bytes held after {messages} messages");
+    }
+    let mut victim = Victim::new(pull(4 * MIB), "PUSH");
+    for most in [10_000, 100] {
+        MEMORY.reset_peak_usage();
+        let before = MEMORY.current_usage();
+        victim.feed(b"\0\x01x");
+        let peak = MEMORY.peak_usage() - before;
+        assert!(peak <= most, "{peak} bytes for one message");
+        victim.socket.recv().unwrap();
+    }
 }
 
 fn unfinished() {
@@ -140,7 +171,8 @@ fn unread_replies() {
     victim.feed(b"\x04\x0A\x09SUBSCRIBE");
     weigh("unsent messages", 5 * MIB, victim, |victim| {
         let message = || Message::from_parts((0..100).map(|_| Bytes::from(vec![7; 20]))).unwrap();
-        while victim.socket.dropped() == 0 {
+        let mut turns = Turns::default();
+        while turns.more(victim.socket.dropped() == 0) {
             victim.socket.send(message()).unwrap();
         }
     });
@@ -204,6 +236,7 @@ fn half_a_frame_under_curve() {
 #[test]
 fn a_socket_holds_what_it_says_and_within_its_bounds() {
     inboxes();
+    empty_inboxes();
     unfinished();
     subscriptions();
     unread_replies();

@@ -79,15 +79,7 @@ fn errors_say_why_a_connection_ended() {
     ] {
         assert_eq!(error.to_string(), text);
     }
-    for (error, text) in [
-        (RecvError::Empty, "no message"),
-        (RecvError::Unsupported, "this socket type does not receive"),
-        (RecvError::OutOfTurn, "send before receiving"),
-        (RecvError::PeerLost, "the peer is gone"),
-    ] {
-        assert_eq!(error.to_string(), text);
-    }
-    for (why, text) in [
+    for (refusal, text) in [
         (Refusal::Full, "no peer with room"),
         (Refusal::Unsupported, "this socket type does not send"),
         (Refusal::OutOfTurn, "receive before sending"),
@@ -95,7 +87,15 @@ fn errors_say_why_a_connection_ended() {
         (Refusal::Malformed, "the message does not suit this socket type"),
         (Refusal::PeerLost, "the peer is gone"),
     ] {
-        assert_eq!(why.to_string(), text);
+        assert_eq!(refusal.to_string(), text);
+    }
+    for (error, text) in [
+        (RecvError::Empty, "no message"),
+        (RecvError::Unsupported, "this socket type does not receive"),
+        (RecvError::OutOfTurn, "send before receiving"),
+        (RecvError::PeerLost, "the peer is gone"),
+    ] {
+        assert_eq!(error.to_string(), text);
     }
 }
 

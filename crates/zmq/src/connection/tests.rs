@@ -1,5 +1,6 @@
 use super::*;
 use crate::mechanism::curve::{MESSAGE_OVERHEAD, public_key};
+use crate::turns::Turns;
 use crate::{Authority, CurveClient, CurveServer, Heartbeat, Limits, Security, SocketType};
 use std::format;
 use std::string::{String, ToString};
@@ -49,7 +50,8 @@ fn curve(client_secret: u8) -> (Security, Security) {
 fn output(from: &mut Connection) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut buf = [0; 61];
-    loop {
+    let mut turns = Turns::default();
+    while turns.more(true) {
         if let Some(long) = from.long_output() {
             let some = long.len().min(40_000);
             bytes.extend_from_slice(&long[..some]);
@@ -61,6 +63,7 @@ fn output(from: &mut Connection) -> Vec<u8> {
             written => bytes.extend_from_slice(&buf[..written]),
         }
     }
+    bytes
 }
 
 /// Feeds bytes in pieces of `step`; gives what came of it, pieces of a part joined.
@@ -69,7 +72,8 @@ fn feed(to: &mut Connection, bytes: &[u8], step: usize) -> Result<Vec<String>, E
     let mut part = Vec::new();
     for piece in bytes.chunks(step.max(1)) {
         let mut piece = piece;
-        while !piece.is_empty() {
+        let mut turns = Turns::default();
+        while turns.more(!piece.is_empty()) {
             let (taken, rest) = piece.split_at(to.handle_input(ZERO, piece)?);
             match to.poll_event() {
                 None => {}
@@ -99,7 +103,8 @@ fn sum(bytes: &[u8]) -> u32 {
 /// Carries bytes both ways until none are left; what each side saw.
 fn pump(a: &mut Connection, b: &mut Connection, step: usize) -> Result<[Vec<String>; 2], Error> {
     let mut seen = [vec![], vec![]];
-    while a.has_output() || b.has_output() {
+    let mut turns = Turns::default();
+    while turns.more(a.has_output() || b.has_output()) {
         let to_b = output(a);
         seen[1].extend(feed(b, &to_b, step)?);
         let to_a = output(b);
@@ -111,7 +116,8 @@ fn pump(a: &mut Connection, b: &mut Connection, step: usize) -> Result<[Vec<Stri
 /// Carries bytes both ways until none are left; what `a` sent.
 fn sent_by(a: &mut Connection, b: &mut Connection) -> Vec<u8> {
     let mut sent = Vec::new();
-    while a.has_output() || b.has_output() {
+    let mut turns = Turns::default();
+    while turns.more(a.has_output() || b.has_output()) {
         let to_b = output(a);
         feed(b, &to_b, 64).unwrap();
         sent.extend(to_b);
@@ -239,7 +245,8 @@ fn a_part_of_one_gib_passes_in_pieces_and_none_is_kept() {
         let written = a.poll_transmit(ZERO, &mut wire);
         assert_eq!((a.queued_bytes(), a.has_output()), (0, false));
         let mut rest = &wire[..written];
-        while !rest.is_empty() {
+        let mut turns = Turns::default();
+        while turns.more(!rest.is_empty()) {
             let (taken, left) = rest.split_at(b.handle_input(ZERO, rest).unwrap());
             rest = left;
             if let Some(Event::Body(body)) = b.poll_event() {
@@ -312,7 +319,8 @@ fn pings_of_a_peer_that_does_not_read_wait_and_each_is_answered() {
     let (mut a, _) = ready_pair(SocketType::Push, SocketType::Pull);
     let pings = b"\x04\x07\x04PING\0\0".repeat(1000);
     let (mut rest, mut answered) = (&pings[..], 0);
-    while !rest.is_empty() {
+    let mut turns = Turns::default();
+    while turns.more(!rest.is_empty()) {
         while let taken @ 1.. = a.handle_input(ZERO, rest).unwrap() {
             rest = &rest[taken..];
         }
@@ -441,7 +449,8 @@ fn curve_handshakes_end_at_any_flipped_bit() {
         let mut b = connection(SocketType::Pull, server.clone(), 2);
         let mut sent = 0;
         let mut failed = false;
-        while a.has_output() && !failed {
+        let mut turns = Turns::default();
+        while turns.more(a.has_output() && !failed) {
             let mut bytes = output(&mut a);
             if let Some(byte) = position.checked_sub(sent).and_then(|at: usize| bytes.get_mut(at)) {
                 *byte ^= 1;

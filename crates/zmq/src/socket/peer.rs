@@ -394,6 +394,3 @@ impl Assembly {
         self.part.extend_from_slice(piece);
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -75,7 +75,8 @@ fn half_a_message_does_not_stay_for_ever() {
             a
         };
         let feed = |a: &mut Connection, now, mut bytes: &[u8]| {
-            while !bytes.is_empty() {
+            let mut turns = Turns::default();
+            while turns.more(!bytes.is_empty()) {
                 bytes = &bytes[a.handle_input(now, bytes).unwrap()..];
             }
         };

@@ -1,103 +1,114 @@
-//! Limits at both sides: the longest that is taken, and the first that is not.
+//! Limits at both sides of each, and what is counted of what waits.
 
 use super::*;
 
-/// A PULL, ready, with these limits.
-fn pull(limits: Limits) -> Connection {
-    let config = Config { limits, ..Config::new(SocketType::Pull) };
-    let mut pull = Connection::new(ZERO, Arc::new(config), &[1; 48]);
-    pump(&mut pull, &mut null(SocketType::Push), 100).unwrap();
-    pull
+fn limited(security: Security, limits: Limits) -> Connection {
+    let config = Config { security, limits, ..Config::new(SocketType::Pub) };
+    Connection::new(ZERO, Arc::new(config), &[2; 48])
 }
 
 #[test]
-fn a_part_is_as_long_as_a_frame_may_be_in_a_short_and_a_long_header() {
-    let limits = || Limits { frame_bytes_max: 10, ..Limits::default() };
-    let body = |len: u8| vec![b'x'; usize::from(len)];
-    let short = |len: u8| [vec![0, len], body(len)].concat();
-    let long = |len: u8| [vec![2, 0, 0, 0, 0, 0, 0, 0, len], body(len)].concat();
+fn what_is_allowed_of_a_peer_by_default_is_what_is_documented() {
+    let limits = Limits::default();
+    assert_eq!(limits.frame_bytes_max, 1_073_741_824);
+    assert_eq!(limits.message_bytes_max, 134_217_728);
+    assert_eq!(limits.parts_max, 1024);
+    assert_eq!(limits.command_bytes_max, 8192);
+    assert_eq!(limits.subscriptions_max, 10_000);
+    assert_eq!(limits.subscription_bytes_max, 4_194_304);
+    assert_eq!((limits.handshake_timeout, limits.stall_timeout), (30 * SECOND, 60 * SECOND));
+    assert_eq!((limits.write_timeout, limits.bytes_per_second_min), (None, 500));
+}
+
+#[test]
+fn frames_of_the_longest_length_pass_and_longer_ones_do_not() {
+    let limits = Limits { frame_bytes_max: 10, command_bytes_max: 30, ..Limits::default() };
+    let ready = |limits: &Limits| {
+        let mut a = limited(Security::Null, limits.clone());
+        pump(&mut a, &mut null(SocketType::Sub), 100).unwrap();
+        a
+    };
     for step in [1, 100] {
-        for (ten, eleven) in [(short(10), short(11)), (long(10), long(11))] {
-            let mut pull = pull(limits());
-            let seen = feed(&mut pull, &ten, step).unwrap();
-            assert_eq!(seen, [format!("10 {:x}.", sum(&body(10)))]);
-            assert_eq!(feed(&mut pull, &eleven, step), Err(Error::FrameTooLong(11)));
-        }
+        let mut a = ready(&limits);
+        assert_eq!(feed(&mut a, b"\0\x0A0123456789", step).unwrap().len(), 1);
+        let longer = feed(&mut a, b"\0\x0B0123456789A", step);
+        assert_eq!(longer, Err(Error::FrameTooLong(11)), "{step}");
+        let mut a = ready(&limits);
+        let seen = feed(&mut a, b"\x04\x1E\x09SUBSCRIBEa topic of 20 bytes.", step).unwrap();
+        assert_eq!(seen, ["subscribe b\"a topic of 20 bytes.\""]);
+        let seen = feed(&mut a, b"\x04\x1F\x09SUBSCRIBEa topic of 21 bytes!!", step).unwrap();
+        assert_eq!(seen, ["skipped 31"], "{step}");
+        let mut a = ready(&Limits { parts_max: 0, ..limits.clone() });
+        assert_eq!(feed(&mut a, b"\0\x01x", step), Err(Error::TooManyParts), "{step}");
+    }
+    // Before the handshake a command too long ends it.
+    let greeting = Greeting::new("NULL", false).encode();
+    for (len, outcome) in [(30, Ok(vec![])), (31, Err(Error::CommandTooLong(31)))] {
+        let mut a = limited(Security::Null, limits.clone());
+        assert_eq!(feed(&mut a, &[&greeting[..], &[4, len]].concat(), 100), outcome);
     }
 }
 
 #[test]
-fn no_parts_at_all_may_be_allowed() {
-    for step in [1, 100] {
-        let mut pull = pull(Limits { parts_max: 0, ..Limits::default() });
-        assert_eq!(feed(&mut pull, b"\0\x01x", step), Err(Error::TooManyParts));
-    }
+fn commands_of_the_longest_length_pass_under_curve_and_longer_ones_do_not() {
+    let (client, server) = curve(7);
+    let mut a = connection(SocketType::Sub, client, 1);
+    // Room for the handshake's own.
+    let mut b = limited(server, Limits { command_bytes_max: 300, ..Limits::default() });
+    pump(&mut a, &mut b, 100).unwrap();
+    a.send_subscription(true, &[b'x'; 290]).unwrap();
+    a.send_subscription(true, &[b'x'; 291]).unwrap();
+    let [_, seen] = pump(&mut a, &mut b, 100).unwrap();
+    assert!(seen.len() == 2 && seen[0].starts_with("subscribe"), "{seen:?}");
+    assert_eq!(seen[1], "skipped 301");
 }
 
-/// Of a command, its name counts: 8 KiB are taken, and a byte more is skipped.
 #[test]
-fn a_command_of_8_kib_is_heard_and_a_longer_one_is_skipped() {
-    for (a, b) in [(Security::Null, Security::Null), curve(7)] {
-        let mut a = connection(SocketType::Sub, a, 1);
-        let mut b = connection(SocketType::Pub, b, 2);
-        pump(&mut a, &mut b, 100).unwrap();
-        let longest = [b'x'; 8192 - 10];
-        a.send_subscription(true, &longest).unwrap();
-        let seen = pump(&mut a, &mut b, 1000).unwrap();
-        assert_eq!(seen[1], [format!("subscribe {:?}", Bytes::copy_from_slice(&longest))]);
-        a.send_subscription(true, &[b'x'; 8193 - 10]).unwrap();
-        assert_eq!(pump(&mut a, &mut b, 1000).unwrap()[1], ["skipped 8193"]);
-    }
-}
-
-/// RFC 37, "Heartbeating": a PING's context has 16 octets at most.
-#[test]
-fn rfc37_a_ping_has_a_context_of_16_octets() {
+fn rfc37_a_pings_context_has_at_most_16_bytes() {
     let (mut a, _) = ready_pair(SocketType::Pull, SocketType::Push);
-    feed(&mut a, b"\x04\x17\x04PING\0\x000123456789abcdef", 100).unwrap();
-    assert_eq!(output(&mut a), b"\x04\x15\x04PONG0123456789abcdef");
-    let refused = feed(&mut a, b"\x04\x18\x04PING\0\x000123456789abcdefg", 100);
-    assert_eq!(refused, Err(Error::MalformedCommand));
+    feed(&mut a, b"\x04\x17\x04PING\0\0ABCDEFGHIJKLMNOP", 100).unwrap();
+    assert_eq!(output(&mut a), b"\x04\x15\x04PONGABCDEFGHIJKLMNOP");
 }
 
-/// RFC 24: a WELCOME carries nothing.
 #[test]
-fn rfc24_a_welcome_with_something_in_it_is_malformed() {
-    let (client, _) = plain("1815");
-    let mut client = connection(SocketType::Push, client, 1);
+fn a_header_alone_is_no_piece_and_an_empty_part_is_one() {
+    let (mut a, _) = ready_pair(SocketType::Pull, SocketType::Push);
+    assert_eq!(a.handle_input(ZERO, b"\x01\x02"), Ok(2));
+    assert!(a.poll_event().is_none());
+    assert_eq!(a.handle_input(ZERO, b"xy"), Ok(2));
+    assert!(a.poll_event().is_some());
+    assert_eq!(a.handle_input(ZERO, b"\0\0"), Ok(2));
+    assert!(a.poll_event().is_some());
+}
+
+#[test]
+fn rfc24_a_welcome_has_no_body() {
+    let mut client = connection(SocketType::Push, plain("1815").0, 1);
     let greeting = Greeting::new("PLAIN", true).encode();
-    feed(&mut client, &greeting, 100).unwrap();
-    output(&mut client);
-    let refused = feed(&mut client, b"\x04\x09\x07WELCOMEx", 100);
-    assert_eq!(refused, Err(Error::MalformedCommand));
-    // It never says to whom it would have been welcome.
-    let said = output(&mut client);
-    assert!(said.starts_with(b"\x04") && !said.windows(8).any(|it| it == b"INITIATE"), "{said:?}");
+    let welcome = [&greeting[..], b"\x04\x09\x07WELCOMEx"].concat();
+    assert_eq!(feed(&mut client, &welcome, 100), Err(Error::MalformedCommand));
+    assert!(!client.is_ready());
 }
 
 #[test]
-fn an_identity_has_255_octets_at_most() {
-    for (len, expected) in [(255, Ok(())), (256, Err(Error::Identity))] {
-        let identity = Bytes::from(vec![b'i'; len]);
-        let config = Config { identity: identity.clone(), ..Config::new(SocketType::Dealer) };
-        let mut dealer = Connection::new(ZERO, Arc::new(config), &[1; 48]);
-        let mut router = null(SocketType::Router);
-        assert_eq!(pump(&mut dealer, &mut router, 100).map(|_| ()), expected, "{len}");
-        let known = router.peer().map(|peer| peer.identity.clone());
-        assert_eq!(known, expected.ok().map(|()| identity));
-    }
-}
-
-#[test]
-fn a_header_alone_is_no_piece_and_that_of_an_empty_part_is() {
-    for (header, is_piece) in [
-        (&b"\0\x03"[..], false),
-        (b"\x02\0\0\0\0\0\0\x01\0", false),
-        (b"\0\0", true),
-        (b"\x03\0\0\0\0\0\0\0\0", true),
-    ] {
-        let (mut a, _) = ready_pair(SocketType::Pull, SocketType::Push);
-        assert_eq!(a.handle_input(ZERO, header), Ok(header.len()));
-        assert_eq!(a.poll_event().is_some(), is_piece, "{header:?}");
-    }
+fn a_piece_more_waits_below_the_bound_and_under_curve_always() {
+    let (mut a, _) = ready_pair(SocketType::Push, SocketType::Pull);
+    a.begin_part(1000, false).unwrap();
+    a.send_piece(vec![7; 600]).unwrap();
+    let waiting = a.queued_bytes();
+    assert!((600..800).contains(&waiting), "{waiting}");
+    assert!(a.has_piece_room(waiting + 1) && !a.has_piece_room(waiting));
+    // Under CURVE it gathers.
+    let (client, server) = curve(7);
+    let mut a = connection(SocketType::Push, client, 1);
+    pump(&mut a, &mut connection(SocketType::Pull, server, 2), 100).unwrap();
+    assert_eq!(a.queued_bytes(), 0);
+    a.begin_part(1000, false).unwrap();
+    a.send_piece(vec![7; 600]).unwrap();
+    let waiting = a.queued_bytes();
+    assert!((600..1300).contains(&waiting), "{waiting}");
+    assert!(a.has_piece_room(1));
+    // The sealer and the opener have the session's keys.
+    let shown = format!("{a:?}");
+    assert!(shown.contains("opener: Some(Opener)") && shown.contains("sealer: Some(Sealer)"));
 }

@@ -1,149 +1,125 @@
+//! What a server takes of clients that lie.
+
 use super::*;
 use std::format;
+use std::vec;
 
-/// Knows the owner of one key.
+/// Admits the owner of the secret key of sevens.
 struct Door;
 
 impl Authority for Door {
-    fn admits_key(&self, public_key: &[u8; 32]) -> bool {
-        *public_key == *SecretKey::from(ADMITTED).public_key().as_bytes()
+    fn admits_key(&self, key: &[u8; 32]) -> bool {
+        *key == public_key(&[7; 32])
     }
 }
 
-const SERVER: [u8; 32] = [9; 32];
-const ADMITTED: [u8; 32] = [7; 32];
-const STRANGER: [u8; 32] = [8; 32];
-
-fn server(seed: u8) -> Server {
-    Server::new(&CurveServer { secret_key: SERVER, authority: Arc::new(Door) }, &[seed; 48])
+fn secret(byte: u8) -> SecretKey {
+    SecretKey::from([byte; 32])
 }
 
-fn client(secret_key: [u8; 32], seed: u8) -> Client {
-    let server_public_key = public_key(&SERVER);
-    Client::new(&CurveClient { server_public_key, secret_key }, &[seed; 48])
+fn server() -> Server {
+    Server::new(&CurveServer { secret_key: [9; 32], authority: Arc::new(Door) }, &[1; 48])
 }
 
-/// What a command carries behind its name.
-fn body(command: &[u8]) -> &[u8] {
-    command::split(command).unwrap().1
+/// A HELLO's body of a client whose C' is of threes.
+fn hello(version: [u8; 2], nonce: u64) -> Vec<u8> {
+    let nonce = nonce.to_be_bytes();
+    let to_server = SalsaBox::new(&secret(9).public_key(), &secret(3));
+    let proof = seal(&to_server, &[b"CurveZMQHELLO---", &nonce], vec![0; 64]).unwrap();
+    let transient = secret(3).public_key();
+    [&version[..], &[0; 72], transient.as_bytes(), &nonce, &proof].concat()
 }
 
-fn reply(step: Result<Step, Error>) -> Vec<u8> {
-    match step {
-        Ok(Step::Reply(command)) => command,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// HELLO and WELCOME, and the INITIATE that the client makes of them.
-fn initiate(client: &mut Client, server: &mut Server, metadata: &[u8]) -> Vec<u8> {
-    let hello = client.hello().unwrap();
-    let welcome = reply(server.handle(b"HELLO", body(&hello), b""));
-    body(&reply(client.handle(b"WELCOME", body(&welcome), metadata))).to_vec()
-}
-
-fn refusal(step: Result<Step, Error>) -> Error {
-    step.map(|_| ()).unwrap_err()
-}
-
-#[test]
-fn rfc26_a_hello_has_one_version_and_one_length() {
-    let hello = client(ADMITTED, 1).hello().unwrap();
-    let hello = body(&hello);
-    let longer = [hello, &[0]].concat();
-    for (at, version) in [(0, 0), (0, 2), (1, 1)] {
-        let mut other = hello.to_vec();
-        other[at] = version;
-        assert_eq!(refusal(server(2).handle(b"HELLO", &other, b"")), Error::MalformedCommand);
-    }
-    for other in [&longer, &hello[..hello.len() - 1], &hello[..2], b""] {
-        let refused = refusal(server(2).handle(b"HELLO", other, b""));
-        assert_eq!(refused, Error::MalformedCommand, "{}", other.len());
-    }
-    reply(server(2).handle(b"HELLO", hello, b""));
-}
-
-#[test]
-fn rfc26_an_initiate_may_do_without_metadata_and_without_nothing_else() {
-    for metadata in [&b""[..], b"\x01a\0\0\0\0"] {
-        let (mut client, mut server) = (client(ADMITTED, 1), server(2));
-        let initiate = initiate(&mut client, &mut server, metadata);
-        match server.handle(b"INITIATE", &initiate, b"ours") {
-            Ok(Step::Done { peer_metadata, .. }) => assert_eq!(peer_metadata, metadata),
-            other => panic!("{other:?}"),
-        }
-    }
-    let whole = initiate(&mut client(ADMITTED, 1), &mut server(2), b"");
-    for len in [0, 95, 96, 104, whole.len() - 1] {
-        let (mut client, mut server) = (client(ADMITTED, 1), server(2));
-        initiate(&mut client, &mut server, b"");
-        let refused = refusal(server.handle(b"INITIATE", &whole[..len], b""));
-        assert_eq!(refused, Error::MalformedCommand, "{len}");
-    }
-}
-
-#[test]
-fn rfc26_an_initiate_brings_the_cookie_of_its_own_connection() {
-    let (mut one, mut other) = (server(2), server(3));
-    let mut ours = initiate(&mut client(ADMITTED, 1), &mut one, b"");
-    let others = initiate(&mut client(ADMITTED, 1), &mut other, b"");
-    ours[..COOKIE].copy_from_slice(&others[..COOKIE]);
-    assert_eq!(refusal(one.handle(b"INITIATE", &ours, b"")), Error::Crypto);
-}
-
-/// An INITIATE as `client` would make it, but with a vouch of another's making.
-fn forged(
-    client: &mut Client,
-    server: &mut Server,
-    claimed: &SecretKey,
-    vouched: [&[u8; KEY]; 2],
-    by: &SecretKey,
-) -> Vec<u8> {
-    let mut forged = initiate(client, server, b"");
-    let server_transient = server.transient.public_key();
-    let vouch_nonce = [5; 16];
-    let voucher = SalsaBox::new(&server_transient, by);
-    let vouch =
-        seal(&voucher, &[b"VOUCH---", &vouch_nonce], vouched.map(|key| *key).concat()).unwrap();
-    let plain = [&claimed.public_key().as_bytes()[..], &vouch_nonce, &vouch].concat();
-    let session = SalsaBox::new(&server_transient, &client.transient);
-    let sealed = seal(&session, &[b"CurveZMQINITIATE", &2u64.to_be_bytes()], plain).unwrap();
-    forged.truncate(COOKIE + 8);
-    forged.extend_from_slice(&sealed);
-    forged
-}
-
-/// RFC 26, "The Vouch": it is made with the client's long-term key, for this connection's transient key and this server.
-#[test]
-fn rfc26_nobody_comes_in_by_a_key_that_is_not_theirs() {
-    let [admitted, stranger] = [ADMITTED, STRANGER].map(SecretKey::from);
-    let server_key = public_key(&SERVER);
-    let ours = *client(STRANGER, 1).transient.public_key().as_bytes();
-    let [other_transient, other_server] = [[21; 32], [22; 32]].map(|key| public_key(&key));
-    for (claimed, vouched, by, expected) in [
-        // As it is meant: the owner is let in, another is not.
-        (&admitted, [&ours, &server_key], &admitted, None),
-        (&stranger, [&ours, &server_key], &stranger, Some(Error::Unauthorized)),
-        // The key is somebody's who did not vouch.
-        (&admitted, [&ours, &server_key], &stranger, Some(Error::Crypto)),
-        // The vouch was for another connection, or for another server.
-        (&admitted, [&other_transient, &server_key], &admitted, Some(Error::Crypto)),
-        (&admitted, [&ours, &other_server], &admitted, Some(Error::Crypto)),
-    ] {
-        let (mut client, mut server) = (client(STRANGER, 1), server(2));
-        let initiate = forged(&mut client, &mut server, claimed, vouched, by);
-        assert_eq!(server.handle(b"INITIATE", &initiate, b"").err(), expected);
-    }
-}
-
-#[test]
-fn ciphers_are_shown_without_their_keys() {
-    let (mut client, mut server) = (client(ADMITTED, 1), server(2));
-    let initiate = initiate(&mut client, &mut server, b"");
-    let Ok(Step::Done { cipher: Some(cipher), .. }) = server.handle(b"INITIATE", &initiate, b"")
-    else {
-        panic!("no cipher");
+/// A server that has answered HELLO, whose nonce was 5; its S' and its cookie.
+fn greeted() -> (Server, PublicKey, Vec<u8>) {
+    let mut server = server();
+    let Ok(Step::Reply(welcome)) = server.handle(b"HELLO", &hello([1, 0], 5), b"") else {
+        panic!("no WELCOME");
     };
-    assert_eq!(format!("{cipher:?}"), "Cipher");
-    assert_eq!(format!("{:?} {:?}", cipher.sealer, cipher.opener), "Sealer Opener");
+    let (nonce, sealed) = command::split(&welcome).unwrap().1.split_at(16);
+    let session = SalsaBox::new(&secret(9).public_key(), &secret(3));
+    let plain = open(&session, &[b"WELCOME-", nonce], sealed).unwrap();
+    let (transient, cookie) = plain.split_first_chunk::<32>().unwrap();
+    (server, PublicKey::from(*transient), cookie.to_vec())
+}
+
+/// What an INITIATE says, and what is behind it.
+struct Claim {
+    /// Whose long-term key C it states, and by which key the vouch is made.
+    owner: u8,
+    signer: u8,
+    /// What the vouch says: whose C', and for which server.
+    transient: u8,
+    server: u8,
+    nonce: u64,
+}
+
+const HONEST: Claim = Claim { owner: 7, signer: 7, transient: 3, server: 9, nonce: 6 };
+
+fn initiate(claim: &Claim) -> Result<Step, Error> {
+    let (mut server, server_transient, cookie) = greeted();
+    let vouched = [secret(claim.transient), secret(claim.server)];
+    let vouched = vouched.map(|key| *key.public_key().as_bytes()).concat();
+    let voucher = SalsaBox::new(&server_transient, &secret(claim.signer));
+    let vouch = seal(&voucher, &[b"VOUCH---", &[4; 16]], vouched).unwrap();
+    let owner = secret(claim.owner).public_key();
+    let plain = [owner.as_bytes(), &[4; 16][..], &vouch, b"who we are"].concat();
+    let nonce = claim.nonce.to_be_bytes();
+    let session = SalsaBox::new(&server_transient, &secret(3));
+    let sealed = seal(&session, &[b"CurveZMQINITIATE", &nonce], plain).unwrap();
+    server.handle(b"INITIATE", &[&cookie[..], &nonce, &sealed].concat(), b"")
+}
+
+#[test]
+fn rfc26_only_the_owner_of_an_admitted_key_comes_in() {
+    let Ok(Step::Done { peer_metadata, cipher: Some(_), .. }) = initiate(&HONEST) else {
+        panic!("the owner is refused");
+    };
+    assert_eq!(peer_metadata, b"who we are");
+    for (claim, why) in [
+        (Claim { owner: 8, signer: 8, ..HONEST }, Error::Unauthorized),
+        // The public key of somebody who is admitted, whose secret one it has not.
+        (Claim { signer: 8, ..HONEST }, Error::Crypto),
+        // A vouch that was made for another connection, and for another server.
+        (Claim { transient: 2, ..HONEST }, Error::Crypto),
+        (Claim { server: 2, ..HONEST }, Error::Crypto),
+        // Nonces go up.
+        (Claim { nonce: 5, ..HONEST }, Error::Crypto),
+    ] {
+        assert_eq!(initiate(&claim).unwrap_err(), why);
+    }
+}
+
+#[test]
+fn rfc26_a_hello_of_another_version_or_length_is_refused() {
+    let good = hello([1, 0], 1);
+    assert_eq!(good.len(), 194);
+    assert!(server().handle(b"HELLO", &good, b"").is_ok());
+    let long = [&good[..], b"x"].concat();
+    for body in [&hello([2, 0], 1), &hello([1, 1], 1), &good[..193], &good[..74], b"\x01", &long] {
+        let refused = server().handle(b"HELLO", body, b"").unwrap_err();
+        assert_eq!(refused, Error::MalformedCommand, "{body:?}");
+    }
+}
+
+#[test]
+fn rfc26_an_initiate_too_short_is_refused() {
+    for (len, why) in [
+        (0, Error::MalformedCommand),
+        (95, Error::MalformedCommand),
+        (247, Error::MalformedCommand),
+        // Long enough, of zeros.
+        (248, Error::Crypto),
+    ] {
+        let refused = greeted().0.handle(b"INITIATE", &vec![0; len], b"").unwrap_err();
+        assert_eq!(refused, why, "{len}");
+    }
+}
+
+#[test]
+fn keys_of_a_session_are_not_shown() {
+    let session = SalsaBox::new(&secret(1).public_key(), &secret(2));
+    let cipher = Cipher::new(session, Side::Client, 0, 0);
+    let shown = format!("{cipher:?} {:?} {:?}", cipher.sealer, cipher.opener);
+    assert_eq!(shown, "Cipher Sealer Opener");
 }

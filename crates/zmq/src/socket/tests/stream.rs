@@ -29,7 +29,8 @@ fn receive_pieces(net: &mut Net, to: usize) -> Vec<Vec<u8>> {
     let Received { peer, message, part_left } = net.sockets[to].recv_from().unwrap();
     let mut parts: Vec<Vec<u8>> = message.into_parts().map(|part| part.to_vec()).collect();
     let (mut left, mut more) = (part_left, part_left > 0);
-    while left > 0 || more {
+    let mut turns = Turns::default();
+    while turns.more(left > 0 || more) {
         net.run();
         let chunk = net.sockets[to].recv_chunk(peer).unwrap();
         if left == 0 {
@@ -114,12 +115,13 @@ fn a_stream_holds_no_more_than_the_marks_on_either_side() {
     let total = 10_000_000_u64;
     let peer = net.sockets[push].send_start(Message::new(""), total).unwrap().unwrap();
     let (mut sent, mut received, mut from) = (0, 0, None);
-    while received < total {
+    let mut turns = Turns::default();
+    while turns.more(received < total) {
         while net.sockets[push].send_piece(peer, vec![0; 1000].into()).is_ok() {
             sent += 1000;
+            assert!(sent - received < 10_000, "{sent} sent, {received} received");
         }
         net.run();
-        assert!(sent - received < 10_000, "{sent} sent, {received} received");
         if from.is_none() {
             let start = net.sockets[pull].recv_from().unwrap();
             received += start.message.body_bytes() as u64;
@@ -144,14 +146,11 @@ fn both_sides_hear_that_a_stream_is_cut_off() {
     assert_eq!((start.message.body_bytes(), start.part_left), (300, 300));
     assert_eq!(net.sockets[pull].recv_chunk(start.peer), Err(RecvError::Empty));
     for socket in [push, pull] {
-        while net.sockets[socket].poll_event().is_some() {}
+        net.events(socket);
     }
     net.cut(wire);
-    let events = |net: &mut Net, socket: usize| -> Vec<SocketEvent> {
-        core::iter::from_fn(|| net.sockets[socket].poll_event()).collect()
-    };
-    assert!(events(&mut net, push).contains(&SocketEvent::Send));
-    assert!(events(&mut net, pull).contains(&SocketEvent::Recv));
+    assert!(net.events(push).contains(&SocketEvent::Send));
+    assert!(net.events(pull).contains(&SocketEvent::Recv));
     assert_eq!(net.sockets[pull].recv_chunk(start.peer), Err(RecvError::PeerLost));
     let piece = net.sockets[push].send_piece(peer, vec![1; 300].into());
     assert_eq!(piece, Err(Refusal::PeerLost));
@@ -269,7 +268,9 @@ fn a_router_that_holds_receives_nothing_while_there_is_no_room_for_replies() {
     let mut answered = [0; 2];
     let wire = &mut net.wires[0];
     let slow_peer = wire[1].1;
+    let mut turns = Turns::default();
     while let Ok(received) = net.sockets[router].recv_from() {
+        assert!(turns.more(true));
         let (route, text) = received.message.split_first();
         let reply = Message::from_parts([route, text.unwrap().first().clone()]).unwrap();
         net.sockets[router].send(reply).unwrap();
@@ -281,8 +282,7 @@ fn a_router_that_holds_receives_nothing_while_there_is_no_room_for_replies() {
     }
     assert_eq!(answered, [4, 2], "the slow one's other two wait");
     net.sockets[router].poll_transmit(ZERO, slow_peer, &mut [0; 100]);
-    let woken: Vec<_> = core::iter::from_fn(|| net.sockets[router].poll_event()).collect();
-    assert!(woken.contains(&SocketEvent::Recv));
+    assert!(net.events(router).contains(&SocketEvent::Recv));
     assert!(net.sockets[router].recv_from().is_ok());
 }
 
@@ -297,11 +297,10 @@ fn a_mandatory_router_says_when_a_full_peer_has_room_again() {
     let route = net.recv(router).unwrap().remove(0);
     let reply = || Message::from_parts([route.clone(), "re".into()]).unwrap();
     net.sockets[router].send(reply()).unwrap();
-    while net.sockets[router].poll_event().is_some() {}
+    net.events(router);
     assert_eq!(net.sockets[router].send(reply()).unwrap_err().why, Refusal::Full);
     net.run();
-    let woken: Vec<_> = core::iter::from_fn(|| net.sockets[router].poll_event()).collect();
-    assert!(woken.contains(&SocketEvent::Send));
+    assert!(net.events(router).contains(&SocketEvent::Send));
     net.sockets[router].send(reply()).unwrap();
 }
 
