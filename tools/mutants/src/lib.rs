@@ -289,7 +289,8 @@ fn attack(
     }
     let all = left_out.len();
     let step = alone_max.map_or(1, |max| all.div_ceil(max.max(1))).max(1);
-    let left_out: Vec<&str> = left_out.into_iter().step_by(step).collect();
+    let most = alone_max.unwrap_or(all);
+    let left_out: Vec<&str> = left_out.into_iter().step_by(step).take(most).collect();
     if left_out.is_empty() {
         return Ok(outcomes);
     }
