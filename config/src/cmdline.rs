@@ -342,8 +342,19 @@ mod tests {
         let file = "[network]\ndhcp = false\naddresses = [\"10.0.0.1/8\", \"fd00::1/64\"]\ngateways = [\"10.0.0.9\"]\n";
         let config = load_with(file, "ip=dhcp gw=10.0.0.8").unwrap();
         assert!(config.network.dhcp);
-        assert_eq!(config.network.addresses.len(), 1);
         assert_eq!(config.network.gateways, ["10.0.0.8".parse::<IpAddr>().unwrap()]);
+        // What it says of one family says nothing of the other.
+        for (line, expected) in [
+            ("ip=dhcp", &["fd00::1/64"][..]),
+            ("ip=off", &["fd00::1/64"]),
+            ("ip=10.0.0.2/8 ip=10.0.0.3/8", &["fd00::1/64", "10.0.0.2/8", "10.0.0.3/8"]),
+            ("ip=fd00::2/64 ip=fd00::3/64", &["10.0.0.1/8", "fd00::2/64", "fd00::3/64"]),
+        ] {
+            let file = file.replace("gateways = [\"10.0.0.9\"]\n", "");
+            let addresses = load_with(&file, line).unwrap().network.addresses;
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            assert_eq!(addresses, expected, "{line}");
+        }
     }
 
     #[test]
@@ -495,6 +506,21 @@ mod tests {
                 "appliance.toml:2:1: found a value that is not shown, since it may be a secret; allowed: authorities in [tls]",
             ),
             (
+                "[log]\nsyslog = \"tls://10.9.0.1:6514\"\n",
+                "",
+                "appliance.toml:2:1: found `syslog = \"tls://10.9.0.1:6514\"`; allowed: authorities in [tls], by which a collector",
+            ),
+            (
+                "[admin]\nclient_authorities = \"site/index.html\"\n",
+                "",
+                "appliance.toml:2:1: found `client_authorities = \"site/index.html\"`; allowed: tls = true in [admin]",
+            ),
+            (
+                "[admin]\ntls = true\nclient_authorities = \"tls/a.pem\"\n",
+                "",
+                "appliance.toml:3:1: found `client_authorities = \"tls/a.pem\"`; allowed: a file of the bundle, and tls/a.pem",
+            ),
+            (
                 "[tls]\nclients = \"required\"\n",
                 "",
                 "appliance.toml:2:1: found `clients = \"required\"`; allowed: client_authorities or client_fingerprints",
@@ -512,6 +538,22 @@ mod tests {
         ] {
             let error = load_with(file, line).unwrap_err();
             assert!(error.to_string().starts_with(sentence), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_is_known_by_certificates_is_asked_for_them_by_tls() {
+        let fingerprints = std::format!("client_fingerprints = [\"{}\"]\n", "0f".repeat(32));
+        let error = load_with(&std::format!("[admin]\n{fingerprints}"), "").unwrap_err();
+        assert_eq!((error.line, error.column), (2, 1));
+        assert!(error.allowed.starts_with("tls = true in [admin]"), "{error}");
+        for file in [
+            std::format!("[admin]\ntls = true\n{fingerprints}"),
+            "[admin]\ntls = true\nclient_authorities = \"site/index.html\"\n".to_string(),
+            "[log]\nsyslog = \"tcp://10.9.0.1:601\"\n".to_string(),
+            "[log]\nsyslog = \"tls://a:1\"\n[tls]\nauthorities = \"site/index.html\"\n".to_string(),
+        ] {
+            load_with(&file, "").unwrap();
         }
     }
 
@@ -574,11 +616,24 @@ mod tests {
                 "[conf]\nfrom = \"store\"\n",
                 "appliance.toml:2:1: found `from = \"store\"`; allowed: a name of [capabilities], and `store` is none",
             ),
+            (
+                "[relay]\nthrough = \"store\"\n",
+                "appliance.toml:2:1: found `through = \"store\"`; allowed: a name of [capabilities], and `store` is none",
+            ),
+            (
+                "[relay]\nhttp_port = 8080\n",
+                "appliance.toml:2:1: found `http_port = 8080`; allowed: through in [relay], which says whose port it is",
+            ),
         ] {
             let error = load_with(file, "").unwrap_err();
             assert!(error.to_string().starts_with(sentence), "{error}");
         }
         load_with("[rpc]\nkey = \"site/index.html\"\n", "").unwrap();
+        for port in ["http_port = 8080\n", ""] {
+            let relay = std::format!("[relay]\nthrough = \"store\"\n{port}");
+            let relay = relay + "[capabilities]\nstore = \"capnp://insecure@a:1\"\n";
+            load_with(&relay, "").unwrap();
+        }
         let follows =
             "[conf]\nfrom = \"store\"\n[capabilities]\nstore = \"capnp://insecure@a:1\"\n";
         load_with(follows, "").unwrap();
@@ -645,5 +700,8 @@ mod tests {
         let error = Config::load(&Bundle::parse(&archive).unwrap(), "").unwrap_err();
         let told = "there is no site/ in it: index.html lies at its top, and belongs into site/";
         assert!(error.allowed.ends_with(told), "{error}");
+        let elsewhere = Bundle::parse(&archive).unwrap().with_site_elsewhere();
+        assert!(elsewhere.is_given() && elsewhere.get("index.html").is_some());
+        Config::load(&elsewhere, "").unwrap();
     }
 }

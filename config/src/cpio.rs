@@ -137,12 +137,6 @@ impl<'a> Reader<'a> {
         Self { archive, offset: 0, members: 0, done: false }
     }
 
-    /// Where the next member begins.
-    #[must_use]
-    pub fn offset(&self) -> usize {
-        self.offset
-    }
-
     /// One member: `None` at the trailer, `Some(None)` for a folder.
     fn member(&mut self) -> Result<Option<Option<Member<'a>>>, Fault> {
         let rest = self.archive.get(self.offset..).ok_or(Fault::Truncated)?;
@@ -561,6 +555,9 @@ mod tests {
             let error = Writer::new().file(name, b"", 0).unwrap_err();
             assert_eq!(error.fault, Fault::Path(expected), "{name:?}");
         }
+        // It is read as `a`, and would not be the path that was asked for.
+        let error = Writer::new().file("./a", b"", 0).unwrap_err();
+        assert_eq!(error.fault, Fault::Path(Dots));
         let mut archive = one("100644", "ab");
         archive[111] = 0xff;
         assert_eq!(fault(&archive), Fault::Path(NotUtf8));
@@ -601,7 +598,50 @@ mod tests {
         }
         assert_eq!(writer.file("a", b"", 0).unwrap_err().fault, Fault::TooMany);
         writer.members = 0;
+        let full = Writer { archive: writer.archive.clone(), members: 0 }.finish();
+        assert_eq!(all(&full).unwrap().len(), 65_536);
         writer.file("a", b"", 0).unwrap();
         assert_eq!(fault(&writer.finish()), Fault::TooMany);
+    }
+
+    #[test]
+    fn every_fault_says_what_is_wrong_and_where() {
+        use PathFault::{Absolute, Control, Dots, Empty, NotUtf8, TooLong};
+        for (fault, said) in [
+            (Fault::NotNewc, "not a newc cpio archive; make it with `cargo xtask bundle"),
+            (Fault::Truncated, "the archive ends before its trailer"),
+            (Fault::Path(Empty), "a path without a name, or with an empty part"),
+            (Fault::Path(TooLong), "a path of more than 1024 bytes"),
+            (Fault::Path(NotUtf8), "a path that is not UTF-8"),
+            (Fault::Path(Control), "a path with a control character"),
+            (Fault::Path(Absolute), "an absolute path; paths are relative"),
+            (Fault::Path(Dots), "a path with a part `.` or `..`"),
+            (Fault::NotAFile, "a link or a device"),
+            (Fault::HardLink, "a file of several names (hard link)"),
+            (Fault::TooMany, "more than 65536 members"),
+            (Fault::Duplicate, "the same path twice"),
+            (Fault::TooLarge, "a file of 4 GiB or more"),
+            (Fault::AfterEnd, "something behind the end of the archive"),
+        ] {
+            let text = format!("{}", CpioError { offset: 124, fault });
+            assert!(text.starts_with(&format!("bundle, byte 124: {said}")), "{text}");
+        }
+    }
+
+    /// 1024 bytes of a path, `./` in front of it and the NUL behind it are 1027.
+    #[test]
+    fn a_head_with_a_longer_name_is_refused_before_the_name_is_there() {
+        let longest = format!("./{}", "x".repeat(1024));
+        let archive = one("100644", &longest);
+        assert_eq!(Head::BYTES_MAX, 110 + 1027);
+        assert!(Head::parse(&archive[..Head::BYTES_MAX]).is_ok());
+        assert_eq!(all(&one("100644", &longest)).unwrap()[0].path, &longest[2..]);
+        for (digits, fault) in
+            [(b"00000403", Fault::Truncated), (b"00000404", Fault::Path(PathFault::TooLong))]
+        {
+            let mut head = one("100644", "a");
+            head[94..102].copy_from_slice(digits);
+            assert_eq!(Head::parse(&head[..110]), Err(fault));
+        }
     }
 }

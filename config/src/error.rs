@@ -180,6 +180,39 @@ mod tests {
         assert_eq!(quoted("a\u{1b}[0m\nb"), "`a?[0m...`");
         let long = "x".repeat(1000);
         assert!(quoted(&long).len() < 80);
+        for (chars, end) in [(60, "ä`"), (61, "ä...`")] {
+            let found = quoted(&"ä".repeat(chars));
+            assert!(found.ends_with(end) && found.matches('ä').count() == 60, "{found}");
+        }
         assert_eq!(quoted("end\n"), "`end`");
+    }
+
+    #[test]
+    fn of_a_line_the_first_fault_is_told_and_all_of_those_without_a_line() {
+        let error = |file: &str, line, found: &str| ConfigError {
+            file: file.to_string(),
+            line,
+            column: 1,
+            found: found.to_string(),
+            allowed: String::new(),
+            more: Vec::new(),
+        };
+        let told = |errors: Vec<ConfigError>| -> Vec<String> {
+            let all = ConfigError::all(errors).unwrap();
+            assert!(all.more.iter().all(|it| it.more.is_empty()));
+            core::iter::once(&all).chain(&all.more).map(|it| it.found.clone()).collect()
+        };
+        assert_eq!(ConfigError::all(Vec::new()), None);
+        let errors = std::vec![
+            error("b", 2, "f"),
+            error("b", 1, "d"),
+            error("b", 1, "e"),
+            error("a", 1, "c"),
+            error("a", 0, "a"),
+            error("a", 0, "b"),
+        ];
+        assert_eq!(told(errors), ["a", "b", "c", "d", "f"]);
+        let many: Vec<_> = (1..=100).map(|line| error("a", line, "x")).collect();
+        assert_eq!(told(many).len(), 20);
     }
 }

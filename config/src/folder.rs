@@ -261,7 +261,8 @@ fn wrong(path: &Path, what: &str) -> FolderError {
     FolderError { path: path.to_owned(), sentence: format!("{} {what}", path.display()) }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use core::sync::atomic::{AtomicU32, Ordering};
@@ -343,6 +344,14 @@ mod tests {
         assert_eq!(scratch.paths(), ["load.toml"]);
         let scratch = Scratch::new(&[("index.html", "notes"), ("site/a", "")]);
         assert_eq!(scratch.paths(), ["site/a"]);
+        // It is elsewhere, and nobody put it beside its folder by mistake.
+        for elsewhere in [
+            "[storage]\nsite_disk = 1\n",
+            "[conf]\nfrom = \"a\"\n[capabilities]\na = \"capnp://insecure@a:1\"\n",
+        ] {
+            let scratch = Scratch::new(&[("index.html", "notes"), ("appliance.toml", elsewhere)]);
+            assert_eq!(scratch.paths(), ["appliance.toml"]);
+        }
     }
 
     #[test]
@@ -367,6 +376,10 @@ mod tests {
             ("site/c.epub", ""),
             ("site/d.vtt", ""),
             ("site/e.unheard-of", ""),
+            // Bytes, which says nothing.
+            ("site/g.bin", ""),
+            ("keys/h.mp3", ""),
+            ("names", ""),
             ("shop/f.ics", ""),
             ("appliance.toml", "[[site_host]]\nnames = [\"a\"]\nroot = \"shop\"\n"),
         ]);
@@ -432,5 +445,22 @@ mod tests {
         // The kernel may end it first (ELOOP).
         let said = format!("{error}");
         assert!(said.contains("loop of links") || said.starts_with("cannot read"), "{said}");
+    }
+
+    #[test]
+    fn thirty_two_folders_are_not_too_deep_and_thirty_three_are() {
+        // The first of them is the site's own.
+        let deep = |folders: usize| format!("site/{}a", "d/".repeat(folders - 1));
+        let path = deep(32);
+        assert_eq!(Scratch::new(&[(&path, "")]).paths(), [path]);
+        let error = Scratch::new(&[(&deep(33), "")]).refusal();
+        assert!(error.sentence.contains("is more than 32 folders deep"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_no_file_can_have_is_not_taken_for_one_that_is_not_there() {
+        let config = format!("[http]\nsite_root = \"{}\"\n", "x".repeat(300));
+        let error = Scratch::new(&[("appliance.toml", &config)]).refusal();
+        assert!(error.sentence.starts_with("cannot read"), "{error}");
     }
 }

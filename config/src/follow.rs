@@ -240,4 +240,15 @@ mod tests {
             assert!(error.starts_with(said), "{error}");
         }
     }
+
+    #[test]
+    fn of_sections_of_which_there_may_be_several_the_keys_that_are_said_are_refused() {
+        let theirs =
+            "[[site_rule]]\npath = \"/a\"\n[[database]]\nuser = \"u\"\n[http]\nheaders_max = 8\n";
+        let Followed { config, waiting, refused } = parse("").follow("a", theirs).unwrap();
+        let refused: Vec<_> = refused.iter().map(|it| (it.section, it.name)).collect();
+        assert_eq!(refused, [("site_rule", "path"), ("database", "user")]);
+        assert_eq!((config.http.headers_max, waiting), (8, Vec::new()));
+        assert!(config.site_rules.is_empty() && config.databases.is_empty());
+    }
 }

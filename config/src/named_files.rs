@@ -143,4 +143,18 @@ mod tests {
         config.storage.site_disk = 1;
         assert_eq!(config.absent_files(&bundle), [""; 0]);
     }
+
+    #[test]
+    fn what_is_named_is_found_below_the_folder_of_the_bundle() {
+        let mut writer = cpio::Writer::new();
+        for path in ["site/app.html", "site/faults/404.html", "site/index.html"] {
+            writer.file(path, b"x", 0).unwrap();
+        }
+        let archive = writer.finish();
+        let bundle = Bundle::parse(&archive).unwrap();
+        let mut config = Config::default();
+        config.site.serving.fallback = "app.html".into();
+        config.site.serving.errors = "faults".into();
+        assert_eq!(config.absent_files(&bundle), [""; 0]);
+    }
 }

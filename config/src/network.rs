@@ -173,4 +173,16 @@ mod tests {
             assert_eq!(text.parse::<Cidr>(), Err(()), "{text}");
         }
     }
+
+    #[test]
+    fn congestion_control_is_read_as_it_is_shown() {
+        use CongestionControl::{Bbr, Cubic, Off, Reno};
+        for (text, own) in [("cubic", Cubic), ("reno", Reno), ("bbr", Bbr), ("off", Off)] {
+            assert_eq!(CongestionControl::named(text), Some(own));
+            assert_eq!(own.name(), text);
+        }
+        for text in ["", "Reno", "none", "vegas"] {
+            assert_eq!(CongestionControl::named(text), None, "{text}");
+        }
+    }
 }

@@ -149,3 +149,26 @@ impl<'a> Places<'a> {
         self.file.error(start, quoted(line.unwrap_or("")), allowed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpio;
+
+    #[test]
+    fn the_line_of_a_key_is_that_of_the_file_in_the_bundle() {
+        let lines = |path: &str, text: &[u8]| {
+            let mut writer = cpio::Writer::new();
+            writer.file(path, text, 0).unwrap();
+            let archive = writer.finish();
+            let bundle = Bundle::parse(&archive).unwrap();
+            ["port", "hosts", "index"].map(|name| {
+                line_of(&bundle, Sought { section: "http", number: 0, name, item: None })
+            })
+        };
+        let text = b"[http]\n\nport = 80\nhosts = []\n";
+        assert_eq!(lines("appliance.toml", text), [Some(3), Some(4), None]);
+        assert_eq!(lines("other.toml", text), [None; 3]);
+        assert_eq!(lines("appliance.toml", b"[http]\nport = 80 # \xff\n"), [None; 3]);
+    }
+}

@@ -583,3 +583,42 @@ impl Default for Shutdown {
         Self { drain: Duration::from_secs(5) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn services_with_a_port_of_their_own_key_are_these() {
+        for (service, key) in [
+            ("http", ("http", "port")),
+            ("https", ("tls", "port")),
+            ("fastcgi", ("fastcgi", "port")),
+            ("gopher", ("gopher", "port")),
+            ("rpc", ("rpc", "port")),
+            ("vats", ("rpc", "secure_port")),
+            ("zmq", ("zmq", "port")),
+            ("admin", ("admin", "port")),
+        ] {
+            assert!(has_port_key(service), "{service}");
+            assert_eq!(port_key(service), key);
+        }
+        assert!(!has_port_key("echo") && !has_port_key(""));
+    }
+
+    #[test]
+    fn the_key_of_a_group_is_of_hexadecimal_digits_and_not_shown() {
+        let key: GroupKey = "00ff102030405060708090a0B0c0d0e5".parse().unwrap();
+        let bytes = [
+            0, 0xff, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0x90, 0xa0, 0xb0, 0xc0, 0xd0,
+            0xe5,
+        ];
+        assert_eq!(key.0, bytes);
+        assert_eq!(format!("{key:?}"), "GroupKey(..)");
+        for text in ["", "00ff102030405060708090a0B0c0d0e", "00ff102030405060708090a0B0c0d0e5f"] {
+            assert_eq!(text.parse::<GroupKey>(), Err(BadGroupKey), "{text}");
+        }
+        assert_eq!("00ff102030405060708090a0b0c0d0eg".parse::<GroupKey>(), Err(BadGroupKey));
+    }
+}

@@ -19,7 +19,7 @@ pub(crate) fn is_http_address(text: &str) -> bool {
 
 /// The origin of a page as a browser sends it (RFC 6454 section 6.2): a scheme, a host, and a port if it is not the scheme's own.
 pub(crate) fn is_origin(text: &str) -> bool {
-    text.len() <= 300 && !text.ends_with('/') && is_http_address(&alloc::format!("{text}/"))
+    is_http_address(&alloc::format!("{text}/")) && text.matches('/').count() == 2
 }
 
 /// RFC 1123 section 2.1: one label of a host name.
@@ -94,4 +94,163 @@ pub(crate) fn is_socket_path_or_none(text: &str) -> bool {
     let is_word = !text.chars().any(|letter| letter.is_whitespace() || letter.is_control());
     let has_escapes = text.contains(['"', '\\']);
     text.len() <= 107 && is_word && !has_escapes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{format, string::ToString};
+
+    #[track_caller]
+    fn judge(is: fn(&str) -> bool, taken: &[&str], refused: &[&str]) {
+        for text in taken {
+            assert!(is(text), "{text:?} is taken");
+        }
+        for text in refused {
+            assert!(!is(text), "{text:?} is refused");
+        }
+    }
+
+    /// A text of so many bytes that begins and ends so.
+    fn long(start: &str, end: &str, bytes: usize) -> std::string::String {
+        format!("{start}{}{end}", "a".repeat(bytes - start.len() - end.len()))
+    }
+
+    #[test]
+    fn an_origin_has_a_scheme_a_host_and_no_path() {
+        // Four labels of 63 bytes at most are a host of 253 bytes: an origin of 261, which a port cannot bring to 300.
+        let host =
+            [long("", "", 63), long("", "", 63), long("", "", 63), long("", "", 61)].join(".");
+        let longest = format!("https://{host}:65535");
+        judge(
+            is_origin,
+            &["https://app.example", "http://10.9.0.2:8080", "http://[fd00::2]:1", &longest],
+            &[
+                "",
+                "https://app.example/",
+                "https://app.example/a",
+                "https:///",
+                "https://",
+                "https:/a",
+                "https:a",
+                "app.example",
+                "wss://app.example",
+                "https://app.example:70000",
+                "https://a b",
+                "null",
+                &long("https://", "", 301),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_path_of_the_web_server_is_absolute_and_plain() {
+        judge(
+            is_web_path,
+            &["/", "/rpc", "/a-b_c.d~/E9", &long("/", "", 200)],
+            &["", "rpc", "/a b", "/a:b", "/a*", "/a%20", "/ä", "/a?b", &long("/", "", 201)],
+        );
+    }
+
+    #[test]
+    fn a_place_is_one_word_with_a_colon() {
+        judge(
+            is_place,
+            &["unix:/run/names.sock", "capability:keeper", ":", &long("a:", "", 1500)],
+            &["", "keeper", "a: b", "a:\"b", "a:\\b", "a:\n", "ä:b", &long("a:", "", 1501)],
+        );
+    }
+
+    #[test]
+    fn a_path_of_a_socket_is_as_long_as_the_kernel_takes_one() {
+        judge(
+            is_socket_path_or_none,
+            &["", "a", "/run/ä", &long("/", "", 107)],
+            &["/a b", "/a\tb", "/a\0", "/a\"", "/a\\", &long("/", "", 108)],
+        );
+        judge(
+            is_unix_path,
+            &["@a", "/a", "/run/b-c._~+,=:@", &long("/", "", 107), &long("@", "", 107)],
+            &["", "@", "/", "a", "a/b", "/a/", "/a b", "/ä", "/a*", &long("/", "", 108)],
+        );
+    }
+
+    #[test]
+    fn a_host_is_a_name_of_labels_or_an_address() {
+        let label = |bytes| long("", "", bytes);
+        let name = |last| [label(63), label(63), label(63), label(last)].join(".");
+        judge(
+            is_host_text,
+            &["a", "A-9.example", "10.9.0.2", "[::1]", &label(63), &name(61)],
+            &[
+                "",
+                ".",
+                "a.",
+                "-a",
+                "a-",
+                "a_b",
+                "a..b",
+                "[a]",
+                "[::1",
+                "::1]",
+                &label(64),
+                &name(62),
+            ],
+        );
+        judge(
+            is_host_pattern,
+            &["*.a", "a", "*.shop.example"],
+            &["", "*", "*.", "*a", "*.*.a", "a.*", "**.a"],
+        );
+    }
+
+    #[test]
+    fn a_pattern_of_paths_has_four_asterisks_at_most() {
+        judge(
+            is_path_pattern,
+            &["/", "*", "/a*b*c*d*", "*.js", "/a b", &long("/", "", 200)],
+            &["", "a", ".js", "/*a*b*c*d*", "/a\n", &long("/", "", 201)],
+        );
+    }
+
+    #[test]
+    fn names_and_values_of_fields_are_bounded() {
+        judge(
+            is_field_name,
+            &["a", "X-Frame-Options", "!#$%&'*+-.^_`|~", &long("", "", 100)],
+            &["", "a b", "a:", "a\"", "ä", "a/b", "(a)", &long("", "", 101)],
+        );
+        judge(
+            is_cache_control,
+            &["", "public, max-age=1", &long("", "", 200)],
+            &["a\tb", "a\n", "ä", &long("", "", 201)],
+        );
+    }
+
+    #[test]
+    fn a_path_of_the_bundle_is_relative() {
+        judge(
+            is_path,
+            &["a", "tls/cert.pem", ".a", "a/..b", "ä b"],
+            &["", "/", "/a", "a/", "a//b", ".", "..", "./a", "a/../b", "a\0b"],
+        );
+    }
+
+    #[test]
+    fn an_address_of_the_web_needs_no_decoding() {
+        judge(
+            is_http_address,
+            &["http://a/", "https://a:65535/b-c._~/d", "http://[::1]/", "http://[::1]:80/"],
+            &[
+                "http://a",
+                "ftp://a/",
+                "a/",
+                "http://a:/",
+                "http://a:65536/",
+                "http://[::1/",
+                "http://a/?b",
+            ],
+        );
+        assert!(!is_label(&"a".repeat(64).to_string()) && is_label("a"));
+    }
 }

@@ -628,6 +628,10 @@ peers_bytes_max = 1"
             "a.toml:2:1: found `peers_bytes_max = 1`; allowed: 0, or at least 1048576, for peers_bytes_max in [memory]"
         );
         assert_eq!(
+            refused("[storage]\ncache_bytes_max = 1"),
+            "a.toml:2:1: found `cache_bytes_max = 1`; allowed: 0, or at least 1048576, for cache_bytes_max in [storage]"
+        );
+        assert_eq!(
             refused("[rpc]\nunsent_bytes_max = 65_536 # little"),
             "a.toml:2:1: found `unsent_bytes_max = 65_536 # little`; allowed: unsent_bytes_high at most unsent_bytes_max in [rpc]"
         );
@@ -773,6 +777,16 @@ peers_bytes_max = 1"
             ("[sessions]\ncarry_over = \"http://[fd00::1]/x\"".to_string(), true),
             ("[sessions]\ncarry_over = \"https://a/x\"".to_string(), true),
             ("[sessions]\ncarry_over = \"httpx://a/x\"".to_string(), false),
+            ("[http]\nserver_header = \"\"".to_string(), true),
+            ("[http]\nserver_header = \"Aqueduct/1 (a b)\"".to_string(), true),
+            (format!("[http]\nserver_header = \"{}\"", "a".repeat(128)), true),
+            (format!("[http]\nserver_header = \"{}\"", "a".repeat(129)), false),
+            ("[http]\nserver_header = \"a  b\"".to_string(), false),
+            ("[http]\nserver_header = \" a\"".to_string(), false),
+            ("[http]\nserver_header = \"a \"".to_string(), false),
+            ("[http]\nserver_header = \"a\tb\"".to_string(), false),
+            ("[http]\nserver_header = \"a\\u000ab: c\"".to_string(), false),
+            ("[http]\nserver_header = \"ä\"".to_string(), false),
             ("[tls]\nclients = \"some\"".to_string(), false),
             ("[tls]\ncertificates = [\"../cert.pem\"]".to_string(), false),
             ("[tls]\nauthorities = \"/etc/ca.pem\"".to_string(), false),
@@ -856,6 +870,94 @@ peers_bytes_max = 1"
             for damage in ["\"", "[", "\u{0}", "=", "\n", "'''", "é"] {
                 let _ = parse(&format!("{}{damage}{}", &text[..index], &text[index + 1..]));
             }
+        }
+    }
+
+    #[test]
+    fn what_was_expected_is_said_where_it_was() {
+        for (text, expected) in [
+            (
+                "port = 80\n",
+                "a.toml:1:1: found `port`; allowed: a section first, one of [network], ",
+            ),
+            (
+                "[http]\nport = { a = 1 }\n",
+                "a.toml:2:8: found `{`; allowed: a port from 1 to 65535",
+            ),
+            ("[http", "a.toml:1:6: found unclosed table; allowed: ]"),
+            ("[http]\nport 80\n", "a.toml:2:6: found key with no value; allowed: ="),
+            ("[http] x\n", "a.toml:1:8: found unexpected key or value; allowed: a new line or #"),
+            (
+                "[http]\nhosts = [ { a = 1 } ]\n",
+                "a.toml:2:11: found `{`; allowed: a list of at most 32 names or addresses",
+            ),
+        ] {
+            let said = refused(text);
+            assert!(said.starts_with(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn behind_a_fault_lists_and_tables_are_left_out_as_a_whole() {
+        for (text, lines) in [
+            ("[http]\nprot = [\n  1,\n  2,\n]\nport = 0\n", &[2, 6][..]),
+            ("[http]\nprot = [\n  [1,\n  2],\n  3,\n]\nport = 0\n", &[2, 7]),
+            ("[http]\nprot = [\n  [1, [2,\n  3], 4], [\n  5]\n]\nport = 0\n", &[2, 7]),
+            ("[http]\nprot = [\n  { a = 1 },\n  2,\n]\nport = 0\n", &[2, 6]),
+            ("[http]\nhosts = [\n  [1,\n  2],\n  3,\n]\nport = 0\n", &[3, 7]),
+        ] {
+            let error = parse(text).unwrap_err();
+            let told: Vec<_> =
+                core::iter::once(&error).chain(&error.more).map(|it| it.line).collect();
+            assert_eq!(told, lines, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_percentile_of_hedging_is_none_or_a_high_one() {
+        let hedging =
+            |percentile: u32| parse(&format!("[balance]\nhedge_percentile = {percentile}\n"));
+        for percentile in [0, 50, 99] {
+            assert_eq!(hedging(percentile).unwrap().balance.hedge_percentile, percentile);
+        }
+        for percentile in [1, 49] {
+            let error = hedging(percentile).unwrap_err();
+            assert_eq!((error.line, error.column), (2, 1));
+            assert!(error.allowed.starts_with("0, or from 50 to 99"), "{error}");
+        }
+    }
+
+    #[test]
+    fn lists_take_what_each_item_may_be_beside_the_others() {
+        let hash = |name: &str| format!("\"{name}:$5$salt${}\"", "b".repeat(43));
+        let (ann, bob) = (hash("ann"), hash("bob"));
+        for (key, items, fits) in [
+            ("users", format!("{ann}, {bob}"), true),
+            ("users", "\"*\"".to_string(), true),
+            ("users", String::new(), true),
+            ("users", format!("{ann}, {ann}"), false),
+            ("users", format!("{ann}, {bob}, {ann}"), false),
+            ("users", format!("{ann}, \"*\""), false),
+            ("users", format!("\"*\", {ann}"), false),
+            ("users", "\"*\", \"*\"".to_string(), false),
+            ("users", "\"ann\"".to_string(), false),
+            ("allow", "\"10.0.0.0/8\", \"fd00::1\"".to_string(), true),
+            ("allow", "\"10.0.0.1/8\"".to_string(), false),
+            ("deny", "\"::/0\", \"::/0\"".to_string(), true),
+            ("deny", "\"a\"".to_string(), false),
+        ] {
+            let text = format!("[[site_rule]]\npath = \"/a\"\n{key} = [{items}]\n");
+            assert_eq!(parse(&text).is_ok(), fits, "{text}");
+        }
+        for (servers, fits) in [
+            ("\"a:1\", \"a:2\", \"b:1\"", true),
+            ("\"a:1\", \"a:1\"", false),
+            ("\"a:1\", \"b:1\", \"a:1\"", false),
+            ("\"a:1\", \"a\"", false),
+            ("\"a\"", false),
+        ] {
+            let text = format!("[[database]]\nservers = [{servers}]\n");
+            assert_eq!(parse(&text).is_ok(), fits, "{text}");
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Words {
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     skip: u32,
     /// At most so many of each crate that no switch expresses, each of which is compiled, evenly spread [default: all]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT")]
     alone_max: Option<u32>,
     /// Those only that nothing noticed the last time, as after a test was written
     #[arg(long)]

@@ -192,6 +192,28 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_for_a_name_that_a_server_has_or_is_given() {
+        let with = |servers: &str, more: &str| {
+            load(&std::format!(
+                "[[database]]\nservers = [{servers}]\nuser = \"u\"\nauthorities = \"db/ca.pem\"\n{more}\n"
+            ))
+        };
+        for nameless in ["unix:/run/pg", "service://pg"] {
+            let servers = std::format!("\"a:1\", \"{nameless}\"");
+            let error = with(&servers, "sslmode = \"verify-full\"").unwrap_err();
+            let said = std::format!(
+                "allowed: a server_name, too, which the certificate of {nameless} is for"
+            );
+            assert!(error.starts_with("appliance.toml:2:1:") && error.ends_with(&said), "{error}");
+            for fits in ["server_name = \"b\"", "sslmode = \"verify-ca\"", "sslmode = \"require\""]
+            {
+                with(&servers, fits).unwrap();
+            }
+        }
+        with("\"a:1\", \"[fd00::1]:2\"", "").unwrap();
+    }
+
+    #[test]
     fn sessions_are_kept_by_a_database_that_there_is() {
         let kept = |name: &str| {
             load(&std::format!("[sessions]\ncarry_over = \"database:{name}\"\n{GOOD}"))
@@ -226,6 +248,7 @@ mod tests {
         assert_eq!(config.databases[0].password, "deadbeef");
         let shown = std::format!("{config:?} {:?}", crate::values(&config));
         assert!(!shown.contains("deadbeef") && shown.contains("(secret)"), "{shown}");
+        assert!(shown.contains("Database(main: u to \"\" at [\"a:1\"], disable)"), "{shown}");
         let error = load(&(text + "password = \"deadbeef\"\n")).unwrap_err();
         assert!(!error.contains("deadbeef"), "{error}");
     }

@@ -58,3 +58,36 @@ impl fmt::Debug for Token {
         f.write_str("Token(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn a_token_is_of_plain_letters_and_not_shown() {
+        let longest = "a".repeat(128);
+        for text in ["0123456789abcdef", "AZaz09-._~+/=+/=", &longest] {
+            let token: Token = text.parse().unwrap();
+            assert_eq!(token.secret(), text);
+            assert_eq!(format!("{token:?}"), "Token(..)");
+        }
+        let long = "a".repeat(129);
+        for text in ["", "0123456789abcde", "0123456789abcde ", "0123456789abcdé", &long] {
+            assert_eq!(text.parse::<Token>(), Err(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_port_nothing_is_by_tls() {
+        for (port, tls, is_by_tls) in [
+            (None, false, false),
+            (None, true, false),
+            (Some(1), false, false),
+            (Some(1), true, true),
+        ] {
+            let admin = Admin { port, tls, ..Admin::default() };
+            assert_eq!(admin.is_by_tls(), is_by_tls, "{port:?} {tls}");
+        }
+    }
+}

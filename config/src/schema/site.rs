@@ -373,4 +373,20 @@ mod tests {
             assert!(text.parse::<FieldText>().is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn a_hash_is_not_shown_for_debugging() {
+        let text = "ann:$5$salt$".to_string() + &"b".repeat(43);
+        let user: SiteUser = text.parse().unwrap();
+        assert_eq!(std::format!("{user:?}"), "SiteUser(\"ann\")");
+    }
+
+    #[test]
+    fn subnets_are_shown_as_they_are_read() {
+        for (text, shown) in
+            [("10.0.0.0/8", "10.0.0.0/8"), ("fd00::/8", "fd00::/8"), ("10.9.0.2", "10.9.0.2/32")]
+        {
+            assert_eq!(text.parse::<Subnet>().unwrap().to_string(), shown);
+        }
+    }
 }

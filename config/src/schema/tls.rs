@@ -99,3 +99,17 @@ impl fmt::Debug for Octets32 {
         f.write_str("Octets32(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown_for_debugging() {
+        let octets: Octets32 = "0a:F0".repeat(16).parse().unwrap();
+        assert_eq!((octets.0[0], octets.0[31]), (0x0a, 0xf0));
+        assert_eq!(format!("{octets}"), "0af0".repeat(16));
+        assert_eq!(format!("{octets:?}"), "Octets32(..)");
+    }
+}

@@ -13,12 +13,17 @@ impl Features {
         if control.kind() != Kind::Network {
             return Err(Error::Unsupported("a network card"));
         }
-        control.negotiate(WANTED, |offered| choose(offered, settings)).map(Self)
+        let choose = |offered, control: &mut Control| {
+            // Without a queue no card comes about.
+            let buffers = control.queue_size(0, settings.receive_buffers).unwrap_or_default();
+            choose(offered, usize::from(buffers), settings.receive_buffer_bytes)
+        };
+        control.negotiate(WANTED, choose).map(Self)
     }
 
     /// Resets a device that has been in use, and agrees on the same again.
     pub(crate) fn negotiate_again(self, control: &mut Control) -> Result<(), Error> {
-        let agreed = control.negotiate(self.0, |offered| offered)?;
+        let agreed = control.negotiate(self.0, |offered, _| offered)?;
         let same = agreed == self.0;
         if same { Ok(()) } else { Err(Error::Unsupported("what it offered before")) }
     }
@@ -112,9 +117,9 @@ const CONFIGURATION_MTU: usize = 10;
 
 /// Leaves out what depends on a feature that is missing (5.1.3.1), and coalescing where a long
 /// frame has no room.
-fn choose(offered: u64, settings: &Settings) -> u64 {
-    let ring_bytes = usize::from(settings.receive_buffers) * settings.receive_buffer_bytes;
-    let coalesces = ring_bytes > LONG_FRAME_BYTES + settings.receive_buffer_bytes;
+fn choose(offered: u64, receive_buffers: usize, receive_buffer_bytes: usize) -> u64 {
+    let ring_bytes = receive_buffers * receive_buffer_bytes;
+    let coalesces = ring_bytes > LONG_FRAME_BYTES + receive_buffer_bytes;
     let mut chosen = offered;
     if offered & CSUM == 0 {
         chosen &= !(HOST_TSO4 | HOST_TSO6);

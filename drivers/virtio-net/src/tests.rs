@@ -175,14 +175,20 @@ fn features_that_hang_on_a_missing_one_are_left() {
         (
             "a ring that the longest frame fills but for one buffer",
             ALL,
-            Settings { receive_buffers: 12, receive_buffer_bytes: 5959, ..SETTINGS },
+            Settings { receive_buffers: 2, receive_buffer_bytes: 65_549, ..SETTINGS },
             ALL & !(GUEST_TSO4 | GUEST_TSO6),
         ),
         (
             "and some bytes",
             ALL,
-            Settings { receive_buffers: 12, receive_buffer_bytes: 5960, ..SETTINGS },
+            Settings { receive_buffers: 2, receive_buffer_bytes: 65_550, ..SETTINGS },
             ALL,
+        ),
+        (
+            "no power of two, of which a ring has fewer buffers",
+            ALL,
+            Settings { receive_buffers: 63, ..SETTINGS },
+            ALL & !(GUEST_TSO4 | GUEST_TSO6),
         ),
         ("what nobody asked for", u64::MAX, SETTINGS, ALL | feature::ACCESS_PLATFORM),
     ];
@@ -254,4 +260,6 @@ fn queues_are_as_long_as_both_sides_can() {
     let settings = Settings { receive_buffers: 64, transmit_frames: 33, ..SETTINGS };
     VirtioNet::open(device, &settings).unwrap();
     assert_eq!((side.size(RECEIVE_QUEUE), side.size(TRANSMIT_QUEUE)), (32, 64));
+    // Into the shorter ring no long frame goes.
+    assert_eq!(side.accepted(), ALL & !(GUEST_TSO4 | GUEST_TSO6));
 }

@@ -258,7 +258,7 @@ impl fmt::Debug for VirtioVsock {
 /// 5.10.3: streams are there unless the device says that it has something else alone.
 fn negotiate(control: &mut Control) -> Result<(), Error> {
     let mut has_streams = true;
-    control.negotiate(STREAM | NO_IMPLIED_STREAM | feature::EVENT_IDX, |offered| {
+    control.negotiate(STREAM | NO_IMPLIED_STREAM | feature::EVENT_IDX, |offered, _| {
         has_streams = offered & NO_IMPLIED_STREAM == 0 || offered & STREAM != 0;
         offered & !NO_IMPLIED_STREAM
     })?;

@@ -266,11 +266,15 @@ fn copy(from: &Path, to: &Path) -> Result {
         .collect();
     for name in &names {
         let (source, target) = (from.join(name), to.join(name));
-        if source.is_symlink() {
-            continue;
-        }
         if let Some(folder) = target.parent() {
             files::make_folder(folder)?;
+        }
+        if let Ok(place) = fs::read_link(&source) {
+            if !target.is_symlink() {
+                std::os::unix::fs::symlink(place, &target)
+                    .or_say(|| format!("cannot make {}", target.display()))?;
+            }
+            continue;
         }
         let is_new = !target.exists();
         write_if_other(&target, &files::read(&source)?)?;
@@ -284,7 +288,7 @@ fn copy(from: &Path, to: &Path) -> Result {
 
 fn remove_others(root: &Path, folder: &Path, names: &BTreeSet<&Path>) -> Result {
     for path in files::list(folder)? {
-        if path.is_dir() {
+        if path.is_dir() && !path.is_symlink() {
             remove_others(root, &path, names)?;
         } else if path
             .strip_prefix(root)

@@ -289,7 +289,8 @@ fn attack(
     }
     let all = left_out.len();
     let step = alone_max.map_or(1, |max| all.div_ceil(max.max(1))).max(1);
-    let left_out: Vec<&str> = left_out.into_iter().step_by(step).collect();
+    let most = alone_max.unwrap_or(all);
+    let left_out: Vec<&str> = left_out.into_iter().step_by(step).take(most).collect();
     if left_out.is_empty() {
         return Ok(outcomes);
     }
@@ -329,6 +330,11 @@ fn one_by_one(
     for name in names {
         command.args(["--re", &outcomes::pattern(name)]);
     }
+    // Patterns do not hold for fields that are left out; all those of the named files are tried, too.
+    let files: BTreeSet<&str> = names.iter().filter_map(|name| name.split(':').next()).collect();
+    for file in files {
+        command.args(["--file", file]);
+    }
     command.args(["--no-times", "--colors", "never", "--output"]).arg(&folder);
     for package in tests {
         command.args(["--test-package", package]);
@@ -336,12 +342,16 @@ fn one_by_one(
     // A warning, as of an argument that the mutant does not use, is not an error.
     command.args(["--cap-lints", "true"]);
     command.args(["--minimum-test-timeout", &case::LIMIT_MIN.as_secs().to_string()]);
+    // What the compiler evaluates may never end.
+    command.args(["--build-timeout", "600"]);
     // Doc tests are not run: one takes as long to compile as the others together.
     command.args(["--", "--lib", "--tests"]);
     let status = command.status().or_say(|| "cannot start cargo-mutants".into())?;
     match status.code() {
         // All noticed; some not; some never ended.
-        Some(0 | 2 | 3) => Outcomes::read(&folder.join("mutants.out/outcomes.json")),
+        Some(0 | 2 | 3) => {
+            Ok(Outcomes::read(&folder.join("mutants.out/outcomes.json"))?.only(names))
+        }
         _ => fail!(
             "cargo-mutants failed for {}; its messages are above, and in {}",
             subject.package,

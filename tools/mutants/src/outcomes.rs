@@ -68,6 +68,12 @@ impl Outcomes {
         self.0.extend(more.0);
     }
 
+    /// Those with these names.
+    pub(crate) fn only(mut self, names: &[&str]) -> Self {
+        self.0.retain(|outcome| names.contains(&outcome.name.as_str()));
+        self
+    }
+
     /// The names, with their places, of those that were not noticed.
     pub(crate) fn missed(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|outcome| !outcome.is_noticed).map(|outcome| outcome.name.as_str())
@@ -149,6 +155,8 @@ mod tests {
             {"scenario": {"Mutant": {"name": "crates/a/src/b.rs:7:9: replace < with <= in i"}}, "summary": "CaughtMutant"}
         ]}"#;
         assert_eq!(outcomes.missed().count(), 2);
+        let one = "crates/a/src/b.rs:3:4: replace g with ()";
+        assert_eq!(Outcomes::parse(json).unwrap().only(&[one, "other"]).0.len(), 1);
         let both = outcomes.or_noticed_by(&Outcomes::parse(later).unwrap());
         let place = "crates/a/src/b.rs:7:8: replace < with <= in i";
         assert_eq!(both.missed().collect::<Vec<_>>(), [place]);

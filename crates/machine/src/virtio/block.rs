@@ -107,7 +107,7 @@ impl BlockQueue {
             return Err(Error::Unsupported("a disk's work"));
         }
         let wanted = READ_ONLY | BLOCK_SIZE | FLUSH | SEGMENT_SIZE_MAX;
-        let features = control.negotiate(wanted, |features| features)?;
+        let features = control.negotiate(wanted, |features, _| features)?;
         let geometry = geometry(&control, features, request_bytes_max)?;
         let slots = slots.clamp(1, DESCRIPTORS / DESCRIPTORS_OF_ONE);
         let memory = Arena::allocate(slots * slot_bytes(&geometry)).ok_or(Error::OutOfMemory)?;

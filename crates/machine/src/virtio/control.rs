@@ -56,11 +56,11 @@ impl Control {
     }
 
     /// Resets the device and agrees on features (3.1.1): those of `wanted` that it offers and that
-    /// `choose` leaves. [`feature::VERSION_1`] is always among them, and access by way of the platform where it is offered.
+    /// `choose` leaves, which may ask how long rings will be. [`feature::VERSION_1`] is always among them, and access by way of the platform where it is offered.
     pub fn negotiate(
         &mut self,
         wanted: u64,
-        choose: impl FnOnce(u64) -> u64,
+        choose: impl FnOnce(u64, &mut Self) -> u64,
     ) -> Result<u64, Error> {
         self.reset()?;
         self.transport.set_status(status::ACKNOWLEDGE | status::DRIVER);
@@ -69,7 +69,7 @@ impl Control {
             return Err(Error::Unsupported("modern virtio"));
         }
         let always = feature::VERSION_1 | offered & feature::ACCESS_PLATFORM;
-        let agreed = choose(offered & wanted) & offered & wanted | always;
+        let agreed = choose(offered & wanted, self) & offered & wanted | always;
         self.transport.accept(agreed);
         self.transport.set_status(status::FEATURES_CHOSEN);
         if self.transport.status() & status::FEATURES_OK == 0 {
@@ -241,7 +241,11 @@ impl Control {
         Ok(ring)
     }
 
-    fn queue_size(&mut self, index: u16, wanted: u16) -> Result<u16, Error> {
+    /// How many descriptors a ring has for which so many are wanted: a power of two (2.7), and no more than the device allows.
+    ///
+    /// # Errors
+    /// The device has no such queue, or none are wanted.
+    pub fn queue_size(&mut self, index: u16, wanted: u16) -> Result<u16, Error> {
         let offered = self.transport.queue_size_max(index).min(SIZE_MAX.into()) as u16;
         match wanted.min(offered).checked_ilog2() {
             Some(exponent) => Ok(1 << exponent),

@@ -17,7 +17,7 @@ pub fn seed() -> Option<[u8; SEED_BYTES]> {
 }
 
 fn read(mut device: Control) -> Result<[u8; SEED_BYTES], Error> {
-    device.negotiate(0, |features| features)?;
+    device.negotiate(0, |features, _| features)?;
     let (mut queue, doorbell) = device.only_queue(1)?;
     let mut memory = Arena::allocate(SEED_BYTES).ok_or(Error::OutOfMemory)?;
     device.start();
