@@ -1,0 +1,328 @@
+//! What a server does out of turn, at the end of input, and with what it holds.
+
+use bytes::Bytes;
+use http::server::{Config, Connection, Event};
+use http::{ConnectionState, Limits};
+use http_test_server::Server;
+use std::rc::Rc;
+use std::time::Duration;
+use web::{Content, Data, Response, Status};
+
+const NOW: Duration = Duration::ZERO;
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// A connection with this request open, whose content was not asked for.
+fn asked(head: &[u8]) -> Connection {
+    let mut connection = Connection::new(Rc::default(), NOW);
+    assert_eq!(connection.handle_input(NOW, head), head.len());
+    assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+    connection
+}
+
+/// What is written into this much room at once.
+fn written(connection: &mut Connection, room: usize) -> Vec<u8> {
+    let mut out = vec![0; room];
+    let count = connection.poll_transmit(NOW, &mut out);
+    out.truncate(count);
+    out
+}
+
+fn stream(length: Option<u64>) -> Response {
+    Response::new(Status::OK).carrying(Content::Stream(length))
+}
+
+#[test]
+fn a_request_has_one_response() {
+    let ok = || Response::ok("text/plain", "ok");
+    let mut connection = Connection::new(Rc::default(), NOW);
+    assert!(connection.respond(NOW, ok()).is_err(), "nobody asked");
+    assert!(!connection.has_request() && connection.is_answered() && !connection.wants_transmit());
+
+    let mut connection = asked(GET);
+    assert!(connection.has_request() && !connection.is_answered());
+    connection.respond(NOW, ok()).unwrap();
+    assert!(connection.respond(NOW, stream(None)).is_err(), "it waits");
+    assert!(written(&mut connection, 1000).ends_with(b"\r\n\r\nok"));
+    assert!(!connection.has_request() && connection.respond(NOW, ok()).is_err(), "it is sent");
+
+    let mut connection = asked(GET);
+    connection.respond(NOW, stream(None)).unwrap();
+    assert!(connection.is_streaming() && connection.body_capacity() == 0);
+    assert!(connection.send_data(NOW, "early".into()).is_err(), "its head is not sent");
+    assert!(connection.finish(NOW).is_err());
+    written(&mut connection, 1000);
+    assert!(connection.respond(NOW, ok()).is_err(), "its head is sent");
+    assert!(connection.body_capacity() > 0 && connection.send_data(NOW, "late".into()).is_ok());
+}
+
+#[test]
+fn rfc9110_7_8_only_who_asked_and_sent_all_is_upgraded() {
+    let upgrade = || Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", "echo");
+    let head = |more: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{more}\r\n").into_bytes();
+    let asks = "Connection: upgrade\r\nUpgrade: echo\r\n";
+    let mut connection = asked(&head(asks));
+    let hints = Response::new(Status::new(103).unwrap());
+    assert!(connection.respond(NOW, hints).is_err(), "no interim response is final");
+    connection.respond(NOW, upgrade()).unwrap();
+    written(&mut connection, 1000);
+    assert_eq!(connection.state(), ConnectionState::Upgraded);
+    assert_eq!(connection.handle_input(NOW, b"theirs"), 0);
+    for head in [head("Upgrade: echo\r\n"), head(&format!("{asks}Content-Length: 1\r\n"))] {
+        let mut connection = asked(&head);
+        assert!(connection.respond(NOW, upgrade()).is_err());
+        connection.respond(NOW, Response::new(Status::OK)).unwrap();
+        written(&mut connection, 1000);
+        assert_ne!(connection.state(), ConnectionState::Upgraded);
+    }
+}
+
+#[test]
+fn a_client_that_ends_its_side_gets_the_answer_that_waits() {
+    // After an answer that closes, nothing else is waited for.
+    let mut server = Server::new(Config::default());
+    server.feed(b"GET /close HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(server.connection.state(), ConnectionState::EndOutput);
+    server.connection.handle_end(NOW);
+    assert_eq!(server.connection.state(), ConnectionState::Closed);
+    assert_eq!(server.connection.next_deadline(), None);
+    // What comes all the same is taken, and nothing comes of it.
+    assert_eq!(server.connection.handle_input(NOW, GET), GET.len());
+    assert!(server.connection.poll_event().is_none());
+
+    // Before the refusal is written.
+    let mut server = Server::new(Config::default());
+    server.room = 0;
+    server.feed(b"bad\r\n\r\n");
+    server.end();
+    assert_eq!(server.connection.state(), ConnectionState::Open);
+    server.room = 30;
+    server.feed(b"");
+    let outcome = server.outcome();
+    assert!(outcome.output.starts_with("HTTP/1.1 400 "), "{outcome:?}");
+    assert_eq!(outcome.state, ConnectionState::Closed);
+}
+
+#[test]
+fn what_is_dropped_is_bounded_over_the_whole() {
+    let refused = |early: &[u8]| {
+        let limits = Limits { linger_bytes_max: 10, ..Limits::default() };
+        let mut server = Server::new(Config { limits, ..Config::default() });
+        server.room = 0;
+        server.feed(b"bad\r\n\r\n");
+        server.feed(early);
+        assert_eq!(server.connection.state(), ConnectionState::Open, "the answer waits");
+        server.room = 1000;
+        server.feed(b"");
+        assert!(server.output.starts_with(b"HTTP/1.1 400 "));
+        server
+    };
+    let mut server = refused(b"123456");
+    server.feed(b"789");
+    assert_eq!(server.connection.state(), ConnectionState::EndOutput);
+    server.feed(b"0");
+    assert_eq!(server.connection.state(), ConnectionState::Closed);
+    assert_eq!(refused(b"123456789").connection.state(), ConnectionState::EndOutput);
+    assert_eq!(refused(b"1234567890").connection.state(), ConnectionState::Closed);
+}
+
+#[test]
+fn what_a_connection_holds_is_counted() {
+    let mut connection = Connection::new(Rc::default(), NOW);
+    assert_eq!(connection.held_bytes(), 0);
+    connection.handle_input(NOW, &GET[..20]);
+    assert!((20..100).contains(&connection.held_bytes()), "{}", connection.held_bytes());
+    connection.handle_input(NOW, &GET[20..]);
+    assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+    assert_eq!(connection.held_bytes(), 0);
+
+    let parts =
+        || Content::Parts(vec![vec![1; 3000].into(), vec![2; 4000].into(), "static".into()]);
+    connection.respond(NOW, Response::new(Status::OK).carrying(parts())).unwrap();
+    assert_eq!(connection.held_bytes(), 7000);
+    assert_eq!(connection.untaken_content(), 7006);
+    for (room, count, held) in [(1000, 1000, 7000), (3000, 3000, 4000), (3900, 3047, 0)] {
+        assert_eq!(written(&mut connection, room).len(), count);
+        assert_eq!(connection.held_bytes(), held, "{room}");
+    }
+    // A head for which there is no room is held, too.
+    let mut connection = asked(GET);
+    connection.respond(NOW, Response::new(Status::OK).carrying(parts())).unwrap();
+    assert_eq!(written(&mut connection, 10).len(), 10);
+    assert!((7010..8000).contains(&connection.held_bytes()), "{}", connection.held_bytes());
+    assert_eq!(connection.untaken_content(), 7006);
+    // Of a stream the piece, if it is its own.
+    for (piece, held) in [(vec![0; 5000].into(), 5000), (Data::from("static"), 0)] {
+        let mut connection = asked(GET);
+        connection.respond(NOW, stream(None)).unwrap();
+        written(&mut connection, 1000);
+        connection.send_data(NOW, piece).unwrap();
+        assert_eq!(connection.held_bytes(), held);
+    }
+}
+
+/// Long content goes out from where it lies only when all that comes before it is written, through the smallest buffer.
+#[test]
+fn long_content_does_not_overtake_what_frames_it() {
+    let long = || Bytes::from(vec![b'x'; 20_000]);
+    let parts = Content::Parts(vec![long().into(), "short".into(), long().into()]);
+    let x = "x".repeat(20_000);
+    let length = |length| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n00004e20\r\n";
+    for (content, expected) in [
+        (Content::Full(long().into()), length(20_000) + &x),
+        (parts, length(40_005) + &x + "short" + &x),
+        (Content::Stream(Some(20_000)), length(20_000) + &x),
+        (Content::Stream(None), chunked.to_owned() + &x + "\r\n0\r\n\r\n"),
+    ] {
+        for room in [1, 4, 7, 100] {
+            let mut connection = asked(GET);
+            let response = Response::new(Status::OK).carrying(content.clone());
+            connection.respond(NOW, response).unwrap();
+            let (mut sent, mut lent) = (Vec::new(), 0);
+            while connection.has_request() {
+                if connection.body_capacity() > 0 && lent == 0 {
+                    connection.send_data(NOW, long().into()).unwrap();
+                } else if connection.is_streaming() && !connection.wants_transmit() {
+                    if !connection.holds_head() {
+                        connection.finish(NOW).unwrap();
+                    }
+                } else if let Some(bytes) = connection.long_output() {
+                    let piece = bytes.split_to(bytes.len().min(9_000));
+                    lent += piece.len();
+                    sent.extend_from_slice(&piece);
+                    connection.long_output_taken(NOW, piece.len());
+                    continue;
+                }
+                sent.extend(written(&mut connection, room));
+            }
+            assert!(lent > 0 && sent == expected.as_bytes(), "{room}: {} bytes", sent.len());
+        }
+    }
+}
+
+#[test]
+fn rfc9110_10_1_1_no_100_comes_inside_a_response() {
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    let mut connection = asked(head);
+    connection.respond(NOW, stream(None)).unwrap();
+    assert!(written(&mut connection, 1000).ends_with(b"\r\nConnection: close\r\n\r\n"));
+    connection.read_body(NOW);
+    assert!(!connection.wants_transmit() && written(&mut connection, 1000).is_empty());
+    // Once is enough, and who has sent already was not waiting.
+    let mut connection = asked(head);
+    connection.read_body(NOW);
+    connection.pause_body();
+    connection.read_body(NOW);
+    assert_eq!(written(&mut connection, 1000), b"HTTP/1.1 100 Continue\r\n\r\n");
+    assert!(!connection.wants_transmit());
+}
+
+#[test]
+fn what_comes_in_one_input_is_one_event() {
+    let length = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (head, content, at) in
+        [(length, &b"12345GET"[..], 0), (chunked, b"5\r\n12345\r\n0\r\n\r\n", 3)]
+    {
+        let mut connection = asked(head.as_bytes());
+        assert_eq!(connection.handle_input(NOW, content), 0, "nobody asked for it");
+        connection.read_body(NOW);
+        let taken = connection.handle_input(NOW, content);
+        assert_eq!(taken, at + 5);
+        assert_eq!(connection.handle_input(NOW, &content[taken..]), 0, "one event at a time");
+        let event = connection.poll_event();
+        assert!(matches!(event, Some(Event::Data(range)) if range == (at..at + 5)), "{head}");
+        if at > 0 {
+            assert_eq!(connection.handle_input(NOW, &content[taken..]), content.len() - taken);
+        }
+        assert!(matches!(connection.poll_event(), Some(Event::End(None))), "{head}");
+        assert!(connection.poll_event().is_none());
+        assert_eq!(connection.next_deadline(), None, "it is the handler's turn");
+    }
+}
+
+#[test]
+fn the_first_of_two_deadlines_counts() {
+    let mut connection = asked(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n");
+    connection.respond(NOW, Response::new(Status::OK)).unwrap();
+    assert_eq!(connection.next_deadline(), Some(seconds(60)));
+    connection.read_body(seconds(1));
+    assert_eq!(connection.next_deadline(), Some(seconds(31)));
+    connection.read_body(seconds(2));
+    assert_eq!(connection.next_deadline(), Some(seconds(31)), "it was asked for");
+    connection.pause_body();
+    assert_eq!(connection.next_deadline(), Some(seconds(60)));
+    connection.read_body(seconds(40));
+    assert_eq!(connection.next_deadline(), Some(seconds(60)));
+    connection.handle_timeout(seconds(60) - Duration::from_nanos(1));
+    assert_eq!(connection.state(), ConnectionState::Open);
+    connection.handle_timeout(seconds(60));
+    assert_eq!(connection.state(), ConnectionState::Abort);
+}
+
+#[test]
+fn a_response_that_fails_is_a_500_while_it_can_be() {
+    let mut connection = asked(GET);
+    connection.respond(NOW, stream(None)).unwrap();
+    connection.fail_response(NOW);
+    let text = String::from_utf8(written(&mut connection, 1000)).unwrap();
+    assert!(text.starts_with("HTTP/1.1 500 ") && text.contains("\r\nConnection: close\r\n"));
+    assert_eq!(connection.state(), ConnectionState::EndOutput);
+    let mut connection = asked(GET);
+    connection.respond(NOW, stream(None)).unwrap();
+    written(&mut connection, 1000);
+    connection.fail_response(NOW);
+    assert_eq!(connection.state(), ConnectionState::Abort);
+    let mut connection = Connection::new(Rc::default(), NOW);
+    connection.fail_response(NOW);
+    assert_eq!((connection.state(), connection.wants_transmit()), (ConnectionState::Abort, false));
+}
+
+#[test]
+fn what_is_too_long_is_refused_before_it_has_come() {
+    let limits = Limits { request_line_bytes_max: 20, body_bytes_max: 5, ..Limits::default() };
+    let fed = |input: &str| {
+        let mut server = Server::new(Config { limits: limits.clone(), ..Config::default() });
+        server.feed(input.as_bytes());
+        (server.events.join(" "), server.connection.state())
+    };
+    // The version cannot follow either of them, but the first is no longer than a line may be.
+    assert_eq!("GET /012345678901234".len(), 20);
+    assert_eq!(fed("GET /012345678901234"), (String::new(), ConnectionState::Open));
+    let refused = |error: &str| (error.to_owned(), ConnectionState::EndOutput);
+    assert_eq!(fed("GET /0123456789012345"), refused("failed: TargetTooLong"));
+    assert_eq!(fed("\r\nGET /012345678901234"), (String::new(), ConnectionState::Open));
+    assert_eq!(fed("\r\nGET /0123456789012345"), refused("failed: TargetTooLong"));
+    let post = |length| format!("POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    assert_eq!(fed(&post(5)), ("POST /e ...".to_owned(), ConnectionState::Open));
+    assert_eq!(fed(&post(6)), refused("failed: BodyTooLarge"));
+}
+
+/// Content that is dropped after its answer does not end the connection, if it is known to be little.
+#[test]
+fn unread_content_at_both_sides_of_what_is_dropped() {
+    for (length, connection_line, state) in [
+        (100, "", ConnectionState::Open),
+        (101, "Connection: close\r\n", ConnectionState::EndOutput),
+    ] {
+        let limits = Limits { discard_bytes_max: 100, ..Limits::default() };
+        let mut server = Server::new(Config { limits, ..Config::default() });
+        let head = format!("POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        server.feed(head.as_bytes());
+        let output = String::from_utf8(server.output.clone()).unwrap();
+        let end = format!("text/plain; charset=utf-8\r\n{connection_line}\r\nForbidden");
+        assert!(output.ends_with(&end), "{output}");
+        assert_eq!(server.connection.state(), state);
+        for _ in 0..length {
+            server.feed(b"x");
+        }
+        server.feed(GET);
+        assert_eq!(server.connection.state(), state);
+        let served = server.events.iter().any(|event| event == "GET /");
+        assert_eq!(served, state == ConnectionState::Open, "{:?}", server.events);
+    }
+}
