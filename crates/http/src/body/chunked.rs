@@ -261,6 +261,42 @@ mod tests {
         assert!(matches!(read(b"3e9\r\nx"), Err(Error::BodyTooLarge)));
     }
 
+    /// Each of these would be whole if the byte at fault were passed over or taken for another.
+    #[test]
+    fn rfc9112_7_1_each_byte_between_the_chunks_is_looked_at() {
+        let refused = |input: &[u8]| {
+            let (mut decoder, mut allowed) = (ChunkedDecoder::new(100), 1000);
+            let mut at = 0;
+            loop {
+                match decoder.read(&input[at..], &mut allowed, &Limits::default()) {
+                    Err(error) => return Some(error),
+                    Ok((_, Some(Piece::End(_)))) => return None,
+                    Ok((taken, piece)) => {
+                        assert!(piece.is_some(), "{} goes on", input.escape_ascii());
+                        at += taken;
+                    }
+                }
+            }
+        };
+        assert_eq!(refused(b"1;a=b;c\r\na\r\n0\r\n\r\n"), None);
+        for input in [
+            &b"\r\n\r\n"[..],
+            b";a\r\n\r\n",
+            b" ;a\r\n\r\n",
+            b"1\rXa\r\n0\r\n\r\n",
+            b"1\r\naX\n0\r\n\r\n",
+            b"1\r\na\rX0\r\n\r\n",
+            b"1;a,b\r\na\r\n0\r\n\r\n",
+            b"1;a=b,c\r\na\r\n0\r\n\r\n",
+            b"1;,\r\na\r\n0\r\n\r\n",
+            b"1;a=,\r\na\r\n0\r\n\r\n",
+            b"1;a=\"\x7f\"\r\na\r\n0\r\n\r\n",
+            b"1;a=\"\\\n\"\r\na\r\n0\r\n\r\n",
+        ] {
+            assert_eq!(refused(input), Some(Error::Chunk), "{}", input.escape_ascii());
+        }
+    }
+
     #[test]
     fn what_follows_the_end_is_not_taken() {
         let input = b"0\r\n\r\nGET / HTTP/1.1\r\n";

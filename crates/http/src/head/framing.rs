@@ -139,8 +139,19 @@ mod tests {
     fn lengths_are_digits_that_fit() {
         assert_eq!(parse_length(b"0"), Some(0));
         assert_eq!(parse_length(b"18446744073709551615"), Some(u64::MAX));
-        for bad in [&b""[..], b"+1", b"-1", b"1 1", b"1,1", b"0x1", b"18446744073709551616", b"1.0"]
-        {
+        for bad in [
+            &b""[..],
+            b"+1",
+            b"-1",
+            b"1 1",
+            b"1,1",
+            b"0x1",
+            b"18446744073709551616",
+            b"1.0",
+            b":",
+            b"1:",
+            b"/",
+        ] {
             assert_eq!(parse_length(bad), None, "{bad:?}");
         }
     }
