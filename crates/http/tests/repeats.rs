@@ -249,3 +249,35 @@ fn heads_that_come_in_turn_are_all_known() {
         assert!(known >= 12, "{name}: {known} of 16");
     }
 }
+
+#[test]
+fn an_answer_that_ends_the_connection_is_not_kept() {
+    let shared = Rc::new(Shared::default());
+    for _ in 0..4 {
+        let mut connection = Connection::new(shared.clone(), Duration::ZERO);
+        connection.handle_input(Duration::ZERO, b"GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+        let response = Response::ok("text/plain", "last").repeatable().closing();
+        connection.respond(Duration::ZERO, response).unwrap();
+        let mut out = [0; 512];
+        let len = connection.poll_transmit(Duration::ZERO, &mut out);
+        assert!(out[..len].ends_with(b"\r\nConnection: close\r\n\r\nlast"));
+        assert_eq!(connection.state(), ConnectionState::EndOutput);
+    }
+}
+
+#[test]
+fn of_a_kept_answer_the_part_that_is_not_taken_is_known() {
+    let mut server = Server::new(Config::default());
+    let head = b"GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    server.feed(head);
+    let answer = server.output.len();
+    server.feed(head);
+    server.room = 0;
+    server.feed(head);
+    assert_eq!(server.events.last().unwrap(), "again GET /kept 200 4");
+    for (room, untaken) in [(10, 4), (answer - 12, 2), (1, 1), (1, 0)] {
+        let count = server.connection.poll_transmit(Duration::ZERO, &mut vec![0; room]);
+        assert_eq!((count, server.connection.untaken_content()), (room, untaken));
+    }
+}
