@@ -204,3 +204,29 @@ fn a_stream_takes_nothing_before_its_head_is_written_and_none_without_consent() 
     assert!(!connection.is_streaming());
     assert_eq!(written(&mut connection, 1, 1000), "00000001\r\nx\r\n0\r\n\r\n");
 }
+
+#[test]
+fn interim_responses_are_taken_with_what_follows_them_and_dropped_content_without() {
+    let mut connection = asked(Limits { discard_bytes_max: 2, ..Limits::default() });
+    let heads =
+        b"HTTP/1.1 100 C\r\n\r\nHTTP/1.1 103 E\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    assert_eq!(connection.handle_input(seconds(1), heads), heads.len());
+    assert_eq!(connection.handle_input(seconds(1), b"ab"), 0, "an event waits");
+    assert_response(&mut connection);
+    connection.drop_body(seconds(1));
+    assert_eq!(connection.handle_input(seconds(1), b"abcd"), 2);
+    assert!(connection.is_reusable());
+    assert_eq!(connection.handle_input(seconds(1), b"cd"), 2);
+    assert_eq!(connection.state(), ConnectionState::Closed, "nobody asked for that");
+}
+
+#[test]
+fn content_of_the_greatest_length_is_taken() {
+    for (length, is_taken) in [(5, true), (6, false)] {
+        let mut connection = asked(Limits { body_bytes_max: 5, ..Limits::default() });
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        assert_eq!(connection.handle_input(seconds(1), head.as_bytes()), head.len());
+        let event = connection.poll_event();
+        assert_eq!(matches!(event, Some(Event::Response(_))), is_taken, "{event:?}");
+    }
+}

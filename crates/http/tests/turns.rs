@@ -46,6 +46,7 @@ fn a_request_has_one_response() {
     assert!(connection.has_request() && !connection.is_answered());
     connection.respond(NOW, ok()).unwrap();
     assert!(connection.respond(NOW, stream(None)).is_err(), "it waits");
+    assert!(!connection.is_streaming());
     assert!(written(&mut connection, 1000).ends_with(b"\r\n\r\nok"));
     assert!(!connection.has_request() && connection.respond(NOW, ok()).is_err(), "it is sent");
 
@@ -154,8 +155,22 @@ fn what_a_connection_holds_is_counted() {
     assert_eq!(written(&mut connection, 10).len(), 10);
     assert!((7010..8000).contains(&connection.held_bytes()), "{}", connection.held_bytes());
     assert_eq!(connection.untaken_content(), 7006);
+    // Long parts of its own are copied, each of which is free then.
+    let mut connection = asked(GET);
+    let parts = Content::Parts(vec![vec![1; 20_000].into(), vec![2; 30_000].into()]);
+    connection.respond(NOW, Response::new(Status::OK).carrying(parts)).unwrap();
+    for held in [50_000, 30_000, 30_000, 30_000, 0] {
+        written(&mut connection, 12_000);
+        assert!(connection.long_output().is_none());
+        assert_eq!(connection.held_bytes(), held);
+    }
     // Of a stream the piece, if it is its own.
-    for (piece, held) in [(vec![0; 5000].into(), 5000), (Data::from("static"), 0)] {
+    for (piece, held) in [
+        (vec![0; 5000].into(), 5000),
+        (vec![0; 20_000].into(), 20_000),
+        (Data::from("static"), 0),
+        (Data::from(Bytes::from(vec![0; 20_000])), 0),
+    ] {
         let mut connection = asked(GET);
         connection.respond(NOW, stream(None)).unwrap();
         written(&mut connection, 1000);
@@ -230,6 +245,7 @@ fn what_comes_in_one_input_is_one_event() {
     {
         let mut connection = asked(head.as_bytes());
         assert_eq!(connection.handle_input(NOW, content), 0, "nobody asked for it");
+        assert_eq!(connection.next_deadline(), None);
         connection.read_body(NOW);
         let taken = connection.handle_input(NOW, content);
         assert_eq!(taken, at + 5);
@@ -297,6 +313,9 @@ fn what_is_too_long_is_refused_before_it_has_come() {
     assert_eq!(fed("GET /0123456789012345"), refused("failed: TargetTooLong"));
     assert_eq!(fed("\r\nGET /012345678901234"), (String::new(), ConnectionState::Open));
     assert_eq!(fed("\r\nGET /0123456789012345"), refused("failed: TargetTooLong"));
+    // One byte too long at most, and ended wrongly: that is what is said, however it comes.
+    let bare = http_test_server::serve_every_way(b"GET /?12345 HTTP/1.1X\n", &limits);
+    assert_eq!(bare.events, ["failed: StartLine"]);
     let post = |length| format!("POST /e HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
     assert_eq!(fed(&post(5)), ("POST /e ...".to_owned(), ConnectionState::Open));
     assert_eq!(fed(&post(6)), refused("failed: BodyTooLarge"));
@@ -325,4 +344,156 @@ fn unread_content_at_both_sides_of_what_is_dropped() {
         let served = server.events.iter().any(|event| event == "GET /");
         assert_eq!(served, state == ConnectionState::Open, "{:?}", server.events);
     }
+}
+
+#[test]
+fn content_is_told_by_the_request_and_the_status() {
+    let four = |status| Response::plain(status).with_content("text/plain", "four");
+    let length = |head: &[u8], response| asked(head).content_length(&response);
+    assert_eq!(length(GET, four(Status::OK)), 4);
+    assert_eq!(length(GET, four(Status::NOT_MODIFIED)), 0);
+    assert_eq!(length(GET, stream(Some(5))), 0, "it is not there yet");
+    assert_eq!(length(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", four(Status::OK)), 0);
+    for status in [Status::OK, Status::NO_CONTENT] {
+        let mut connection = asked(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        connection.respond(NOW, stream(Some(5)).with_status(status)).unwrap();
+        assert!(!connection.is_streaming(), "it takes nothing");
+    }
+}
+
+#[test]
+fn rfc9110_10_1_1_who_waits_is_told_of_and_waits_no_longer_once_he_sends() {
+    let head =
+        |expect: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{expect}Content-Length: 3\r\n\r\n");
+    for (expect, expects) in [("Expect: 100-continue\r\n", true), ("", false)] {
+        let mut connection = Connection::new(Rc::default(), NOW);
+        connection.handle_input(NOW, head(expect).as_bytes());
+        let Some(Event::Request(request)) = connection.poll_event() else { panic!("a request") };
+        assert_eq!(request.expects_continue(), expects);
+        // Nothing was taken, so nothing has changed.
+        assert_eq!(connection.handle_input(NOW, b"abc"), 0);
+        connection.read_body(NOW);
+        assert_eq!(connection.wants_transmit(), expects);
+        written(&mut connection, 100);
+    }
+    // An answer to who still waits ends the connection; who does not may go on, even if it is his last request.
+    for (more, state, next) in [
+        ("Expect: 100-continue\r\n", ConnectionState::EndOutput, false),
+        ("Connection: close\r\n", ConnectionState::Open, true),
+        ("", ConnectionState::Open, true),
+    ] {
+        let mut connection = asked(head(more).as_bytes());
+        connection.respond(NOW, Response::new(Status::OK)).unwrap();
+        written(&mut connection, 1000);
+        assert_eq!(connection.state(), state, "{more}");
+        connection.read_body(NOW);
+        assert_eq!(connection.handle_input(NOW, b"abc"), 3);
+        assert_eq!(matches!(connection.poll_event(), Some(Event::Data(_))), next, "{more}");
+    }
+}
+
+/// Of content whose length nobody knows, no more is dropped than of other: the client is told of the end.
+#[test]
+fn chunks_that_nobody_wants_are_dropped_up_to_a_bound() {
+    let answered = |chunk: &[u8]| {
+        let limits = Limits { discard_bytes_max: 10, ..Limits::default() };
+        let shared = http::server::Shared::new(Config { limits, ..Config::default() });
+        let mut connection = Connection::new(Rc::new(shared), NOW);
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        connection.handle_input(NOW, head);
+        assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+        connection.drop_body(NOW);
+        let input = [chunk, b"\r\n0\r\n\r\n"].concat();
+        let mut at = 0;
+        while at < input.len() {
+            let count = connection.handle_input(NOW, &input[at..]);
+            assert!(count > 0);
+            at += count;
+        }
+        connection.respond(NOW, Response::new(Status::OK)).unwrap();
+        let output = String::from_utf8(written(&mut connection, 1000)).unwrap();
+        (output.contains("Connection: close"), connection.state())
+    };
+    assert_eq!(answered(b"a\r\n0123456789"), (false, ConnectionState::Open));
+    assert_eq!(answered(b"b\r\n0123456789a"), (true, ConnectionState::EndOutput));
+}
+
+#[test]
+fn only_what_is_taken_is_progress() {
+    let limits = Limits { bytes_per_second_min: 0, ..Limits::default() };
+    let shared = http::server::Shared::new(Config { limits, ..Config::default() });
+    let mut connection = Connection::new(Rc::new(shared), NOW);
+    connection.handle_input(NOW, GET);
+    assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+    connection.respond(NOW, Response::ok("text/plain", vec![0; 20_000])).unwrap();
+    written(&mut connection, 1000);
+    connection.long_output_taken(seconds(20), 0);
+    assert_eq!(connection.next_deadline(), Some(seconds(60)));
+    connection.long_output_taken(seconds(20), 1);
+    assert_eq!(connection.next_deadline(), Some(seconds(80)), "there is no least rate");
+}
+
+#[test]
+fn rfc9110_10_2_4_an_interim_response_has_no_server() {
+    for own in [false, true] {
+        let server = Some("name".to_owned());
+        let shared = http::server::Shared::new(Config { server, ..Config::default() });
+        let mut connection = Connection::new(Rc::new(shared), NOW);
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+        connection.handle_input(NOW, head);
+        let response = Response::new(Status::SWITCHING_PROTOCOLS).with_header("Upgrade", "echo");
+        let response = if own { response.with_header("Server", "own") } else { response };
+        connection.respond(NOW, response).unwrap();
+        let text = String::from_utf8(written(&mut connection, 1000)).unwrap();
+        let lines = if own { "Upgrade: echo\r\nServer: own\r\n" } else { "Upgrade: echo\r\n" };
+        assert!(
+            text.starts_with(&format!("HTTP/1.1 101 Switching Protocols\r\n{lines}Conn")),
+            "{text}"
+        );
+    }
+}
+
+/// However long each part of a response's head is, and whether there is room for it at once.
+#[test]
+fn each_part_of_a_head_may_be_long() {
+    let long: &'static str = "v".repeat(400).leak();
+    for parts in 0..8 {
+        let [named, typed, field] = [1, 2, 4].map(|part| parts & part > 0);
+        for room in [1, 100, 10_000] {
+            let server = named.then(|| long.to_owned());
+            let shared = http::server::Shared::new(Config { server, ..Config::default() });
+            let mut connection = Connection::new(Rc::new(shared), NOW);
+            connection.handle_input(NOW, GET);
+            let response = Response::ok(if typed { long } else { "a/b" }, "x");
+            let response = if field { response.with_header("X", long) } else { response };
+            connection.respond(NOW, response).unwrap();
+            let mut sent = Vec::new();
+            while connection.wants_transmit() {
+                sent.extend(written(&mut connection, room));
+            }
+            let line = |name: &str, is_there| {
+                if is_there { format!("{name}: {long}\r\n") } else { String::new() }
+            };
+            let media = if typed { long } else { "a/b" };
+            let expected = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Type: {media}\r\n{}{}\r\nx",
+                line("Server", named),
+                line("X", field),
+            );
+            assert_eq!(String::from_utf8(sent).unwrap(), expected, "{room}");
+        }
+    }
+}
+
+/// What was kept is asked for again once it has been taken back.
+#[test]
+fn an_answer_that_was_taken_back_is_not_given_again() {
+    let mut server = Server::new(Config::default());
+    let head = b"GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    for _ in 0..3 {
+        server.feed(head);
+    }
+    web::repeating::take_back();
+    server.feed(head);
+    assert_eq!(server.events, ["GET /kept", "GET /kept", "again GET /kept 200 4", "GET /kept"]);
 }
