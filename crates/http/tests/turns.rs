@@ -497,3 +497,25 @@ fn an_answer_that_was_taken_back_is_not_given_again() {
     server.feed(head);
     assert_eq!(server.events, ["GET /kept", "GET /kept", "again GET /kept 200 4", "GET /kept"]);
 }
+
+/// A file's fields were written when its site was made.
+#[test]
+fn a_file_is_sent_with_its_fields() {
+    use web::files::{Options, Site, Variant};
+    let file = ("a.txt".to_owned(), Variant::new("content"), Some(784_111_777));
+    let site = Site::new([file], Options::default());
+    for room in [1, 1000] {
+        let mut connection = Connection::new(Rc::default(), NOW);
+        connection.handle_input(NOW, b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n");
+        let Some(Event::Request(request)) = connection.poll_event() else { panic!("a request") };
+        let web::Answer::Now(reply) = site.answer(&request, "", 0) else { panic!("an answer") };
+        connection.respond(NOW, reply.response).unwrap();
+        let mut sent = Vec::new();
+        while connection.wants_transmit() {
+            sent.extend(written(&mut connection, room));
+        }
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.contains("\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n"), "{sent}");
+        assert!(sent.contains("\r\nETag: \"") && sent.ends_with("\r\n\r\ncontent"), "{sent}");
+    }
+}
