@@ -94,6 +94,16 @@ fn a_client_that_ends_its_side_gets_the_answer_that_waits() {
     assert_eq!(server.connection.handle_input(NOW, GET), GET.len());
     assert!(server.connection.poll_event().is_none());
 
+    // Between two requests it is no fault.
+    for requests in [0, 2] {
+        let mut server = Server::new(Config::default());
+        server.feed(&GET.repeat(requests));
+        let output = server.output.len();
+        server.end();
+        assert_eq!((server.events.len(), server.output.len()), (requests, output));
+        assert_eq!(server.connection.state(), ConnectionState::Closed);
+    }
+
     // Before the refusal is written.
     let mut server = Server::new(Config::default());
     server.room = 0;
