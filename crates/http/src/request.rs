@@ -55,4 +55,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn differences_that_are_alike_do_not_make_up_for_each_other() {
+        for len in 0..50 {
+            let bytes: Vec<u8> = (0..len).collect();
+            for (one, other) in (0..bytes.len()).flat_map(|at| (0..at).map(move |to| (at, to))) {
+                let mut changed = bytes.clone();
+                changed[one] ^= 0x41;
+                changed[other] ^= 0x41;
+                assert!(!is_same(&bytes, &changed), "bytes {other} and {one} of {len}");
+            }
+        }
+    }
 }

@@ -135,10 +135,12 @@ impl Sender {
 
     /// What may be sent from where it lies next instead of written: long content, when all before it is written.
     pub(crate) fn long_output(&mut self) -> Option<&mut Bytes> {
+        if !self.spill.is_empty() {
+            return None;
+        }
         match &mut self.rest {
-            Rest::Long(bytes, _) if self.spill.is_empty() => Some(bytes),
-            Rest::Stream(stream) if self.spill.is_empty() => stream.long_piece(),
-            Rest::Parts(Piece::Long(bytes), _) if self.spill.is_empty() => Some(bytes),
+            Rest::Long(bytes, _) | Rest::Parts(Piece::Long(bytes), _) => Some(bytes),
+            Rest::Stream(stream) => stream.long_piece(),
             _ => None,
         }
     }

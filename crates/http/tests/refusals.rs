@@ -193,6 +193,7 @@ fn rfc9112_3_2_host() {
 fn rfc9112_3_request_lines() {
     for line in [
         " GET / HTTP/1.1",
+        " / HTTP/1.1",
         "GET  / HTTP/1.1",
         "GET /  HTTP/1.1",
         "GET / HTTP/1.1 ",
@@ -309,6 +310,8 @@ fn rfc9112_7_1_bad_chunks() {
         let input =
             format!("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
         assert_refused(chunks, input.as_bytes(), 400);
+        // Nor is it passed over, as one that the content can end after.
+        assert_refused(chunks, format!("{input}0\r\n\r\n").as_bytes(), 400);
     }
 }
 

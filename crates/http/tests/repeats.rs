@@ -175,3 +175,109 @@ fn rfc9110_10_2_4_a_server_says_its_name_if_it_is_told_to() {
     assert_eq!(said(None, good, true), ["b"]);
     assert_eq!(said(Some("a/1"), bad, false), ["a/1"]);
 }
+
+/// How often the answer to this head, which may be kept, was given without a question, of four times.
+fn repeated(limits: &Limits, input: &str) -> usize {
+    let config = Config { limits: limits.clone(), ..Config::default() };
+    let shared = Rc::new(Shared::new(config));
+    let mut count = 0;
+    for _ in 0..4 {
+        let mut server = Server::sharing(shared.clone());
+        server.feed(input.as_bytes());
+        assert!(server.output.starts_with(b"HTTP/1.1 200 OK\r\n"), "{:?}", server.events);
+        count += server.events.iter().filter(|event| event.starts_with("again ")).count();
+    }
+    count
+}
+
+/// An answer is given again to what depends on nothing but its head.
+#[test]
+fn only_a_plain_get_is_answered_without_a_question() {
+    let plain = "GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    assert_eq!(repeated(&Limits::default(), plain), 2);
+    for other in [
+        plain.replace("GET", "HEAD"),
+        plain.replace("GET", "POST"),
+        plain.replace("1.1", "1.0"),
+        plain.replace("1.1", "1.0").replace("\r\n\r\n", "\r\nConnection: keep-alive\r\n\r\n"),
+        plain.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"),
+        plain.replace("\r\n\r\n", "\r\nContent-Length: 1\r\n\r\nx"),
+        plain.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ] {
+        assert_eq!(repeated(&Limits::default(), &other), 0, "{other}");
+    }
+}
+
+/// What is far larger than most heads is not kept.
+#[test]
+fn large_heads_are_not_kept() {
+    let limits = Limits { headers_max: 1000, ..Limits::default() };
+    let long = |len: usize| {
+        let text =
+            |value: &str| format!("GET /kept HTTP/1.1\r\nHost: a.example\r\nX: {value}\r\n\r\n");
+        text(&"x".repeat(len - text("").len()))
+    };
+    let many = |count: usize| {
+        format!("GET /kept HTTP/1.1\r\nHost: a.example\r\n{}\r\n", "X:\r\n".repeat(count - 1))
+    };
+    assert_eq!(long(4096).len(), 4096);
+    assert_eq!((repeated(&limits, &long(4096)), repeated(&limits, &long(4097))), (2, 0));
+    assert_eq!((repeated(&limits, &many(128)), repeated(&limits, &many(129))), (2, 0));
+}
+
+/// Few of those that are asked for in turn share a place.
+#[test]
+fn heads_that_come_in_turn_are_all_known() {
+    for (name, head) in [
+        (
+            "beginnings",
+            "GET /kept?N HTTP/1.1\r\nHost: a.example\r\nAccept: text/html, text/plain\r\n\r\n",
+        ),
+        ("ends", "GET /kept HTTP/1.1\r\nHost: a.example\r\nAccept: text/html\r\nCookie: N\r\n\r\n"),
+    ] {
+        let shared = Rc::new(Shared::default());
+        let mut known = 0;
+        for round in 0..4 {
+            for number in 10..26 {
+                let mut server = Server::sharing(shared.clone());
+                server.feed(head.replace('N', &number.to_string()).as_bytes());
+                let again = server.events.iter().any(|event| event.starts_with("again "));
+                assert!(!again || round >= 2, "{name}: {number}");
+                known += usize::from(again && round == 3);
+            }
+        }
+        assert!(known >= 12, "{name}: {known} of 16");
+    }
+}
+
+#[test]
+fn an_answer_that_ends_the_connection_is_not_kept() {
+    let shared = Rc::new(Shared::default());
+    for _ in 0..4 {
+        let mut connection = Connection::new(shared.clone(), Duration::ZERO);
+        connection.handle_input(Duration::ZERO, b"GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        assert!(matches!(connection.poll_event(), Some(Event::Request(_))));
+        let response = Response::ok("text/plain", "last").repeatable().closing();
+        connection.respond(Duration::ZERO, response).unwrap();
+        let mut out = [0; 512];
+        let len = connection.poll_transmit(Duration::ZERO, &mut out);
+        assert!(out[..len].ends_with(b"\r\nConnection: close\r\n\r\nlast"));
+        assert_eq!(connection.state(), ConnectionState::EndOutput);
+    }
+}
+
+#[test]
+fn of_a_kept_answer_the_part_that_is_not_taken_is_known() {
+    let mut server = Server::new(Config::default());
+    let head = b"GET /kept HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    server.feed(head);
+    let answer = server.output.len();
+    server.feed(head);
+    server.room = 0;
+    server.feed(head);
+    assert_eq!(server.events.last().unwrap(), "again GET /kept 200 4");
+    for (room, untaken) in [(10, 4), (answer - 12, 2), (1, 1), (1, 0)] {
+        let count = server.connection.poll_transmit(Duration::ZERO, &mut vec![0; room]);
+        assert_eq!((count, server.connection.untaken_content()), (room, untaken));
+    }
+}

@@ -66,6 +66,7 @@ fn rfc9112_9_3_persistence() {
         assert_ends(head, &["GET /"], &closed, ConnectionState::Closed);
     }
     assert_open("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", &["GET /"], &kept);
+    assert_open("GET / HTTP/1.0\r\nConnection: x, keep-alive\r\n\r\n", &["GET /"], &kept);
     assert_open("GET / HTTP/1.7\r\nHost: a\r\n\r\n", &["GET /"], HELLO);
     // The server's own wish: what the client may have sent meanwhile is still read.
     assert_ends(

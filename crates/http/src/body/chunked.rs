@@ -229,3 +229,81 @@ fn is_forbidden(name: &[u8]) -> bool {
         || is_name(name, b"cookie")
         || is_name(name, b"set-cookie")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    /// A decoder of content of up to 1,000 bytes that was fed this; what it took, what that was, and what is still allowed.
+    fn read(input: &[u8]) -> Result<(usize, Option<Piece>, u64, ChunkedDecoder), Error> {
+        let (mut decoder, mut allowed) = (ChunkedDecoder::new(0), 1000);
+        let (taken, piece) = decoder.read(input, &mut allowed, &Limits::default())?;
+        Ok((taken, piece, allowed, decoder))
+    }
+
+    #[test]
+    fn rfc9112_7_1_a_size_has_digits_of_either_case() {
+        for digits in ["0123456789abcdef", "0123456789ABCDEF"] {
+            for (value, digit) in digits.chars().enumerate() {
+                let input = [format!("2{digit}\r\n").as_bytes(), &[b'x'; 60]].concat();
+                let (taken, piece, allowed, _) = read(&input).unwrap();
+                assert!(matches!(piece, Some(Piece::Data(len)) if len == 32 + value), "{digit}");
+                assert_eq!((taken, allowed), (36 + value, 968 - value as u64), "{digit}");
+            }
+        }
+        for other in "/:@G`gx+-_.\n\0".chars() {
+            let refused = read(format!("2{other}\r\nxx").as_bytes()).map(|_| ());
+            assert_eq!(refused, Err(Error::Chunk), "{other:?}");
+        }
+        // Of content that may have 1,000 bytes.
+        assert!(matches!(read(b"3e8\r\nx"), Ok((6, Some(Piece::Data(1)), 0, _))));
+        assert!(matches!(read(b"3e9\r\nx"), Err(Error::BodyTooLarge)));
+    }
+
+    /// Each of these would be whole if the byte at fault were passed over or taken for another.
+    #[test]
+    fn rfc9112_7_1_each_byte_between_the_chunks_is_looked_at() {
+        let refused = |input: &[u8]| {
+            let (mut decoder, mut allowed) = (ChunkedDecoder::new(100), 1000);
+            let mut at = 0;
+            loop {
+                match decoder.read(&input[at..], &mut allowed, &Limits::default()) {
+                    Err(error) => return Some(error),
+                    Ok((_, Some(Piece::End(_)))) => return None,
+                    Ok((taken, piece)) => {
+                        assert!(piece.is_some(), "{} goes on", input.escape_ascii());
+                        at += taken;
+                    }
+                }
+            }
+        };
+        assert_eq!(refused(b"1;a=b;c\r\na\r\n0\r\n\r\n"), None);
+        for input in [
+            &b"\r\n\r\n"[..],
+            b";a\r\n\r\n",
+            b" ;a\r\n\r\n",
+            b"1\rXa\r\n0\r\n\r\n",
+            b"1\r\naX\n0\r\n\r\n",
+            b"1\r\na\rX0\r\n\r\n",
+            b"1;a,b\r\na\r\n0\r\n\r\n",
+            b"1;a=b,c\r\na\r\n0\r\n\r\n",
+            b"1;,\r\na\r\n0\r\n\r\n",
+            b"1;a=,\r\na\r\n0\r\n\r\n",
+            b"1;a=\"\x7f\"\r\na\r\n0\r\n\r\n",
+            b"1;a=\"\\\n\"\r\na\r\n0\r\n\r\n",
+        ] {
+            assert_eq!(refused(input), Some(Error::Chunk), "{}", input.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_follows_the_end_is_not_taken() {
+        let input = b"0\r\n\r\nGET / HTTP/1.1\r\n";
+        let (taken, piece, mut allowed, mut decoder) = read(input).unwrap();
+        assert!(matches!((taken, piece), (5, Some(Piece::End(None)))));
+        let (taken, piece) =
+            decoder.read(&input[taken..], &mut allowed, &Limits::default()).unwrap();
+        assert!(matches!((taken, piece), (0, None)));
+    }
+}

@@ -134,3 +134,35 @@ fn write_head(cursor: &mut Cursor<'_>, request: &Request, framing: BodyFraming) 
     }
     cursor.put(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::rc::Rc;
+    use core::str;
+
+    #[test]
+    fn a_head_that_fits_is_written_where_it_goes_and_another_is_kept_whole() {
+        let request = || {
+            let request = Request::new(Method::Put, "host.example", "/target").unwrap();
+            let request = request.with_content("text/plain", "x").with_header("Name", "value");
+            request.upgrading("echo")
+        };
+        let head = "PUT /target HTTP/1.1\r\nHost: host.example\r\nContent-Length: 1\r\nContent-Type: text/plain\r\n\
+            Name: value\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+        assert_eq!(request().variable_bytes(), 3 + 12 + 7 + 10 + 4 + 13);
+        // At once, behind what is there, and into what has room for a part.
+        for (room, start, kept) in [(400, 0, false), (400, 50, false), (64, 0, true)] {
+            let mut connection = Connection::new(Rc::default());
+            let (mut out, mut at) = ([0; 400], start);
+            let out = &mut out[..room];
+            connection.start_request(Duration::ZERO, request(), out, &mut at);
+            assert_eq!(
+                connection.sender.untaken_bytes() as usize,
+                1 + if kept { head.len() } else { 0 }
+            );
+            let written = str::from_utf8(&out[start..at]).unwrap();
+            assert_eq!(written, if kept { "" } else { head }, "{room} {start}");
+        }
+    }
+}

@@ -131,14 +131,110 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::parse_fields;
+    use alloc::format;
+    use alloc::vec::Vec;
 
     #[test]
     fn lengths_are_digits_that_fit() {
         assert_eq!(parse_length(b"0"), Some(0));
         assert_eq!(parse_length(b"18446744073709551615"), Some(u64::MAX));
-        for bad in [&b""[..], b"+1", b"-1", b"1 1", b"1,1", b"0x1", b"18446744073709551616", b"1.0"]
-        {
+        for bad in [
+            &b""[..],
+            b"+1",
+            b"-1",
+            b"1 1",
+            b"1,1",
+            b"0x1",
+            b"18446744073709551616",
+            b"1.0",
+            b":",
+            b"1:",
+            b"/",
+        ] {
             assert_eq!(parse_length(bad), None, "{bad:?}");
+        }
+    }
+
+    /// What the field lines of a head say, all of which are well-formed.
+    fn noted(lines: &str) -> Result<Framing, Error> {
+        let bytes = format!("{lines}\r\n\r\n").into_bytes();
+        let mut framing = Framing::default();
+        let end = parse_fields(&bytes, 0, 64, &mut Vec::new(), &mut framing)?;
+        assert_eq!(end, Some(bytes.len()), "{lines}");
+        Ok(framing)
+    }
+
+    #[test]
+    fn rfc9110_7_6_1_connection_options_add_up() {
+        for (lines, close, keep_alive, upgrade) in [
+            ("Connection: x", false, false, false),
+            ("Connection: close", true, false, false),
+            ("CONNECTION: CLOSE", true, false, false),
+            ("Connection: close, x", true, false, false),
+            ("Connection: x, close", true, false, false),
+            ("Connection: close, close", true, false, false),
+            ("Connection: keep-alive", false, true, false),
+            ("Connection: x, Keep-Alive", false, true, false),
+            ("Connection: Keep-Alive ,x", false, true, false),
+            ("Connection: keep-alive, keep-alive", false, true, false),
+            ("Connection: Upgrade", false, false, true),
+            ("Connection: upgrade, x", false, false, true),
+            ("Connection: x\t,\tupgrade", false, false, true),
+            ("Connection: upgrade, upgrade", false, false, true),
+            ("Connection: keep-alive, Upgrade", false, true, true),
+            (
+                "Connection: close\r\nConnection: keep-alive\r\nConnection: upgrade",
+                true,
+                true,
+                true,
+            ),
+            (
+                "Connection: upgrade\r\nConnection: close\r\nConnection: keep-alive",
+                true,
+                true,
+                true,
+            ),
+            ("Connection: closed, keep alive, upgrad", false, false, false),
+            ("Connection: close;x", false, false, false),
+            ("Close: close\r\nKeep-Alive: keep-alive\r\nUpgrade: upgrade", false, false, false),
+        ] {
+            let framing = noted(lines).unwrap();
+            let said = (framing.close, framing.keep_alive, framing.upgrade);
+            assert_eq!(said, (close, keep_alive, upgrade), "{lines}");
+        }
+    }
+
+    #[test]
+    fn names_as_long_as_those_that_frame_frame_nothing() {
+        let others = "From: a\r\nFrom: b\r\nCookie: 100-continue\r\nAccept: close\r\nUser-Agent: close\r\n\
+            Accept-Charset: 5\r\nAccept-Charset: x\r\nX-Modified-Since2: chunked\r\nX-Modified-Since2: chunked";
+        let framing = noted(others).unwrap();
+        assert!(framing.host.is_none() && framing.content_length.is_none());
+        assert_eq!((framing.coding, framing.expect), (Coding::None, Expect::Nothing));
+        assert!(!(framing.close || framing.keep_alive || framing.upgrade || framing.selects));
+        let framing = noted(
+            "Host: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\nX: y",
+        );
+        let framing = framing.unwrap();
+        assert!(framing.host.is_some() && framing.close && !framing.selects);
+        assert_eq!((framing.content_length, framing.expect), (Some(5), Expect::Continue));
+        assert_eq!(noted("Transfer-Encoding: chunked").unwrap().coding, Coding::Chunked);
+    }
+
+    #[test]
+    fn rfc9110_13_1_one_field_makes_a_request_conditional() {
+        for (lines, selects) in [
+            ("X: y", false),
+            ("Accept-Ranges: bytes", false),
+            ("Range: bytes=0-1", true),
+            ("If-None-Match: *", true),
+            ("If-Modified-Since: x", true),
+            ("If-Match: *\r\nX: y", true),
+            ("X: y\r\nif-range: *", true),
+            ("If-Match: *\r\nIf-Unmodified-Since: x", true),
+        ] {
+            assert_eq!(noted(lines).unwrap().selects, selects, "{lines}");
         }
     }
 }

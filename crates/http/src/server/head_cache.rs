@@ -106,3 +106,54 @@ fn mix(sum: u64, sample: &[u8; SAMPLE_BYTES]) -> u64 {
         (sum.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    /// The request that this was parsed to, in buffers of the cache's.
+    fn keep(cache: &HeadCache, input: &[u8]) -> Rc<ParsedRequest> {
+        let mut request = cache.blank();
+        let buffers = Rc::get_mut(&mut request).unwrap();
+        assert!(buffers.head.section().bytes.is_empty());
+        buffers.head.parts_mut().unwrap().section.bytes.extend_from_slice(input);
+        cache.keep(input, request.clone());
+        request
+    }
+
+    #[test]
+    fn buffers_of_what_is_forgotten_are_used_again_unless_somebody_reads_them() {
+        let cache = HeadCache::default();
+        let mut blank = cache.blank();
+        let parts = Rc::get_mut(&mut blank).unwrap().head.parts_mut();
+        parts.unwrap().section.bytes.reserve(1000);
+        cache.take_back(blank);
+        let blank = cache.blank();
+        assert!(blank.head.section().bytes.capacity() >= 1000, "nothing was parsed in it");
+
+        let input = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(30)).into_bytes();
+        let first = Rc::as_ptr(&keep(&cache, &input));
+        assert!(cache.find(&input).is_some());
+        // The same again takes its slot, and leaves the first's buffers to the third.
+        let second = keep(&cache, &input);
+        assert_ne!(Rc::as_ptr(&second), first);
+        let third = cache.blank();
+        assert_eq!(Rc::as_ptr(&third), first);
+        assert!(third.head.section().bytes.is_empty() && third.head.section().bytes.capacity() > 0);
+        // Of the second's, which is still read, nobody else gets any.
+        keep(&cache, &input);
+        assert_ne!(Rc::as_ptr(&cache.blank()), Rc::as_ptr(&second));
+        assert_eq!(second.head.section().bytes, input);
+    }
+
+    #[test]
+    fn what_is_too_short_to_be_told_from_others_is_not_kept() {
+        let cache = HeadCache::default();
+        for (len, is_kept) in [(31, false), (32, true)] {
+            let input = alloc::vec![b'x'; len];
+            keep(&cache, &input);
+            assert_eq!(cache.find(&input).is_some(), is_kept, "{len}");
+        }
+    }
+}

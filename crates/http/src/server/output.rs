@@ -192,10 +192,11 @@ impl Connection {
     fn leaves_little_unread(&self) -> bool {
         match &self.input {
             Input::Body(receiver) => {
-                // Of a chunked body nobody knows how much is left, so that the client had better be told before.
+                // Of a chunked body nobody knows how much is left, so that the client had better be told before. Where it
+                // is known to be too much, the connection ends anyway.
                 let is_bounded = match receiver.demand {
                     Demand::Wanted | Demand::Paused => true,
-                    Demand::Dropped { left } => left > 0 && receiver.has_length(),
+                    Demand::Dropped { .. } => receiver.has_length(),
                 };
                 is_bounded && !self.exchange.expects_continue
             }
@@ -211,16 +212,9 @@ impl Connection {
             self.exchange = Exchange::default();
             return;
         }
-        let goes_on = match &self.input {
-            Input::Body(receiver) => match receiver.demand {
-                // RFC 9112 section 9.3: read the whole request, or close after the response. Whoever
-                // still reads it may go on.
-                Demand::Wanted | Demand::Paused => !self.exchange.expects_continue,
-                Demand::Dropped { left } => left > 0 && self.exchange.persists,
-            },
-            _ => false,
-        };
-        if !goes_on {
+        // RFC 9112 section 9.3: read the whole request, or close after the response. Whoever still reads it may go on.
+        let is_read = matches!(&self.input, Input::Body(receiver) if !matches!(receiver.demand, Demand::Dropped { .. }));
+        if !is_read || self.exchange.expects_continue {
             self.end_exchange(now);
         }
     }
