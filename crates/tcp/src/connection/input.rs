@@ -102,11 +102,10 @@ impl Connection {
         let (next, len) = (self.receive.next, segment.sequence_len(data_len));
         let window = self.receive.advertised.distance_from(next);
         match (len, window) {
-            (0, 0) => segment.seq == next,
-            (0, _) => segment.seq.is_in(next, window) || segment.seq == next,
             // A probe of a closed window: its data is not taken but answered, and what else it says counts
             // (RFC 9293 sections 3.8.6.1 and 3.10.7.4).
             (_, 0) => segment.seq == next,
+            (0, _) => segment.seq.is_in(next, window),
             _ => {
                 segment.seq.is_in(next, window) || (segment.seq + (len - 1)).is_in(next, window)
                     // It begins before the window and ends behind it.
@@ -150,13 +149,14 @@ impl Connection {
         self.features.timestamps && segment.options.timestamps.is_none()
     }
 
-    /// RFC 7323 section 4.3: of the segment that the next acknowledgement is for.
+    /// RFC 7323 section 4.3: of the segment that the next acknowledgement is for. After 24 days an older one counts, and
+    /// what follows is compared with that.
     #[inline]
     pub(super) fn remember_timestamp(&mut self, segment: &Segment, now: Instant) {
         if let Some(timestamps) = segment.options.timestamps
             && self.features.timestamps
             && !segment.seq.is_after(self.receive.acknowledged)
-            && (timestamps.value.wrapping_sub(self.receive.timestamp) as i32) >= 0
+            && !self.is_old_by_timestamp(segment, now)
         {
             (self.receive.timestamp, self.receive.timestamp_at) = (timestamps.value, now.seconds());
         }
