@@ -1,5 +1,7 @@
 //! What a connection does at the edges of its windows, limits and times.
 
+mod times;
+
 use super::*;
 use crate::config::{Config, Shared};
 use crate::options::{Options, SackBlock, Timestamps};
