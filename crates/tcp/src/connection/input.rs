@@ -87,8 +87,6 @@ impl Connection {
         self.timers.heard();
         self.remember_timestamp(segment, now);
         if self.state == State::SynReceived {
-            let scale = self.send.scale;
-            self.set_window(segment, u32::from(segment.window) << scale);
             self.establish(shared, now, segment);
         }
         self.process_acknowledgement(shared, now, segment, len);

@@ -22,6 +22,9 @@ const OURS: SeqNumber = SeqNumber(1_000);
 const THEIRS: SeqNumber = SeqNumber(0xffff_fff0);
 const START: Instant = Instant::from_micros(1_000_000_000);
 
+/// SEQ, flags and length of a segment.
+type Head = (u32, Flags, u32);
+
 /// A connection, and the time.
 struct Rig {
     connection: Connection,
@@ -90,8 +93,8 @@ impl Rig {
         core::iter::from_fn(|| connection.poll_transmit(shared, now, 1_000)).collect()
     }
 
-    /// SEQ, flags and length of what leaves.
-    fn heads(&mut self) -> Vec<(u32, Flags, u32)> {
+    /// What leaves, at a glance.
+    fn heads(&mut self) -> Vec<Head> {
         self.sent().iter().map(|it| (it.segment.seq.0, it.segment.flags, it.len)).collect()
     }
 
@@ -100,7 +103,7 @@ impl Rig {
     }
 
     /// Time passes until something is due: when that is, in milliseconds since the start, and what leaves then.
-    fn wait(&mut self) -> (u64, Vec<(u32, Flags, u32)>) {
+    fn wait(&mut self) -> (u64, Vec<Head>) {
         self.now = self.connection.next_deadline();
         assert_ne!(self.now, Instant::NEVER, "a timer runs");
         self.connection.handle_timeout(&mut self.shared, self.now);
@@ -115,7 +118,7 @@ fn segment(offset: i32, flags: Flags) -> Segment {
     segment
 }
 
-const ACK: (u32, Flags, u32) = (1_000, Flags::ACK, 0);
+const ACK: Head = (1_000, Flags::ACK, 0);
 
 #[test]
 fn rfc_9293_3_4_segments_are_acceptable_that_reach_into_the_window() {
@@ -436,5 +439,25 @@ fn data_is_cut_to_the_window_at_both_ends() {
         }
         rig.connection.release(&mut rig.shared);
         assert_eq!((rig.shared.memory.held_bytes(), rig.connection.held_bytes()), (0, 0));
+    }
+}
+
+#[test]
+fn rfc_7323_2_2_only_the_windows_of_syns_are_not_scaled() {
+    // A passive open, and one that has a SYN queue: 8,000 units of 128 bytes.
+    let config = Config { window_scaling: true, ..plain() };
+    let mut shared = Shared::new(config.clone());
+    let mut syn = Segment::new(THEIRS - 1, SeqNumber(0), Flags::SYN);
+    (syn.window, syn.options) = (9_000, config.syn_options(1_000, 0, None));
+    let connection = Connection::accept(&mut shared, START, &open(), &syn);
+    let mut rig = Rig { connection, shared, now: START };
+    let sent = rig.sent();
+    assert_eq!((sent[0].segment.window, sent[0].segment.options.window_scale), (65_535, Some(7)));
+    assert_eq!(rig.connection.info(&config).send_window, 9_000);
+    rig.arrives(&segment(0, Flags::NONE), 0);
+    for rig in [rig, Rig::new(config)] {
+        let info = rig.connection.info(&rig.shared.config);
+        assert_eq!((info.state, info.send_window), (State::Established, 1_024_000));
+        assert_eq!((info.send_window_shift, info.receive_window_shift), (7, 7));
     }
 }

@@ -71,7 +71,14 @@ fn an_abort_drops_what_was_not_read_and_another_end_does_not() {
         rig.arrives(&segment(10, Flags::SYN), 0);
         assert_eq!((rig.heads(), rig.connection.next_deadline()), (Vec::new(), Instant::NEVER));
         assert_eq!(rig.connection.received_len(), left as usize);
-        assert_eq!(rig.shared.counters.segments_received, if aborts { 4 } else { 5 });
+        core::iter::from_fn(|| rig.connection.poll_event()).for_each(drop);
+        rig.arrives(&segment(10, Flags::RST), 0);
+        rig.arrives(&segment(-10, Flags::NONE), 5);
+        assert_eq!((rig.heads(), rig.connection.poll_event()), (Vec::new(), None));
+        let counters = rig.shared.counters;
+        assert_eq!(counters.resets_received, if aborts { 0 } else { 1 });
+        assert_eq!((counters.challenge_acks, counters.segments_unacceptable), (0, 0));
+        assert_eq!(rig.shared.counters.segments_received, if aborts { 6 } else { 7 });
     }
 }
 

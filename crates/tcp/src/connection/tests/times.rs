@@ -6,8 +6,11 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What leaves, and when in milliseconds, until the connection ends or nothing is due.
-fn course(rig: &mut Rig) -> Vec<(u64, Vec<(u32, Flags, u32)>)> {
+/// What leaves, and when in milliseconds.
+type Turn = (u64, Vec<Head>);
+
+/// What leaves until the connection ends or nothing is due.
+fn course(rig: &mut Rig) -> Vec<Turn> {
     let mut course = Vec::new();
     while rig.connection.next_deadline() != Instant::NEVER && course.len() < 40 {
         course.push(rig.wait());
@@ -15,7 +18,7 @@ fn course(rig: &mut Rig) -> Vec<(u64, Vec<(u32, Flags, u32)>)> {
     course
 }
 
-fn millis(course: &[(u64, Vec<(u32, Flags, u32)>)]) -> Vec<u64> {
+fn millis(course: &[Turn]) -> Vec<u64> {
     course.iter().map(|(at, _)| *at).collect()
 }
 
