@@ -1,6 +1,7 @@
 //! What a connection does at the edges of its windows, limits and times.
 
 mod ends;
+mod sending;
 mod times;
 
 use super::*;
