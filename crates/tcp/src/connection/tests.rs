@@ -1,8 +1,11 @@
 //! What a connection does at the edges of its windows, limits and times.
 
 mod ends;
+mod expected;
+mod path;
 mod sending;
 mod times;
+mod writing;
 
 use super::*;
 use crate::config::{Config, Shared};

@@ -191,3 +191,36 @@ fn rfc_9293_3_8_6_2_2_the_window_that_is_announced_moves_by_a_segment() {
     rig.arrives(&segment(0, Flags::SYN), 0);
     assert_eq!(rig.sent()[0].segment.window, 16_384);
 }
+
+#[test]
+fn rfc_6298_5_3_what_is_heard_of_selectively_starts_the_time_anew_as_well() {
+    let mut rig = ten(true);
+    // Two round trips from the transmission: the tail's probe.
+    assert_eq!(rig.connection.next_deadline(), START + Duration::from_millis(200));
+    rig.arrives(&heard(0, &[(0, 1_000)]), 0);
+    // SRTT 100 ms and four times RTTVAR, which is 37.5 ms now, but no less than 200 ms.
+    assert_eq!(rig.connection.next_deadline(), START + Duration::from_millis(400));
+    rig.now = START + Duration::from_millis(110);
+    rig.arrives(&heard(0, &[(0, 1_000)]), 0);
+    assert_eq!(rig.connection.next_deadline(), START + Duration::from_millis(400));
+    // What is acknowledged then was known.
+    rig.arrives(&heard(1_000, &[]), 0);
+    assert!(rig.connection.next_deadline() >= START + Duration::from_millis(310));
+}
+
+#[test]
+fn what_was_dropped_while_the_window_was_closed_goes_again_when_it_opens() {
+    let mut rig = Rig::new(plain());
+    rig.write(2_000);
+    assert_eq!(rig.sent().len(), 2);
+    rig.arrives(&Segment { window: 0, ..segment(0, Flags::NONE) }, 0);
+    let first = (1_000, Flags::ACK, 1_000);
+    assert_eq!(rig.wait(), (1_000, [first].to_vec()));
+    assert_eq!(rig.wait(), (3_000, [first].to_vec()));
+    assert_eq!(rig.connection.timeouts(), 2);
+    rig.now = START + Duration::from_secs(4);
+    rig.arrives(&segment(0, Flags::NONE), 0);
+    assert_eq!(rig.heads(), [first]);
+    assert_eq!(rig.connection.timeouts(), 0);
+    assert_eq!(rig.connection.next_deadline(), START + Duration::from_secs(5));
+}
