@@ -1,5 +1,6 @@
 //! What a connection does at the edges of its windows, limits and times.
 
+mod congestion;
 mod ends;
 mod expected;
 mod path;
