@@ -224,3 +224,32 @@ fn what_was_dropped_while_the_window_was_closed_goes_again_when_it_opens() {
     assert_eq!(rig.connection.timeouts(), 0);
     assert_eq!(rig.connection.next_deadline(), START + Duration::from_secs(5));
 }
+
+#[test]
+fn what_is_paced_waits_for_its_time_and_probes_no_window() {
+    let mut rig = Rig::new(Config { pacing: true, ..plain() });
+    rig.connection.rtt.sample(START, Duration::from_millis(100), Duration::from_millis(100));
+    let window = &mut rig.connection.congestion.window;
+    (window.size, window.threshold) = (20_000, 20_000);
+    rig.connection.send.window = 60_000;
+    rig.write(5_000);
+    // 240,000 bytes in a second, and a millisecond that timers may be late by.
+    for (micros, next) in [(0, 3_166), (3_166, 7_332), (7_332, 11_498)] {
+        rig.now = START + Duration::from_micros(micros);
+        rig.connection.handle_timeout(&mut rig.shared, rig.now);
+        assert_eq!(rig.heads().len(), 1, "{micros}");
+        assert_eq!(rig.connection.next_deadline(), START + Duration::from_micros(next));
+    }
+    // With nothing in flight it is the pace that is waited for, not the peer.
+    rig.now = START + Duration::from_micros(8_000);
+    rig.arrives(&Segment { ack: OURS + 3_000, ..segment(0, Flags::NONE) }, 0);
+    assert_eq!((rig.heads(), rig.connection.info(&rig.shared.config).in_flight), (Vec::new(), 0));
+    assert_eq!(rig.connection.next_deadline(), START + Duration::from_micros(11_498));
+    assert!(!rig.connection.timers.is_probing_window());
+    // Off, all of it leaves at once.
+    let mut rig = Rig::new(plain());
+    rig.connection.rtt.sample(START, Duration::from_millis(100), Duration::from_millis(100));
+    rig.connection.congestion.window.size = 20_000;
+    rig.write(5_000);
+    assert_eq!(rig.heads().len(), 5);
+}
