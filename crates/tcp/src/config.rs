@@ -184,4 +184,42 @@ mod tests {
         assert_eq!(all.timestamps, Some(Timestamps { value: 5, echo: 0 }));
         assert_eq!(config.syn_options(1_460, 5, Some(&all)).window_scale, Some(7));
     }
+
+    #[test]
+    fn the_first_window_holds_two_segments_and_no_more_than_the_largest() {
+        for (initial, max, mss, window) in [
+            (65_536, 6 << 20, 1_460, 65_536),
+            (1_000, 6 << 20, 1_460, 2_920),
+            (65_536, 10_000, 1_460, 10_000),
+            (65_536, 10_000, 9_000, 18_000),
+        ] {
+            let config = Config {
+                receive_initial_bytes: initial,
+                receive_bytes_max: max,
+                ..Config::default()
+            };
+            assert_eq!(config.first_window(mss), window);
+        }
+        let config = Config { window_scaling: false, ..Config::default() };
+        assert_eq!(config.window_scale(), None);
+        let config = Config { receive_bytes_max: u32::MAX, ..Config::default() };
+        assert_eq!(config.window_scale(), Some(14));
+    }
+
+    #[test]
+    fn what_is_off_is_neither_offered_nor_agreed_to() {
+        let all = Config::default().syn_options(1_460, 5, None);
+        assert!(all.sack_permitted && all.window_scale.is_some() && all.timestamps.is_some());
+        let none =
+            Config { timestamps: false, sack: false, window_scaling: false, ..Config::default() };
+        for offers in [None, Some(&all)] {
+            let options = none.syn_options(1_460, 5, offers);
+            assert_eq!(options, Options { mss: Some(1_460), ..Options::NONE });
+        }
+        let answer = Config::default().syn_options(1_000, 9, Some(&all));
+        assert_eq!(answer.timestamps, Some(Timestamps { value: 9, echo: 5 }));
+        assert!(answer.sack_permitted && answer.window_scale == Some(7));
+        let answer = Config::default().syn_options(1_000, 9, Some(&Options::NONE));
+        assert_eq!(answer, Options { mss: Some(1_000), ..Options::NONE });
+    }
 }

@@ -385,4 +385,118 @@ mod tests {
         congestion.on_idle(&config, Duration::from_secs(70), rto);
         assert_eq!(congestion.size(), 10_000);
     }
+
+    #[test]
+    fn rfc_6928_2_an_initial_window_is_ten_segments_of_1460_or_two_larger_ones() {
+        let config = Config::default();
+        let rows = [(1_000, 10_000), (1_461, 14_600), (7_300, 14_600), (7_301, 14_602)];
+        for (mss, window) in rows {
+            assert_eq!(initial_window(&config, mss), window);
+        }
+    }
+
+    #[test]
+    fn what_is_paced_and_how_fast() {
+        let config = Config::default();
+        let unpaced = Config { pacing: false, ..Config::default() };
+        let (fast, slow) = (testing::Path::new(1).rtt, testing::Path::new(100).rtt);
+        for (algorithm, size, threshold, rate, slack) in [
+            // Twice a window in a round trip while it is young, and six fifths of it later.
+            (Algorithm::Cubic, 10_000, 1 << 30, None, 25_000),
+            (Algorithm::Cubic, 10_001, 1 << 30, Some(200_020), 25_000),
+            (Algorithm::Reno, 20_000, 40_002, Some(400_000), 25_000),
+            (Algorithm::Reno, 20_000, 40_001, Some(240_000), 0),
+            (Algorithm::Cubic, 20_000, 20_000, Some(240_000), 0),
+            (Algorithm::Off, 20_000, 20_000, None, 0),
+        ] {
+            let mut congestion = testing::congestion(algorithm);
+            (congestion.window.size, congestion.window.threshold) = (size, threshold);
+            assert_eq!(congestion.pacing_rate(&slow, &config), rate, "{algorithm:?} {size}");
+            assert_eq!(congestion.pacing_rate(&slow, &unpaced), None);
+            assert_eq!(congestion.pacing_rate(&fast, &config), None);
+            assert_eq!(congestion.pacing_rate(&Rtt::UNKNOWN, &config), None);
+            assert_eq!(congestion.pacing_slack(&slow).micros(), slack, "{algorithm:?} {size}");
+            assert_eq!(congestion.delivery_rate(), None);
+            assert_eq!(congestion.controls_recovery(), algorithm == Algorithm::Off);
+            assert!(!congestion.measures_deliveries());
+        }
+        let mut congestion = testing::congestion(Algorithm::Cubic);
+        congestion.window.size = 20_000;
+        assert!(congestion.pacing_rate(&testing::Path::new(2).rtt, &config).is_some());
+        let bbr = testing::congestion(Algorithm::Bbr);
+        assert!(bbr.controls_recovery() && bbr.measures_deliveries());
+        // 2 / ln 2 of the initial window in a round trip.
+        assert_eq!(bbr.pacing_rate(&slow, &config), Some(288_671));
+        assert_eq!((bbr.pacing_slack(&slow), bbr.delivery_rate()), (Duration::ZERO, None));
+    }
+
+    #[test]
+    fn a_window_grows_only_where_it_limits_and_nothing_is_repaired() {
+        for (is_limited, is_recovering, size) in
+            [(true, false, 11_000), (false, false, 10_000), (true, true, 10_000)]
+        {
+            for algorithm in [Algorithm::Cubic, Algorithm::Reno] {
+                let mut congestion = testing::congestion(algorithm);
+                let delivery = Delivery { acknowledged: 1_000, delivered: 1_000, ..Delivery::NONE };
+                congestion.on_acknowledgement(&Acknowledgement {
+                    now: Instant::START,
+                    delivery: &delivery,
+                    rtt: &Rtt::UNKNOWN,
+                    unacknowledged: SeqNumber(1_000),
+                    next: SeqNumber(1_000),
+                    flight_before: 10_000,
+                    in_flight: 9_000,
+                    is_limited,
+                    is_recovering,
+                });
+                assert_eq!(congestion.size(), size, "{algorithm:?} {is_limited}");
+            }
+        }
+        let mut window = Window { size: (1 << 30) - 5, threshold: 1 << 30, mss: 1_000 };
+        assert_eq!((window.grow_exponentially(1_000), window.size), (995, 1 << 30));
+        assert!(!window.is_in_slow_start() && window.known_threshold().is_none());
+        window.threshold -= 1;
+        assert_eq!(window.known_threshold(), Some((1 << 30) - 1));
+        window.grow(u32::MAX);
+        assert_eq!(window.size, 1 << 30);
+    }
+
+    #[test]
+    fn what_was_put_back_and_what_a_pause_leaves() {
+        let config = Config::default();
+        let rto = Duration::from_millis(300);
+        for (algorithm, size, idle, left, threshold) in [
+            (Algorithm::Cubic, 80_000, 300_000, 80_000, 1_000),
+            (Algorithm::Cubic, 80_000, 300_001, 40_000, 60_000),
+            (Algorithm::Cubic, 80_000, 599_999, 40_000, 60_000),
+            (Algorithm::Reno, 80_000, 600_000, 20_000, 60_000),
+            (Algorithm::Reno, 80_000, 900_000, 10_000, 60_000),
+            (Algorithm::Reno, 10_000, 900_000, 10_000, 1_000),
+            (Algorithm::Off, 80_000, 900_000, 1 << 30, 1_000),
+            (Algorithm::Bbr, 80_000, 900_000, 80_000, 1_000),
+        ] {
+            let mut congestion = testing::congestion(algorithm);
+            (congestion.window.size, congestion.window.threshold) = (size, 1_000);
+            congestion.on_idle(&config, Duration::from_micros(idle), rto);
+            let found = (congestion.size(), congestion.window.threshold);
+            assert_eq!(found, (left, threshold), "{algorithm:?} {size} {idle}");
+        }
+        for (window, back, left) in [
+            ((10_000, 5_000), (20_000, 30_000), (20_000, 30_000)),
+            ((40_000, 50_000), (20_000, 30_000), (40_000, 50_000)),
+        ] {
+            let mut congestion = testing::congestion(Algorithm::Cubic);
+            (congestion.window.size, congestion.window.threshold) = window;
+            congestion.undo(back.0, back.1);
+            assert_eq!((congestion.window.size, congestion.window.threshold), left);
+        }
+        for (algorithm, left) in [(Algorithm::Cubic, 5_000), (Algorithm::Off, 10_000)] {
+            let mut congestion = testing::congestion(algorithm);
+            congestion.window.threshold = 5_000;
+            congestion.on_recovered();
+            assert_eq!(congestion.window.size, left);
+            congestion.set_mss(777);
+            assert_eq!(congestion.window.mss, 777);
+        }
+    }
 }

@@ -357,12 +357,4 @@ impl Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What fifty thousand idle connections are made of. It holds nothing else then.
-    #[test]
-    fn an_idle_connection_is_small() {
-        assert!(size_of::<Connection>() <= 496, "{}", size_of::<Connection>());
-    }
-}
+mod tests;

@@ -70,4 +70,24 @@ mod tests {
         assert_eq!(closed(&segment(Flags::SYN), 5), Some(reset));
         assert_eq!(closed(&segment(Flags::RST), 0), None);
     }
+
+    /// Each of the 256 sets of flags.
+    #[test]
+    fn rfc_9293_3_10_7_no_reset_is_answered_and_all_else_is_as_the_flags_say() {
+        for bits in 0..=255 {
+            let flags = Flags(bits);
+            let (rst, ack) = (bits & 4 != 0, bits & 16 != 0);
+            let reset = Segment::new(SeqNumber(9), SeqNumber(0), Flags::RST);
+            let wanted = match (rst, ack, bits & 3) {
+                (true, ..) | (_, false, 0 | 1 | 3) => Listened::Drop,
+                (_, true, _) => Listened::Reset(reset),
+                _ => Listened::Open,
+            };
+            assert_eq!(listen(&segment(flags)), wanted, "{flags:?}");
+            let taken = 5 + u32::from(bits & 1) + u32::from(bits & 2 != 0);
+            let answer = Segment::new(SeqNumber(0), SeqNumber(7 + taken), Flags::RST | Flags::ACK);
+            let wanted = (!rst).then_some(if ack { reset } else { answer });
+            assert_eq!(closed(&segment(flags), 5), wanted, "{flags:?}");
+        }
+    }
 }

@@ -358,4 +358,111 @@ mod tests {
         buffer.truncate(9);
         assert_eq!((buffer.bytes(), buffer.room_len()), (&b"bc"[..], 2));
     }
+
+    #[test]
+    fn what_is_left_decides_what_may_be_taken_for_what() {
+        let mut memory = Memory::new(16_000);
+        let purposes = [Purpose::First, Purpose::InOrder, Purpose::OutOfOrder, Purpose::Send];
+        assert_eq!(
+            purposes.map(|purpose| memory.available(purpose)),
+            [16_000, 15_000, 14_000, 12_000]
+        );
+        assert!(!memory.hold(12_001, Purpose::Send) && memory.held_bytes() == 0);
+        assert!(memory.hold(12_000, Purpose::Send) && memory.held_bytes() == 12_000);
+        assert_eq!(purposes.map(|purpose| memory.available(purpose)), [4_000, 3_000, 2_000, 0]);
+        assert!(
+            !memory.hold(2_001, Purpose::OutOfOrder) && memory.hold(2_000, Purpose::OutOfOrder)
+        );
+        assert!(!memory.hold(1_001, Purpose::InOrder) && memory.hold(1_000, Purpose::InOrder));
+        assert!(!memory.hold(1_001, Purpose::First) && memory.hold(1_000, Purpose::First));
+        assert_eq!(purposes.map(|purpose| memory.available(purpose)), [0; 4]);
+        memory.release(15_999);
+        assert_eq!(memory.held_bytes(), 1);
+    }
+
+    #[test]
+    fn the_less_is_left_the_less_each_may_send() {
+        let mut memory = Memory::new(64_000);
+        for (held, share, is_short, has_room, is_scarce) in [
+            (16_000, 50_000, false, true, false),
+            (16_001, 50_000, true, true, false),
+            (32_000, 50_000, true, true, false),
+            (32_001, 16_384, true, true, false),
+            (40_000, 16_384, true, true, false),
+            (40_001, 2_048, true, true, false),
+            (45_952, 2_048, true, true, false),
+            (45_953, 2_048, true, false, false),
+            (48_000, 2_048, true, false, false),
+            (48_001, 2_048, true, false, true),
+        ] {
+            assert!(memory.hold(held - memory.held_bytes(), Purpose::First));
+            assert_eq!(memory.send_share(50_000), share, "{held}");
+            assert_eq!(memory.send_share(1_000), 1_000, "{held}");
+            assert_eq!(memory.is_short_for_sending(), is_short, "{held}");
+            assert_eq!(memory.has_room_to_send(), has_room, "{held}");
+            assert_eq!(memory.is_scarce(), is_scarce, "{held}");
+        }
+    }
+
+    #[test]
+    fn buffers_have_the_size_that_does_and_a_smaller_one_when_that_is_all() {
+        let mut memory = Memory::new(1 << 20);
+        for (bytes, capacity) in [
+            (0, 2_048),
+            (1, 2_048),
+            (2_048, 2_048),
+            (2_049, 16_384),
+            (16_384, 16_384),
+            (16_385, 65_664),
+            (1 << 20, 65_664),
+        ] {
+            let before = memory.held_bytes();
+            let buffer = memory.take(bytes, Purpose::InOrder).unwrap();
+            assert_eq!((buffer.capacity(), memory.held_bytes() - before), (capacity, capacity));
+            assert_eq!((buffer.len(), buffer.room_len()), (0, capacity));
+        }
+        let mut memory = Memory::new(80_000);
+        assert_eq!(memory.take(60_000, Purpose::Send).unwrap().capacity(), 16_384);
+        assert_eq!(memory.held_bytes(), 16_384);
+        assert_eq!(memory.take_in_order(60_000, false).unwrap().capacity(), 16_384);
+        assert!(memory.hold(40_000, Purpose::InOrder) && !memory.was_refused());
+        assert_eq!(memory.take_in_order(60_000, false).unwrap().capacity(), 2_048);
+        assert!(memory.take_in_order(60_000, false).is_none() && memory.was_refused());
+        assert!(memory.was_refused() && memory.take_refusal() && !memory.was_refused());
+    }
+
+    #[test]
+    fn memory_is_kept_up_to_a_number_of_each_size_and_a_part_of_the_budget() {
+        for (limit_bytes, kept) in [(64 << 20, [128, 16, 31]), (1 << 20, [16, 2, 0])] {
+            let mut memory = Memory::new(limit_bytes);
+            for (class, bytes) in [2 << 10, 16 << 10, PAGE_BYTES].into_iter().enumerate() {
+                for _ in 0..150 {
+                    memory.keep(vec![0; bytes].into_boxed_slice());
+                    memory.keep(vec![0; bytes - 1].into_boxed_slice());
+                }
+                assert_eq!(memory.spares[class].len(), kept[class], "{bytes} of {limit_bytes}");
+            }
+            assert_eq!(memory.held_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn a_buffer_takes_no_more_than_it_has_room_for() {
+        let mut buffer = Buffer::around(Box::from(&b"abcdef"[..]), 2..4);
+        assert_eq!((buffer.len(), buffer.bytes(), buffer.room_len()), (2, &b"cd"[..], 2));
+        assert_eq!((buffer.append(b"xyz"), buffer.bytes()), (2, &b"cdxy"[..]));
+        assert_eq!((buffer.append(b"z"), buffer.room_len()), (0, 0));
+        buffer.advance(3);
+        assert_eq!((buffer.bytes(), buffer.room_len()), (&b"y"[..], 0));
+        // What is done with whole is filled from its start again.
+        buffer.advance(1);
+        assert_eq!((buffer.len(), buffer.room_len(), buffer.capacity()), (0, 6, 6));
+        buffer.room()[..2].copy_from_slice(b"12");
+        buffer.filled(2);
+        assert_eq!(buffer.bytes(), b"12");
+        assert_eq!(&buffer.into_memory()[..], b"12cdxy");
+        for (range, bytes) in [(1..9, &b"bc"[..]), (4..9, b""), (3..3, b"")] {
+            assert_eq!(Buffer::around(Box::from(&b"abc"[..]), range).bytes(), bytes);
+        }
+    }
 }

@@ -277,4 +277,83 @@ mod tests {
     fn rfc_7323_2_3_shifts_above_14_count_as_14() {
         assert_eq!(Options::parse(&[3, 3, 200]).window_scale, Some(14));
     }
+
+    #[test]
+    fn rfc_9293_3_1_options_on_the_wire() {
+        let stamps = Some(Timestamps { value: 0x0102_0304, echo: 0x0506_0708 });
+        let mut sack = SackBlocks::NONE;
+        sack.push(SeqNumber(0x1112_1314), SeqNumber(0x2122_2324));
+        let rows: [(Options, &[u8]); 7] = [
+            (Options::NONE, &[]),
+            (Options { mss: Some(0x05b4), ..Options::NONE }, &[2, 4, 5, 0xb4]),
+            (Options { window_scale: Some(7), ..Options::NONE }, &[1, 3, 3, 7]),
+            (Options { sack_permitted: true, ..Options::NONE }, &[1, 1, 4, 2]),
+            (
+                Options { timestamps: stamps, ..Options::NONE },
+                &[1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8],
+            ),
+            (
+                Options {
+                    mss: Some(536),
+                    timestamps: stamps,
+                    sack_permitted: true,
+                    window_scale: Some(14),
+                    ..Options::NONE
+                },
+                &[2, 4, 2, 24, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 14],
+            ),
+            (
+                Options { timestamps: stamps, sack, ..Options::NONE },
+                &[
+                    1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1, 5, 10, 0x11, 0x12, 0x13, 0x14, 0x21,
+                    0x22, 0x23, 0x24,
+                ],
+            ),
+        ];
+        for (options, bytes) in rows {
+            let mut space = [0xee; OPTIONS_BYTES_MAX];
+            assert_eq!(options.emit(&mut space), bytes.len());
+            assert_eq!(&space[..bytes.len()], bytes);
+            assert!(space[bytes.len()..].iter().all(|byte| *byte == 0xee));
+            assert_eq!(options.emitted_len(), bytes.len());
+            assert_eq!(Options::parse(bytes), options);
+            // Too little space is not touched.
+            if let Some(less) = bytes.len().checked_sub(1) {
+                let mut space = [0xee; OPTIONS_BYTES_MAX];
+                assert_eq!(
+                    (options.emit(&mut space[..less]), space),
+                    (0, [0xee; OPTIONS_BYTES_MAX])
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn options_of_the_wrong_length_do_not_count_and_what_follows_does() {
+        for wrong in [
+            &[2, 3, 9][..],
+            &[2, 5, 1, 2, 3],
+            &[3, 2],
+            &[3, 4, 1, 1],
+            &[4, 3, 0],
+            &[5, 9, 1, 2, 3, 4, 5, 6, 7],
+            &[8, 9, 1, 2, 3, 4, 5, 6, 7],
+            &[8, 11, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+            &[6, 2],
+            &[7, 6, 1, 2, 3, 4],
+        ] {
+            assert_eq!(Options::parse(wrong), Options::NONE, "{wrong:?}");
+            let bytes = [wrong, &[1, 2, 4, 1, 2, 0, 4, 2]].concat();
+            let options = Options { mss: Some(0x0102), ..Options::NONE };
+            assert_eq!(Options::parse(&bytes), options, "{wrong:?}");
+        }
+        // The usual layout of timestamps, followed by something.
+        let bytes = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 4, 2];
+        let options = Options::parse(&bytes);
+        assert_eq!(options.timestamps, Some(Timestamps { value: 1, echo: 2 }));
+        assert!(options.sack_permitted && options.sack.is_empty());
+        for shift in [13, 14, 15] {
+            assert_eq!(Options::parse(&[3, 3, shift]).window_scale, Some(shift.min(14)));
+        }
+    }
 }

@@ -183,4 +183,42 @@ mod tests {
         );
         assert!(matches!(queue, Queue::Few(None)));
     }
+
+    #[test]
+    fn it_is_a_deque_with_none_one_and_several() {
+        let mut queue = Queue::EMPTY;
+        let mut wanted: Vec<u8> = Vec::new();
+        for count in 0..4 {
+            let (first, last) = (wanted.first().copied(), wanted.last().copied());
+            assert_eq!((queue.len(), queue.is_empty()), (count, count == 0));
+            assert_eq!((queue.front().copied(), queue.back().copied()), (first, last));
+            let ends = (queue.front_mut().map(|it| *it), queue.back_mut().map(|it| *it));
+            assert_eq!(ends, (first, last));
+            for index in 0..5 {
+                let it = wanted.get(index).copied();
+                assert_eq!((queue.get(index).copied(), queue.get_mut(index).copied()), (it, it));
+            }
+            for bound in 0..5 {
+                let point = queue.partition_point(|element| *element < bound * 10);
+                assert_eq!(point, wanted.partition_point(|element| *element < bound * 10));
+            }
+            assert_eq!(queue.iter_mut().map(|it| *it).collect::<Vec<_>>(), wanted);
+            assert_eq!(queue.remove(7), None);
+            queue.push_back(count as u8 * 10);
+            wanted.push(count as u8 * 10);
+        }
+        queue.insert(0, 99);
+        assert_eq!(queue.iter().copied().collect::<Vec<_>>(), [99, 0, 10, 20, 30]);
+        // The last one gives the memory back, whichever way it goes.
+        let mut queue = Queue::EMPTY;
+        queue.insert(0, 1);
+        assert!(matches!(queue, Queue::Few(Some(1))));
+        assert_eq!((queue.remove(1), queue.remove(0), queue.len()), (None, Some(1), 0));
+        queue.push_back(1);
+        queue.push_back(2);
+        assert_eq!((queue.pop_front(), queue.len()), (Some(1), 1));
+        assert!(matches!(queue, Queue::Many(_)));
+        assert_eq!((queue.pop_front(), queue.pop_front()), (Some(2), None));
+        assert!(matches!(queue, Queue::Few(None)));
+    }
 }

@@ -237,6 +237,7 @@ impl Reassembly {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::PAGE_BYTES;
     use std::vec::Vec;
 
     fn seq(number: u32) -> SeqNumber {
@@ -304,5 +305,155 @@ mod tests {
         let mut chunk = all.pop(seq(22), &mut memory).unwrap();
         assert_eq!(chunk.bytes_mut(), [22, 23, 24]);
         assert!(all.is_empty() && all.ranges.is_empty() && all.bytes() == 0);
+        memory.give(chunk);
+        // Up to its end nothing of it is left.
+        put(&mut all, &mut memory, 30, 35);
+        assert!(all.pop(seq(35), &mut memory).is_none());
+        assert!(all.is_empty() && memory.held_bytes() == 0);
+    }
+
+    #[test]
+    fn pieces_that_follow_each_other_share_memory_and_get_larger_ones() {
+        let (mut memory, mut all) = (Memory::new(4 << 20), Reassembly::default());
+        let mut at = 100;
+        for (len, held) in [
+            (500, 2_048),
+            (1_500, 2_048),
+            (48, 2_048),
+            // Four times the last piece is wanted: 8,192 bytes, which is in 16 KiB.
+            (1_000, 2_048 + 16_384),
+            (15_384, 2_048 + 16_384),
+            (1, 2_048 + 16_384 + PAGE_BYTES),
+        ] {
+            assert_eq!(put(&mut all, &mut memory, at, at + len).new, len);
+            at += len;
+            assert_eq!((memory.held_bytes(), all.held_bytes()), (held, held), "{at}");
+            assert_eq!((all.bytes(), blocks(&all)), (at - 100, [(100, at)].to_vec()));
+        }
+        // One that does not follow begins with little.
+        let held = memory.held_bytes();
+        put(&mut all, &mut memory, at + 1, at + 2);
+        assert_eq!(memory.held_bytes(), held + 2_048);
+        put(&mut all, &mut memory, 50, 60);
+        assert_eq!(memory.held_bytes(), held + 2 * 2_048);
+        all.clear(&mut memory);
+        assert_eq!((memory.held_bytes(), all.bytes(), all.is_empty()), (0, 0, true));
+        assert_eq!(blocks(&all), []);
+    }
+
+    /// Of all that is tried, what is told, and what is read in the end, is each byte once.
+    #[test]
+    fn overlaps_at_all_ends() {
+        for (from, to, new, duplicate) in [
+            (10, 15, 0, Some((10, 15))),
+            (11, 14, 0, Some((11, 14))),
+            (5, 10, 5, None),
+            (5, 12, 5, Some((10, 12))),
+            (12, 18, 3, Some((12, 15))),
+            (15, 20, 5, None),
+            (12, 22, 5, Some((12, 15))),
+            (16, 19, 3, None),
+            (9, 26, 7, Some((10, 15))),
+            (25, 30, 5, None),
+        ] {
+            let (mut memory, mut all) = (Memory::new(1 << 20), Reassembly::default());
+            put(&mut all, &mut memory, 10, 15);
+            put(&mut all, &mut memory, 20, 25);
+            let kept = put(&mut all, &mut memory, from, to);
+            let wanted = duplicate.map(|(start, end)| (seq(start), seq(end)));
+            assert_eq!((kept.new, kept.duplicate, kept.dropped), (new, wanted, 0), "{from}-{to}");
+            assert_eq!(all.bytes(), 10 + new, "{from}-{to}");
+            let mut read = Vec::new();
+            for at in 0..40 {
+                let mut at = seq(at);
+                while let Some(chunk) = all.pop(at, &mut memory) {
+                    read.extend_from_slice(chunk.bytes());
+                    at = at + chunk.len() as u32;
+                    memory.give(chunk);
+                }
+            }
+            let known = |byte: &u32| {
+                (10..15).contains(byte) || (20..25).contains(byte) || (from..to).contains(byte)
+            };
+            let wanted: Vec<u8> = (0..40).filter(known).map(|byte| byte as u8).collect();
+            assert_eq!((read, memory.held_bytes(), all.bytes()), (wanted, 0, 0), "{from}-{to}");
+            assert!(all.is_empty() && all.ranges.is_empty());
+        }
+    }
+
+    #[test]
+    fn more_ranges_than_allowed_are_refused_but_not_what_makes_one_longer() {
+        let (mut memory, mut all) = (Memory::new(1 << 20), Reassembly::default());
+        for from in [10, 20, 30, 40] {
+            assert_eq!(put(&mut all, &mut memory, from, from + 5).new, 5);
+        }
+        let held = memory.held_bytes();
+        for (from, to, new, dropped) in [
+            (50, 53, 0, 3),
+            (16, 19, 0, 3),
+            (25, 27, 2, 0),
+            (38, 40, 2, 0),
+            // Of what reaches over several gaps, up to the first that is not filled.
+            (27, 60, 3 + 3 + 15, 0),
+        ] {
+            let kept = put(&mut all, &mut memory, from, to);
+            assert_eq!((kept.new, kept.dropped), (new, dropped), "{from}-{to}");
+        }
+        assert_eq!(blocks(&all)[0], (20, 60));
+        assert_eq!((memory.held_bytes() >= held, all.ranges.len()), (true, 2));
+        all.clear(&mut memory);
+        // Without memory nothing is kept, and that is said.
+        let (mut memory, mut all) = (Memory::new(2_339), Reassembly::default());
+        assert_eq!(put(&mut all, &mut memory, 10, 15).dropped, 5);
+        assert!(all.is_empty() && all.ranges.is_empty() && memory.held_bytes() == 0);
+        let (mut memory, mut all) = (Memory::new(2_340), Reassembly::default());
+        assert_eq!(put(&mut all, &mut memory, 10, 2_070).new, 2_048);
+        assert_eq!((blocks(&all), all.bytes()), ([(10, 2_058)].to_vec(), 2_048));
+        assert_eq!(
+            put(&mut all, &mut memory, 2_058, 2_070),
+            Kept { dropped: 12, ..Kept::default() }
+        );
+    }
+
+    #[test]
+    fn a_page_counts_as_a_whole_and_is_copied_where_it_does_not_fit() {
+        let page = || {
+            let bytes = std::vec![5; PAGE_BYTES].into_boxed_slice();
+            Payload::Page(Buffer::around(bytes, 100..20_100))
+        };
+        let (mut memory, mut all) = (Memory::new(1 << 20), Reassembly::default());
+        assert_eq!(all.insert(seq(50), page(), 4, &mut memory).new, 20_000);
+        assert_eq!((memory.held_bytes(), all.held_bytes()), (PAGE_BYTES, PAGE_BYTES));
+        // A part of one is copied, behind that.
+        assert_eq!(all.insert(seq(20_000), page(), 4, &mut memory).new, 19_950);
+        assert_eq!((memory.held_bytes(), all.bytes()), (PAGE_BYTES, 39_950));
+        all.clear(&mut memory);
+        let (mut memory, mut all) = (Memory::new(40_000), Reassembly::default());
+        assert_eq!(all.insert(seq(50), page(), 4, &mut memory).new, 20_000);
+        assert_eq!(memory.held_bytes(), 2 * 16_384);
+        let first = all.pop(seq(50), &mut memory).unwrap();
+        assert_eq!((first.len(), first.bytes()[0]), (16_384, 5));
+    }
+
+    #[test]
+    fn rfc_2883_4_a_duplicate_in_front_does_not_take_the_place_of_its_block() {
+        let (mut memory, mut all) = (Memory::new(1 << 20), Reassembly::default());
+        for from in [10, 20, 30, 40] {
+            put(&mut all, &mut memory, from, from + 5);
+        }
+        let told = |duplicate: Option<(u32, u32)>, max| {
+            let mut blocks = SackBlocks::NONE;
+            if let Some((start, end)) = duplicate {
+                blocks.push(seq(start), seq(end));
+            }
+            all.sack_blocks(&mut blocks, max);
+            let number = |seq: SeqNumber| seq.0.wrapping_add(20);
+            blocks.as_slice().iter().map(|block| number(block.start)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(None, 4), [40, 30, 20, 10]);
+        assert_eq!(told(None, 3), [40, 30, 20]);
+        assert_eq!(told(Some((40, 42)), 3), [40, 40, 30]);
+        assert_eq!(told(Some((3, 5)), 4), [3, 40, 30, 20]);
+        assert_eq!(told(Some((3, 5)), 1), [3]);
     }
 }

@@ -324,4 +324,74 @@ mod tests {
         buffer.clear(&mut memory);
         assert_eq!(memory.held_bytes(), 0);
     }
+
+    #[test]
+    fn a_page_is_taken_over_from_a_quarter_on() {
+        for (range, is_page) in [(0..16_415, false), (0..16_416, true), (100..16_515, false)] {
+            let mut memory = Memory::new(1 << 20);
+            let mut page = page(9);
+            let place = page.as_ptr();
+            let len = range.len();
+            let payload = Payload::of_page(&mut page, range, &mut memory);
+            assert_eq!((payload.len(), payload.is_empty()), (len, false));
+            assert_eq!(matches!(payload, Payload::Page(_)), is_page);
+            drop(payload);
+            assert_eq!((page.as_ptr() == place, page.len()), (!is_page, PAGE_BYTES));
+        }
+        assert!(Payload::NONE.is_empty());
+        for (from, len, wanted) in [(0, 3, &b"bcd"[..]), (1, 1, b"c"), (2, 1, b"d")] {
+            let mut slice = Payload::Slice(b"bcd");
+            slice.trim(from, len);
+            let mut page = Payload::Page(Buffer::around(Box::from(&b"abcde"[..]), 1..4));
+            page.trim(from, len);
+            assert_eq!((slice.bytes(), page.bytes()), (wanted, wanted));
+        }
+    }
+
+    #[test]
+    fn the_more_is_unread_the_larger_the_memory_and_consumed_memory_goes_back() {
+        let mut memory = Memory::new(4 << 20);
+        let mut buffer = ReceiveBuffer::EMPTY;
+        for (len, held) in [
+            (1_000, 2_048),
+            (1_048, 2_048),
+            (1, 2_048 + 2_048),
+            (2_047, 2_048 + 2_048),
+            (1, 2_048 + 2_048 + 16_384),
+            (16_384, 2_048 + 2_048 + 16_384 + PAGE_BYTES),
+        ] {
+            assert_eq!(buffer.append(Payload::Slice(&std::vec![1; len]), &mut memory), len as u32);
+            assert_eq!((memory.held_bytes(), buffer.held_bytes()), (held, held), "{len}");
+        }
+        assert_eq!(buffer.len(), 20_481);
+        assert_eq!(buffer.consume(2_047, &mut memory), 2_047);
+        assert_eq!((buffer.len(), buffer.front_mut().len()), (18_434, 1));
+        assert_eq!(buffer.consume(5_000, &mut memory), 1);
+        let held = 2_048 + 16_384 + PAGE_BYTES;
+        assert_eq!((buffer.len(), memory.held_bytes()), (18_433, held));
+        assert_eq!(buffer.consume(0, &mut memory), 0);
+        buffer.keep(SeqNumber(9), Payload::Slice(b"ahead"), 9, &mut memory);
+        assert_eq!((memory.held_bytes(), buffer.held_bytes()), (held + 2_048, held + 2_048));
+        buffer.drop_out_of_order(&mut memory);
+        assert_eq!((memory.held_bytes(), buffer.out_of_order_bytes()), (held, 0));
+        assert!(buffer.is_in_order());
+        buffer.clear(&mut memory);
+        assert_eq!((memory.held_bytes(), buffer.len(), buffer.held_bytes()), (0, 0, 0));
+        assert_eq!(buffer.consume(1, &mut memory), 0);
+    }
+
+    #[test]
+    fn only_a_connection_that_holds_nothing_gets_of_the_last() {
+        let mut memory = Memory::new(64_000);
+        assert!(memory.hold(60_000, Purpose::InOrder));
+        let mut buffer = ReceiveBuffer::EMPTY;
+        assert_eq!(buffer.append(Payload::Slice(&[1; 3_000]), &mut memory), 2_048);
+        assert_eq!(buffer.append(Payload::Slice(&[1; 10]), &mut memory), 0);
+        assert!(memory.was_refused());
+        buffer.consume(2_048, &mut memory);
+        assert_eq!(buffer.append(Payload::Slice(&[1; 10]), &mut memory), 10);
+        // What finds no memory ahead of a gap leaves nothing behind.
+        let kept = buffer.keep(SeqNumber(9), Payload::Slice(b"ahead"), 9, &mut memory);
+        assert_eq!((kept.dropped, buffer.is_in_order()), (5, true));
+    }
 }

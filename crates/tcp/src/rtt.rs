@@ -153,4 +153,70 @@ mod tests {
         rtt.syn_was_lost();
         assert_eq!(rtt.timeout(&Config::default()), Duration::from_secs(3));
     }
+
+    #[test]
+    fn rfc_6298_2_3_the_means_move_by_an_eighth_and_a_quarter() {
+        let config = Config { rto_min: millis(1), ..Config::default() };
+        let mut rtt = Rtt::UNKNOWN;
+        assert_eq!((rtt.smoothed(), rtt.variation(), rtt.min()), (None, None, None));
+        for (count, smoothed, variation, min) in [
+            (800, 800_000, 400_000, 800),
+            // SRTT 7/8 of 800 and 1/8 of 1600, RTTVAR 3/4 of 400 and 1/4 of the difference of 800.
+            (1_600, 900_000, 500_000, 800),
+            (100, 800_000, 575_000, 100),
+            (800, 800_000, 431_250, 100),
+        ] {
+            sample(&mut rtt, count);
+            let micros = |duration: Option<Duration>| duration.unwrap().micros();
+            assert_eq!((micros(rtt.smoothed()), micros(rtt.variation())), (smoothed, variation));
+            assert_eq!(rtt.min(), Some(millis(min)));
+            assert_eq!(rtt.timeout(&config).micros(), smoothed + 4 * variation);
+        }
+        // RFC 6298 section 2.4 and 2.5: neither shorter nor longer than that.
+        let mut rtt = Rtt::UNKNOWN;
+        sample(&mut rtt, 1);
+        assert_eq!(rtt.timeout(&Config::default()).micros(), 201_000);
+        sample(&mut rtt, 1 << 40);
+        assert_eq!(rtt.timeout(&Config::default()), Duration::from_secs(60));
+        assert_eq!(rtt.smoothed().unwrap().micros(), 1_000 - 125 + (1 << 29) / 8);
+        let mut rtt = Rtt::UNKNOWN;
+        rtt.sample(Instant::START, Duration::ZERO, Duration::ZERO);
+        assert_eq!(
+            (rtt.smoothed(), rtt.min()),
+            (Some(Duration::from_micros(1)), Some(Duration::from_micros(1)))
+        );
+    }
+
+    #[test]
+    fn the_minimum_is_of_five_minutes() {
+        let mut rtt = Rtt::UNKNOWN;
+        for (seconds, count, min) in [
+            (10, 50, 50),
+            (200, 60, 50),
+            (310, 60, 50),
+            (311, 60, 60),
+            (500, 60, 60),
+            (800, 70, 60),
+            (801, 70, 70),
+        ] {
+            let now = Instant::START + Duration::from_secs(seconds);
+            rtt.sample(now, millis(900), millis(count));
+            assert_eq!(rtt.min(), Some(millis(min)), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn rfc_6298_5_5_each_timeout_is_twice_the_one_before() {
+        let config = Config { rto_max: Duration::ENDLESS, ..Config::default() };
+        let mut rtt = Rtt::UNKNOWN;
+        for count in 0..20_u32 {
+            assert_eq!(u32::from(rtt.backoff()), count);
+            assert_eq!(rtt.timeout(&config), Duration::from_secs(1 << count.min(16)));
+            rtt.back_off();
+        }
+        rtt.end_backoff();
+        rtt.syn_was_lost();
+        sample(&mut rtt, 100);
+        assert_eq!(rtt.timeout(&config), millis(300));
+    }
 }

@@ -168,4 +168,34 @@ mod tests {
         }
         assert_eq!(Ecn::from_bits(2), Ecn::Capable0);
     }
+
+    #[test]
+    fn flags_are_those_of_the_wire_and_print_one_by_one() {
+        let all = [
+            (Flags::FIN, 0x01, "F"),
+            (Flags::SYN, 0x02, "S"),
+            (Flags::RST, 0x04, "R"),
+            (Flags::PSH, 0x08, "P"),
+            (Flags::ACK, 0x10, "."),
+            (Flags::URG, 0x20, "U"),
+            (Flags::ECE, 0x40, "E"),
+            (Flags::CWR, 0x80, "W"),
+        ];
+        for (flag, bit, letter) in all {
+            assert_eq!((flag.0, format!("{flag:?}").as_str()), (bit, letter));
+            let rest = Flags(0xff).without(flag);
+            assert_eq!((rest.0, rest | flag, flag | flag), (0xff - bit, Flags(0xff), flag));
+            assert!(!rest.has(flag) && !rest.has_any(flag) && rest.has_any(Flags(0xff)));
+            assert!(Flags(0xff).has(flag) && !flag.has(Flags(0xff)) && flag.has_any(Flags(0xff)));
+            assert!(flag.has(Flags::NONE) && !flag.has_any(Flags::NONE));
+        }
+        assert_eq!(format!("{:?}", Flags(0xff)), "SFRPUEW.");
+        let (one, two) = (SeqNumber(1), SeqNumber(2));
+        let lengths = [Flags::NONE, Flags::SYN, Flags::FIN, Flags::SYN | Flags::FIN, Flags::RST];
+        let lengths = lengths.map(|flags| Segment::new(one, two, flags).sequence_len(7));
+        assert_eq!(lengths, [7, 8, 8, 9, 7]);
+        let codepoints = [Ecn::NotCapable, Ecn::Capable1, Ecn::Capable0, Ecn::Congestion];
+        assert_eq!(codepoints.map(Ecn::bits), [0, 1, 2, 3]);
+        assert_eq!([0, 1, 2, 3].map(Ecn::from_bits), codepoints);
+    }
 }

@@ -320,4 +320,84 @@ mod tests {
         buffer.clear(&mut memory);
         assert_eq!((buffer.len(), buffer.end(), memory.held_bytes()), (0, SeqNumber(10_400), 0));
     }
+
+    #[test]
+    fn the_more_is_queued_the_larger_the_memory_and_all_of_it_comes_back() {
+        let mut memory = Memory::new(4 << 20);
+        let mut buffer = SendBuffer::new(SeqNumber(7));
+        for (len, held) in [
+            (1_000, 2_048),
+            (1_048, 2_048),
+            (1, 2_048 + 16_384),
+            (16_383, 2_048 + 16_384),
+            (1, 2_048 + 16_384 + 65_664),
+        ] {
+            write(&mut buffer, &std::vec![1; len], &mut memory);
+            assert_eq!((memory.held_bytes(), buffer.held_bytes()), (held, held));
+        }
+        buffer.share(Bytes::from(std::vec![2; 3_000]), &mut memory);
+        assert_eq!((buffer.len(), memory.held_bytes()), (21_433, 87_096));
+        assert_eq!((buffer.held_bytes(), buffer.end()), (87_096, SeqNumber(21_440)));
+        for (to, len, held) in [
+            (7, 21_433, 87_096),
+            (2_054, 19_386, 87_096),
+            (2_055, 19_385, 85_048),
+            (18_439, 3_001, 68_664),
+            (18_440, 3_000, 3_000),
+            (18_540, 2_900, 2_900),
+            // Behind the end is the FIN.
+            (21_441, 0, 0),
+        ] {
+            buffer.acknowledge(SeqNumber(to), &mut memory);
+            let found = (buffer.len(), memory.held_bytes(), buffer.held_bytes());
+            assert_eq!(found, (len, held, held), "{to}");
+        }
+        assert_eq!(buffer.end(), SeqNumber(21_440));
+    }
+
+    #[test]
+    fn what_has_no_memory_is_not_shared_and_what_is_given_up_is_not_held() {
+        let mut memory = Memory::new(4_000);
+        let mut buffer = SendBuffer::new(SeqNumber(0));
+        buffer.share(Bytes::from_static(&[1; 3_001]), &mut memory);
+        assert_eq!((buffer.len(), memory.held_bytes(), buffer.runs.len()), (0, 0, 0));
+        buffer.share(Bytes::new(), &mut memory);
+        assert_eq!(buffer.runs.len(), 0);
+        buffer.share(Bytes::from_static(&[1; 3_000]), &mut memory);
+        assert_eq!((buffer.len(), memory.held_bytes()), (3_000, 3_000));
+        assert!(buffer.room(9, &mut memory).is_empty() && buffer.runs.len() == 1);
+        // A run with something in it is not given back.
+        buffer.clear(&mut memory);
+        assert_eq!((memory.held_bytes(), buffer.end()), (0, SeqNumber(3_000)));
+        write(&mut buffer, b"abc", &mut memory);
+        buffer.trim(&mut memory);
+        assert_eq!((buffer.len(), text(&buffer, SeqNumber(3_000), 9)), (3, b"abc".to_vec()));
+        // Nor is a shared one.
+        buffer.share(Bytes::from_static(b"de"), &mut memory);
+        buffer.trim(&mut memory);
+        assert_eq!(text(&buffer, SeqNumber(3_001), 9), b"bcde");
+        assert_eq!(text(&buffer, SeqNumber(3_003), 1), b"d");
+        let slice = buffer.slices(SeqNumber(3_000), 1).next().unwrap();
+        assert!(slice.shared().is_none());
+    }
+
+    #[test]
+    fn a_segment_is_cut_behind_a_shared_run_of_four_kib_only() {
+        for (first, shared, len, mss, cut) in [
+            (200, 4_095, 4_400, 1_000, 4_400),
+            (200, 4_096, 4_400, 1_000, 4_000),
+            (200, 4_096, 4_296, 1_000, 4_296),
+            (200, 5_800, 6_100, 1_000, 6_000),
+            (200, 5_000, 5_300, 5_200, 5_200),
+            (200, 5_000, 5_300, 6_000, 5_300),
+            (200, 5_000, 150, 1_000, 150),
+        ] {
+            let mut memory = Memory::new(1 << 20);
+            let mut buffer = SendBuffer::new(SeqNumber(0));
+            write(&mut buffer, &std::vec![1; first], &mut memory);
+            buffer.share(Bytes::from(std::vec![2; shared]), &mut memory);
+            write(&mut buffer, &[3; 400], &mut memory);
+            assert_eq!(buffer.cut(SeqNumber(0), len, mss), cut, "{shared} {len} {mss}");
+        }
+    }
 }

@@ -84,4 +84,33 @@ mod tests {
         assert!(new.is_in(old, 6) && !new.is_in(old, 5));
         assert_eq!((old.or_later(new), old.or_earlier(new)), (new, old));
     }
+
+    #[test]
+    fn rfc_9293_3_4_numbers_are_compared_by_the_shorter_way() {
+        let here = SeqNumber(0xffff_fff0);
+        for (ahead, is_after, is_before) in [
+            (0, false, false),
+            (1, true, false),
+            (0x7fff_ffff, true, false),
+            (u32::MAX, false, true),
+        ] {
+            let there = here + ahead;
+            assert_eq!((there.is_after(here), there.is_before(here)), (is_after, is_before));
+            assert_eq!((here.is_before(there), here.is_after(there)), (is_after, is_before));
+            assert_eq!(
+                (there.is_at_or_after(here), there.distance_from(here)),
+                (!is_before, ahead)
+            );
+            let (later, earlier) = if is_before { (here, there) } else { (there, here) };
+            assert_eq!((there.or_later(here), here.or_later(there)), (later, later));
+            assert_eq!((there.or_earlier(here), here.or_earlier(there)), (earlier, earlier));
+            assert_eq!(there - ahead, here);
+        }
+        for (offset, len, is_in) in
+            [(0, 0, false), (0, 1, true), (1, 1, false), (31, 32, true), (32, 32, false)]
+        {
+            assert_eq!((here + offset).is_in(here, len), is_in, "{offset} in {len}");
+        }
+        assert!(!(here - 1).is_in(here, 0x7fff_ffff));
+    }
 }

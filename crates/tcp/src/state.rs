@@ -155,4 +155,39 @@ mod tests {
             assert!(!state.after_peer_fin().may_receive());
         }
     }
+
+    /// RFC 9293 figure 5 and section 3.10, row by row.
+    #[test]
+    fn rfc_9293_3_3_2_what_each_state_allows_and_leads_to() {
+        // After CLOSE, after the peer's FIN, after the acknowledgement of ours; synchronized, may receive, may queue,
+        // may send, is finishing.
+        let (y, n) = (true, false);
+        let rows = [
+            (Closed, Closed, Closed, Closed, [n, n, n, n, n], "CLOSED"),
+            (SynSent, Closed, SynSent, SynSent, [n, n, y, n, n], "SYN-SENT"),
+            (SynReceived, SynReceived, CloseWait, SynReceived, [n, n, y, n, n], "SYN-RECEIVED"),
+            (Established, FinWait1, CloseWait, Established, [y, y, y, y, n], "ESTABLISHED"),
+            (FinWait1, FinWait1, Closing, FinWait2, [y, y, n, y, y], "FIN-WAIT-1"),
+            (FinWait2, FinWait2, TimeWait, FinWait2, [y, y, n, n, n], "FIN-WAIT-2"),
+            (CloseWait, LastAck, CloseWait, CloseWait, [y, n, y, y, n], "CLOSE-WAIT"),
+            (Closing, Closing, Closing, TimeWait, [y, n, n, y, y], "CLOSING"),
+            (LastAck, LastAck, LastAck, Closed, [y, n, n, y, y], "LAST-ACK"),
+            (TimeWait, TimeWait, TimeWait, TimeWait, [y, n, n, n, n], "TIME-WAIT"),
+        ];
+        assert_eq!(rows.map(|row| row.0), ALL);
+        for (state, closed, peer_finished, acknowledged, allows, name) in rows {
+            let next =
+                (state.after_close(), state.after_peer_fin(), state.after_fin_acknowledged());
+            assert_eq!(next, (closed, peer_finished, acknowledged), "{state}");
+            let found = [
+                state.is_synchronized(),
+                state.may_receive(),
+                state.may_queue(),
+                state.may_send(),
+                state.is_finishing(),
+            ];
+            assert_eq!(found, allows, "{state}");
+            assert_eq!(std::format!("{state}"), name);
+        }
+    }
 }

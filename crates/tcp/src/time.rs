@@ -115,7 +115,8 @@ impl Sub<Duration> for Instant {
 impl From<core::time::Duration> for Duration {
     fn from(duration: core::time::Duration) -> Self {
         // Not `as_micros`, which computes in 128 bits.
-        Self(duration.as_secs().saturating_mul(1_000_000) + u64::from(duration.subsec_micros()))
+        let micros = u64::from(duration.subsec_micros());
+        Self(duration.as_secs().saturating_mul(1_000_000).saturating_add(micros))
     }
 }
 
@@ -155,5 +156,34 @@ mod tests {
         let core = core::time::Duration::new(3, 4_567_000);
         assert_eq!(Duration::from(core).micros(), 3_004_567);
         assert_eq!(core::time::Duration::from(Duration::from(core)), core);
+    }
+
+    #[test]
+    fn times_are_counted_in_microseconds() {
+        let at = Instant::from_micros(3_999_999);
+        assert_eq!((at.micros(), at.millis(), at.seconds()), (3_999_999, 3_999, 3));
+        let (long, short) = (Duration::from_secs(2), Duration::from_millis(3));
+        assert_eq!((long.micros(), short.micros(), Duration::ZERO.micros()), (2_000_000, 3_000, 0));
+        assert_eq!(
+            (at + short, at - short),
+            (Instant::from_micros(4_002_999), Instant::from_micros(3_996_999))
+        );
+        assert_eq!(at - Duration::from_secs(9), Instant::START);
+        assert_eq!(at.since(Instant::from_micros(999_999)), Duration::from_secs(3));
+        assert_eq!((long.plus(short).micros(), long.minus(short).micros()), (2_003_000, 1_997_000));
+        assert_eq!(
+            (short.minus(long), long.plus(Duration::ENDLESS)),
+            (Duration::ZERO, Duration::ENDLESS)
+        );
+        assert_eq!((short.times(7).micros(), long.divided(8).micros()), (21_000, 250_000));
+        let core = core::time::Duration::from_micros(1_234_567);
+        assert_eq!(
+            (
+                Instant::from(core).micros(),
+                core::time::Duration::from(Instant::from_micros(1_234_567))
+            ),
+            (1_234_567, core)
+        );
+        assert_eq!(Duration::from(core::time::Duration::MAX), Duration::ENDLESS);
     }
 }

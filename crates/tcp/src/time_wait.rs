@@ -135,4 +135,66 @@ mod tests {
         assert_eq!(verdict(200, Flags::ACK), Verdict::Drop);
         assert!(matches!(verdict(150, Flags::ACK), Verdict::Answer(_)));
     }
+
+    #[test]
+    fn rfc_9293_3_10_7_4_each_segment_has_its_answer() {
+        let (ack, fin) = (Flags::ACK, Flags::FIN | Flags::ACK);
+        let answer = || {
+            let mut segment = Segment::new(SeqNumber(100), SeqNumber(200), Flags::ACK);
+            segment.window = 9;
+            Verdict::Answer(segment)
+        };
+        for (seq, flags, len, verdict, is_prolonged) in [
+            (199, Flags::RST, 0, Verdict::Drop, false),
+            (201, Flags::RST | Flags::ACK, 0, Verdict::Drop, false),
+            (200, Flags::RST | Flags::SYN, 0, Verdict::Reset, false),
+            (200, Flags::SYN, 0, answer(), false),
+            (201, Flags::SYN, 0, Verdict::Reopen, false),
+            (201, Flags::SYN | Flags::ACK, 0, answer(), false),
+            (199, fin, 0, answer(), true),
+            (198, fin, 0, answer(), false),
+            (200, fin, 0, answer(), false),
+            (189, fin, 10, answer(), true),
+            (190, fin, 10, answer(), false),
+            (199, Flags::FIN, 0, answer(), true),
+            (200, ack, 0, Verdict::Drop, false),
+            (199, ack, 0, answer(), false),
+            (201, ack, 0, answer(), false),
+            (200, ack, 1, answer(), false),
+            (199, Flags::NONE, 0, Verdict::Drop, false),
+            (199, Flags::PSH, 5, Verdict::Drop, false),
+        ] {
+            let segment = Segment::new(SeqNumber(seq), SeqNumber(100), flags);
+            let (mut it, now) = (time_wait(), Instant::START + Duration::from_secs(9));
+            assert_eq!(it.handle_segment(now, &segment, len, LENGTH), verdict, "{seq} {flags:?}");
+            let until = Duration::from_secs(if is_prolonged { 69 } else { 60 });
+            assert_eq!(it.until, Instant::START + until, "{seq} {flags:?}");
+        }
+    }
+
+    #[test]
+    fn rfc_6191_2_timestamps_decide_where_both_have_them() {
+        for (seq, value, reopens) in [
+            (150, 6, true),
+            (150, 5, false),
+            (201, 5, true),
+            (201, 4, false),
+            (150, 5 + (1 << 31) - 1, true),
+            (201, 5 + (1 << 31), false),
+        ] {
+            let mut it = TimeWait { timestamps: Some((5, 70)), window: 70_000, ..time_wait() };
+            let mut syn = Segment::new(SeqNumber(seq), SeqNumber(0), Flags::SYN);
+            syn.options.timestamps = Some(Timestamps { value, echo: 0 });
+            let now = Instant::START + Duration::from_secs(2);
+            match it.handle_segment(now, &syn, 0, LENGTH) {
+                Verdict::Reopen => assert!(reopens, "{seq} {value}"),
+                Verdict::Answer(answer) => {
+                    assert!(!reopens, "{seq} {value}");
+                    let stamps = Timestamps { value: 2_070, echo: 5 };
+                    assert_eq!((answer.window, answer.options.timestamps), (65_535, Some(stamps)));
+                }
+                verdict => panic!("{verdict:?}"),
+            }
+        }
+    }
 }

@@ -200,4 +200,100 @@ mod tests {
         congestion.undo(20_000, WINDOW_MAX);
         assert_eq!((congestion.size(), congestion.window.threshold), (20_000, WINDOW_MAX));
     }
+
+    fn window(size: u32) -> Window {
+        Window { size, threshold: 1, mss: 1_000 }
+    }
+
+    /// C = 0.4 segments per second cubed: after K + t seconds there are 0.4 t^3 segments more than W_max.
+    #[test]
+    fn rfc_9438_4_2_the_cubic_function() {
+        // K = cbrt(300 / 0.4) = 9.0856 s.
+        let epoch = super::Epoch::new(Instant::START, &window(700_000), 1_000_000);
+        assert_eq!((epoch.rise_millis, epoch.origin), (9_085, 1_000_000));
+        for (millis, bytes) in [
+            (0, 700_078),
+            (8_085, 999_600),
+            (9_084, 1_000_000),
+            (9_085, 1_000_000),
+            (10_085, 1_000_400),
+            (14_085, 1_050_000),
+            (19_085, 1_400_000),
+        ] {
+            let found = epoch.window(Duration::from_millis(millis), 1_000);
+            assert!(found.abs_diff(bytes) <= 80, "{millis}: {found}");
+        }
+        assert_eq!(epoch.window(Duration::from_secs(1 << 40), 1_000), 1 << 30);
+        // Above W_max the curve begins where the window is.
+        let epoch = super::Epoch::new(Instant::START, &window(2_000_000), 1_000_000);
+        assert_eq!((epoch.rise_millis, epoch.origin), (0, 2_000_000));
+        let found = epoch.window(Duration::from_secs(10), 1_000);
+        assert_eq!(found, 2_400_000);
+        // A curve that would begin below nothing.
+        let epoch = super::Epoch::new(Instant::START, &window(0), 10_000);
+        assert_eq!(epoch.window(Duration::ZERO, 1_000_000), 0);
+    }
+
+    #[test]
+    fn rfc_9438_4_6_and_4_7_a_congestion_takes_three_tenths_and_makes_room_for_others() {
+        let mut cubic = Cubic::new(SeqNumber(0));
+        for (size, threshold, max) in [
+            (1_000_000, 700_000, 1_000_000),
+            // Below W_max: 0.85 of the window is the next one.
+            (800_000, 560_000, 680_000),
+            (680_000, 476_000, 680_000),
+            (679_999, 475_999, 577_999),
+            (1_000, 2_000, 850),
+        ] {
+            let mut window = window(size);
+            cubic.on_congestion(&mut window, Instant::START);
+            assert_eq!((window.threshold, cubic.window_max), (threshold, max), "{size}");
+            assert_eq!((window.size, cubic.window_prior), (size, size));
+        }
+        cubic.on_undo();
+        assert_eq!(cubic.window_max, 577_999);
+    }
+
+    /// Each step by hand: Reno's window with 9/17 of a segment for a window, then one; or the cubic function a round trip
+    /// ahead.
+    #[test]
+    fn rfc_9438_4_3_and_4_4_growth_for_each_acknowledgement() {
+        let mut path = Path::new(100);
+        let mut cubic = Cubic::new(SeqNumber(0));
+        let mut window = window(20_000);
+        cubic.on_congestion(&mut window, path.now);
+        window.size = 14_000;
+        let grow = |cubic: &mut Cubic, path: &Path, window: &mut Window, count| {
+            let delivery = Delivery { acknowledged: count, delivered: count, ..Delivery::NONE };
+            cubic.avoid(
+                window,
+                &Acknowledgement {
+                    now: path.now,
+                    delivery: &delivery,
+                    rtt: &path.rtt,
+                    unacknowledged: SeqNumber(0),
+                    next: SeqNumber(0),
+                    flight_before: 0,
+                    in_flight: 0,
+                    is_limited: true,
+                    is_recovering: false,
+                },
+            );
+            window.size
+        };
+        // A window acknowledged at once is 1,000 * 9 / 17 = 529 bytes; the cubic function says 14,000, and 14,702 later.
+        assert_eq!(grow(&mut cubic, &path, &mut window, 14_000), 14_529);
+        path.now = path.now + Duration::from_millis(100);
+        assert_eq!(grow(&mut cubic, &path, &mut window, 14_529), 15_058);
+        // K is 2,466 ms. At 2,000 ms the function says 19,960, and a round trip later 19,981: a tenth of the way to that.
+        path.now = path.now + Duration::from_millis(1_900);
+        assert_eq!(grow(&mut cubic, &path, &mut window, 1_505), 15_550);
+        // At most half as much again.
+        path.now = path.now + Duration::from_secs(60);
+        assert_eq!(grow(&mut cubic, &path, &mut window, 15_550), 23_325);
+        // Where there was no congestion before, Reno's window grows by a whole segment.
+        cubic = Cubic::new(SeqNumber(0));
+        window.size = 14_000;
+        assert_eq!(grow(&mut cubic, &path, &mut window, 14_000), 15_000);
+    }
 }

@@ -105,4 +105,84 @@ mod tests {
         }
         assert!(congestion.window.is_in_slow_start());
     }
+
+    /// A round of so many samples of that length in milliseconds; what 1,000 bytes grow by at its end.
+    fn round(
+        it: &mut super::HyStart,
+        window: &mut Window,
+        at: u32,
+        micros: u64,
+        samples: u32,
+    ) -> u32 {
+        let rtt = Rtt::UNKNOWN;
+        let mut growth = 0;
+        for sample in 1..=samples {
+            let time = Duration::from_micros(micros);
+            let delivery = Delivery {
+                acknowledged: 1_000,
+                delivered: 1_000,
+                rtt: Some((time.times(3), time)),
+                ..Delivery::NONE
+            };
+            let is_last = sample == samples;
+            growth = it.growth(
+                window,
+                &Acknowledgement {
+                    now: Instant::START,
+                    delivery: &delivery,
+                    rtt: &rtt,
+                    unacknowledged: SeqNumber(if is_last { at + 100 } else { at + 99 }),
+                    next: SeqNumber(at + 200),
+                    flight_before: 0,
+                    in_flight: 0,
+                    is_limited: true,
+                    is_recovering: false,
+                },
+            );
+        }
+        growth
+    }
+
+    #[test]
+    fn rfc_9406_4_3_by_how_much_a_round_trip_has_to_be_longer() {
+        // An eighth, at least 4 ms and at most 16, and eight samples.
+        for (before, after, samples, growth) in [
+            (10_000, 13_999, 8, 1_000),
+            (10_000, 14_000, 8, 250),
+            (10_000, 14_000, 7, 1_000),
+            (80_000, 89_999, 8, 1_000),
+            (80_000, 90_000, 8, 250),
+            (400_000, 415_999, 8, 1_000),
+            (400_000, 416_000, 8, 250),
+        ] {
+            let mut it = super::HyStart::new(SeqNumber(100));
+            let mut window = Window { size: 50_000, threshold: WINDOW_MAX, mss: 1_000 };
+            assert_eq!(round(&mut it, &mut window, 0, before, 8), 1_000);
+            let found = round(&mut it, &mut window, 100, after, samples);
+            assert_eq!(found, growth, "{before} {after} {samples}");
+            assert_eq!(window.threshold, WINDOW_MAX);
+        }
+    }
+
+    #[test]
+    fn rfc_9406_4_2_slow_start_ends_after_five_conservative_rounds() {
+        let mut it = super::HyStart::new(SeqNumber(100));
+        let mut window = Window { size: 50_000, threshold: WINDOW_MAX, mss: 1_000 };
+        round(&mut it, &mut window, 0, 50_000, 8);
+        // The round in which it is seen counts.
+        for number in 1..5 {
+            assert_eq!(round(&mut it, &mut window, number * 100, 60_000, 8), 250);
+            assert_eq!(window.threshold, WINDOW_MAX, "{number}");
+        }
+        round(&mut it, &mut window, 500, 60_000, 8);
+        assert_eq!(window.threshold, 50_000);
+        // A round trip as long as before ends it; one as long as when it began does not.
+        for (micros, growth) in [(60_000, 250), (59_999, 1_000)] {
+            let mut it = super::HyStart::new(SeqNumber(100));
+            let mut window = Window { size: 50_000, threshold: WINDOW_MAX, mss: 1_000 };
+            round(&mut it, &mut window, 0, 50_000, 8);
+            round(&mut it, &mut window, 100, 60_000, 8);
+            assert_eq!(round(&mut it, &mut window, 200, micros, 8), growth);
+        }
+    }
 }

@@ -49,4 +49,45 @@ mod tests {
         }
         assert!((19_000..=21_000).contains(&congestion.size()), "{}", congestion.size());
     }
+
+    #[test]
+    fn rfc_5681_3_1_a_segment_for_each_window_and_no_less_than_two_segments() {
+        let mut reno = Reno::default();
+        let path = Path::new(50);
+        for (size, threshold) in [(20_000, 10_000), (4_001, 2_000), (3_999, 2_000), (1_000, 2_000)]
+        {
+            let mut window = Window { size, threshold: 1 << 30, mss: 1_000 };
+            reno.on_congestion(&mut window, path.now);
+            assert_eq!((window.size, window.threshold), (size, threshold));
+        }
+        let mut window = Window { size: 9_000, threshold: 10_000, mss: 1_000 };
+        for (count, size) in [
+            // Up to the threshold by what is acknowledged; the rest counts for what comes then.
+            (400, 9_400),
+            (1_000, 10_000),
+            (9_599, 10_000),
+            (1, 11_000),
+            (10_999, 11_000),
+            (1, 12_000),
+            // Two windows at once.
+            (25_000, 14_000),
+        ] {
+            let delivery = Delivery { acknowledged: count, delivered: count, ..Delivery::NONE };
+            reno.on_acknowledgement(
+                &mut window,
+                &Acknowledgement {
+                    now: path.now,
+                    delivery: &delivery,
+                    rtt: &path.rtt,
+                    unacknowledged: SeqNumber(0),
+                    next: SeqNumber(0),
+                    flight_before: 0,
+                    in_flight: 0,
+                    is_limited: true,
+                    is_recovering: false,
+                },
+            );
+            assert_eq!(window.size, size, "{count}");
+        }
+    }
 }

@@ -87,8 +87,6 @@ impl Connection {
         self.timers.heard();
         self.remember_timestamp(segment, now);
         if self.state == State::SynReceived {
-            let scale = self.send.scale;
-            self.set_window(segment, u32::from(segment.window) << scale);
             self.establish(shared, now, segment);
         }
         self.process_acknowledgement(shared, now, segment, len);
@@ -102,11 +100,10 @@ impl Connection {
         let (next, len) = (self.receive.next, segment.sequence_len(data_len));
         let window = self.receive.advertised.distance_from(next);
         match (len, window) {
-            (0, 0) => segment.seq == next,
-            (0, _) => segment.seq.is_in(next, window) || segment.seq == next,
             // A probe of a closed window: its data is not taken but answered, and what else it says counts
             // (RFC 9293 sections 3.8.6.1 and 3.10.7.4).
             (_, 0) => segment.seq == next,
+            (0, _) => segment.seq.is_in(next, window),
             _ => {
                 segment.seq.is_in(next, window) || (segment.seq + (len - 1)).is_in(next, window)
                     // It begins before the window and ends behind it.
@@ -150,13 +147,14 @@ impl Connection {
         self.features.timestamps && segment.options.timestamps.is_none()
     }
 
-    /// RFC 7323 section 4.3: of the segment that the next acknowledgement is for.
+    /// RFC 7323 section 4.3: of the segment that the next acknowledgement is for. After 24 days an older one counts, and
+    /// what follows is compared with that.
     #[inline]
     pub(super) fn remember_timestamp(&mut self, segment: &Segment, now: Instant) {
         if let Some(timestamps) = segment.options.timestamps
             && self.features.timestamps
             && !segment.seq.is_after(self.receive.acknowledged)
-            && (timestamps.value.wrapping_sub(self.receive.timestamp) as i32) >= 0
+            && !self.is_old_by_timestamp(segment, now)
         {
             (self.receive.timestamp, self.receive.timestamp_at) = (timestamps.value, now.seconds());
         }

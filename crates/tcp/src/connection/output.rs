@@ -206,7 +206,7 @@ impl Connection {
 
     /// There is something, and the window does not let it leave: then it is probed.
     fn nothing_to_send(&mut self, shared: &Shared, now: Instant) {
-        if self.scoreboard.is_empty() && self.unsent() > 0 && !self.timers.is_paced {
+        if self.unsent() > 0 && !self.timers.is_paced {
             self.arm_window_probe(shared, now);
         }
     }

@@ -313,4 +313,36 @@ mod tests {
         let whole = Budget { unsent: 2_000, ..PLENTY };
         assert_eq!(whole.len(false, true, false, 256_000, 256_000), 2_000);
     }
+
+    #[test]
+    fn rfc_9293_3_8_6_2_1_each_reason_to_send_and_to_wait() {
+        let (alone, busy, nagle, paced) = (true, false, true, true);
+        for (budget, is_alone, nagle, is_paced, window_max, congestion, len) in [
+            // All that there is: whole segments always, the rest if nothing is in flight or Nagle is off.
+            (Budget { unsent: 3_000, ..PLENTY }, busy, nagle, false, 256_000, 9_000, 3_000),
+            (Budget { unsent: 3_001, ..PLENTY }, busy, nagle, false, 256_000, 9_000, 3_000),
+            (Budget { unsent: 3_001, ..PLENTY }, busy, false, false, 256_000, 9_000, 3_001),
+            (Budget { unsent: 3_001, ..PLENTY }, alone, nagle, false, 256_000, 9_000, 3_001),
+            (Budget { unsent: 999, ..PLENTY }, busy, nagle, false, 256_000, 9_000, 0),
+            // Less than a segment, since the window lets no more: half of the largest that it was.
+            (Budget { window: 999, ..PLENTY }, alone, false, false, 1_998, 9_000, 999),
+            (Budget { window: 999, ..PLENTY }, alone, false, false, 1_999, 9_000, 999),
+            (Budget { window: 999, ..PLENTY }, alone, false, false, 2_000, 9_000, 0),
+            (Budget { window: 999, ..PLENTY }, busy, false, false, 1_998, 9_000, 0),
+            (Budget { window: 0, ..PLENTY }, alone, false, false, 0, 9_000, 0),
+            (Budget { congestion: 999, ..PLENTY }, alone, false, false, 1_000, 9_000, 0),
+            // Some of it: a third of the congestion window is worth it, or what one transmission has at most.
+            (Budget { congestion: 2_999, ..PLENTY }, busy, false, false, 256_000, 9_000, 0),
+            (Budget { congestion: 3_000, ..PLENTY }, busy, false, false, 256_000, 9_000, 3_000),
+            (Budget { congestion: 3_999, ..PLENTY }, busy, false, false, 256_000, 11_999, 3_000),
+            (Budget { congestion: 3_999, ..PLENTY }, busy, false, false, 256_000, 12_000, 0),
+            (Budget { congestion: 2_999, ..PLENTY }, alone, false, false, 256_000, 9_000, 2_000),
+            (Budget { congestion: 2_999, ..PLENTY }, busy, false, paced, 256_000, 9_000, 2_000),
+            (Budget { part_max: 4_000, ..PLENTY }, busy, false, false, 256_000, 90_000, 4_000),
+        ] {
+            let found = budget.len(is_alone, nagle, is_paced, window_max, congestion);
+            let Budget { unsent, window, congestion: room, .. } = budget;
+            assert_eq!(found, len, "{unsent} {window} {room} {is_alone} {nagle} {is_paced}");
+        }
+    }
 }

@@ -217,4 +217,60 @@ mod tests {
         }
         assert!((200_000..1_500_000).contains(&window.limit()), "{}", window.limit());
     }
+
+    #[test]
+    fn a_round_trip_is_the_least_seen_and_follows_slowly_where_it_gets_longer() {
+        let mut window = ReceiveWindow::new(64 << 10);
+        for (micros, round_trip) in [
+            (80_000, 80_000),
+            (88_000, 81_000),
+            (8_000, 8_000),
+            (16_000, 9_000),
+            (9_000, 9_000),
+            (0, 1),
+        ] {
+            window.sample(Duration::from_micros(micros));
+            assert_eq!(window.round_trip, round_trip, "{micros}");
+        }
+    }
+
+    /// In a round trip of 50 ms the application takes so much; 16,384 bytes were taken in the one before.
+    #[test]
+    fn the_limit_is_twice_what_was_taken_and_more_while_it_grows() {
+        for (taken, millis, max, is_scarce, limit, counts) in [
+            (16_384, 50, 6 << 20, false, 65_536, 16_384),
+            (40_000, 49, 6 << 20, false, 65_536, 16_384),
+            // 2 * 20,000 + 16 * 1,000 = 56,000, and twice the part of it by which it has grown: 12,359.
+            (20_000, 50, 6 << 20, false, 80_718, 20_000),
+            // At most four times as much again.
+            (100_000, 50, 6 << 20, false, 1_080_000, 100_000),
+            (100_000, 50, 500_000, false, 500_000, 100_000),
+            (100_000, 50, 6 << 20, true, 65_536, 100_000),
+        ] {
+            let mut window = ReceiveWindow::new(64 << 10);
+            window.sample(Duration::from_millis(50));
+            assert_eq!(window.read_at(), None);
+            window.measure(Instant::START, SeqNumber(5), 1_000, max, is_scarce);
+            let now = Instant::START + Duration::from_millis(millis);
+            window.measure(now, SeqNumber(5 + taken), 1_000, max, is_scarce);
+            assert_eq!((window.limit(), window.taken), (limit, counts), "{taken} {millis}");
+            let since = if millis < 50 { Instant::START } else { now };
+            assert_eq!(window.read_at(), Some(since));
+        }
+        let mut window = ReceiveWindow::new(64 << 10);
+        window.limit_to(65_535);
+        window.limit_to(70_000);
+        assert_eq!(window.limit(), 65_535);
+    }
+
+    #[test]
+    fn only_a_window_that_was_filled_is_taken_for_a_round_trip() {
+        for (taken, round_trip) in [(9_999, 0), (10_000, 70_000)] {
+            let mut window = ReceiveWindow::new(10_000);
+            window.measure(Instant::START, SeqNumber(0), 1_000, 6 << 20, false);
+            let now = Instant::START + Duration::from_millis(70);
+            window.measure(now, SeqNumber(taken), 1_000, 6 << 20, false);
+            assert_eq!(window.round_trip, round_trip, "{taken}");
+        }
+    }
 }

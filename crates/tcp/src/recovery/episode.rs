@@ -193,4 +193,50 @@ mod tests {
         episode.acknowledged(1_000, 4_000, 14_000, 1_000, true);
         assert_eq!(episode.window(), 6_000);
     }
+
+    /// Section 6, step by step: RecoverFS is 20,000, ssthresh 14,000.
+    #[test]
+    fn rfc_9937_6_what_may_be_sent_for_each_acknowledgement() {
+        for (delivered, out, in_flight, is_safe, count) in [
+            // Above the threshold: ceil(delivered * ssthresh / RecoverFS) - out.
+            (1_000, 100, 18_000, false, 600),
+            (1_001, 100, 18_000, false, 601),
+            (1_000, 700, 18_000, false, 0),
+            (1_000, 900, 18_000, true, 0),
+            (2_000, 500, 14_001, true, 900),
+            // Below: as much as was delivered and not replaced, or is delivered now; a segment more where that is safe.
+            (2_000, 500, 14_000, false, 0),
+            (2_000, 500, 10_000, false, 2_000),
+            (2_000, 500, 10_000, true, 3_000),
+            (2_000, 500, 13_000, true, 1_000),
+            // The first is sent again at once.
+            (0, 0, 19_000, false, 1_000),
+            (0, 0, 13_500, false, 1_000),
+            (4_000, 0, 18_000, false, 2_800),
+        ] {
+            let mut episode = episode();
+            episode.sent(out);
+            episode.acknowledged(delivered, in_flight, 14_000, 1_000, is_safe);
+            let found = episode.window() - in_flight;
+            assert_eq!(found, count, "{delivered} {out} {in_flight}");
+            episode.sent(400);
+            episode.acknowledged(0, in_flight, 1 << 30, 1_000, false);
+            let rest = count.saturating_sub(400).max(delivered.saturating_sub(out + 400));
+            assert_eq!(episode.window() - in_flight, rest, "{delivered} {out} {in_flight}");
+        }
+    }
+
+    #[test]
+    fn rfc_3522_3_the_first_that_was_sent_again_is_remembered() {
+        let mut episode = episode();
+        assert_eq!((episode.first_resent, episode.resent_octets), (None, 0));
+        episode.resent(SeqNumber(5), 100, 77);
+        episode.resent(SeqNumber(9), 30, 99);
+        assert_eq!(episode.first_resent, Some((SeqNumber(5), 77)));
+        assert_eq!((episode.resent_octets, episode.is_over), (130, false));
+        // Nothing in flight is no reason to divide by it.
+        let mut empty = Episode::new(Kind::Fast, SeqNumber(0), 0, (0, 0), Instant::START);
+        empty.acknowledged(10, 20, 10, 5, false);
+        assert_eq!(empty.window(), 20 + 100);
+    }
 }

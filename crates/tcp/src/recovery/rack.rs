@@ -152,4 +152,68 @@ mod tests {
         rack.update(&latest, &rtt(), false, Instant::from_micros(150_000));
         assert_eq!(rack.latest(), (latest.sent_at, SeqNumber(9)));
     }
+
+    #[test]
+    fn rfc_8985_6_2_the_latest_transmission_counts() {
+        let at = Instant::from_micros;
+        let mut rack = Rack::NEW;
+        for (sent_at, end, now, latest, round_trip) in [
+            (100, 9, 300, (100, 9), 200),
+            (90, 20, 340, (100, 9), 250),
+            (100, 8, 350, (100, 9), 250),
+            (100, 10, 350, (100, 10), 250),
+            (101, 3, 301, (101, 3), 200),
+        ] {
+            let heard = Latest {
+                sent_at: at(sent_at),
+                end: SeqNumber(end),
+                is_retransmission: false,
+                stamp: crate::scoreboard::Stamp::default(),
+            };
+            // Of an original it does not matter what the timestamps say.
+            rack.update(&heard, &rtt(), true, at(now));
+            assert_eq!(rack.latest(), (at(latest.0), SeqNumber(latest.1)), "{sent_at} {end}");
+            assert_eq!(rack.round_trip().micros(), round_trip, "{sent_at} {end}");
+        }
+        for (round_trip, counts) in [(39_999, false), (40_000, true)] {
+            let mut rack = Rack::NEW;
+            let heard = Latest {
+                sent_at: at(100),
+                end: SeqNumber(9),
+                is_retransmission: true,
+                stamp: crate::scoreboard::Stamp::default(),
+            };
+            rack.update(&heard, &rtt(), false, at(100 + round_trip));
+            assert_eq!(rack.latest().0 == at(100), counts, "{round_trip}");
+        }
+    }
+
+    #[test]
+    fn rfc_8985_6_2_4_three_segments_above_a_gap_are_enough() {
+        for (sacked, micros) in [(2_000, 10_000), (2_001, 0)] {
+            let mut board = Scoreboard::new(SeqNumber(0));
+            board.sent(SeqNumber(0), 9_000, Instant::START, crate::scoreboard::Stamp::default());
+            let (start, end) = (SeqNumber(1_000), SeqNumber(1_000 + sacked));
+            let block = crate::options::SackBlock { start, end };
+            let mut delivery = crate::scoreboard::Delivery::NONE;
+            board.sack(block, Instant::START, &mut delivery);
+            let window = Rack::NEW.window(&board, &rtt(), 1_000, false);
+            assert_eq!(window.micros(), micros, "{sacked}");
+            let seen = Rack { is_reordering_seen: true, ..Rack::NEW };
+            assert_eq!(seen.window(&board, &rtt(), 1_000, true).micros(), 10_000);
+        }
+        // Sixteen recoveries without a duplicate, counted from the last one.
+        let mut rack = Rack { is_reordering_seen: true, ..Rack::NEW };
+        let board = Scoreboard::new(SeqNumber(0));
+        rack.widen(SeqNumber(0), SeqNumber(9));
+        for (recoveries, micros) in [(15, 20_000), (1, 10_000)] {
+            (0..recoveries).for_each(|_| rack.recovered());
+            assert_eq!(rack.window(&board, &rtt(), 1_000, false).micros(), micros);
+        }
+        // Once in a round trip: from where it ends on.
+        rack.widen(SeqNumber(8), SeqNumber(20));
+        assert_eq!(rack.window(&board, &rtt(), 1_000, false).micros(), 10_000);
+        rack.widen(SeqNumber(9), SeqNumber(20));
+        assert_eq!(rack.window(&board, &rtt(), 1_000, false).micros(), 20_000);
+    }
 }

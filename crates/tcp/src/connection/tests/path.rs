@@ -1,0 +1,80 @@
+//! What routers say of the path, as far as they are believed.
+
+use super::*;
+
+#[test]
+fn rfc_5927_7_2_a_router_is_believed_that_quotes_what_is_in_flight() {
+    for (mss, seq, found) in [
+        (700, Some(999), 1_000),
+        (700, Some(1_000), 700),
+        (700, Some(2_999), 700),
+        (700, Some(3_000), 1_000),
+        (700, None, 700),
+        (1_000, Some(1_000), 1_000),
+        (999, Some(1_000), 999),
+        (1_500, None, 1_000),
+        // No path is believed to take less than 256 bytes with headers.
+        (216, Some(1_000), 216),
+        (215, Some(1_000), 216),
+        (0, None, 216),
+    ] {
+        let mut rig = Rig::new(plain());
+        rig.write(2_000);
+        assert_eq!(rig.sent().len(), 2);
+        rig.connection.handle_path_mss(rig.now, mss, seq);
+        assert_eq!(rig.connection.mss(), found, "{mss} {seq:?}");
+        // What was too large is sent again at once, in pieces that fit.
+        let lens: Vec<_> = rig.sent().iter().map(|it| it.len.min(it.mss)).collect();
+        assert!(lens.iter().all(|len| *len <= u32::from(found)), "{lens:?}");
+        assert_eq!(lens.is_empty(), found == 1_000, "{mss} {seq:?}");
+        let info = rig.connection.info(&rig.shared.config);
+        assert_eq!((info.in_flight + info.lost, info.is_recovering), (2_000, false));
+    }
+    // Nothing in flight: nobody can quote anything.
+    let mut rig = Rig::new(plain());
+    rig.connection.handle_path_mss(rig.now, 700, Some(1_000));
+    assert_eq!(rig.connection.mss(), 1_000);
+}
+
+#[test]
+fn rfc_9293_3_7_1_the_segment_size_is_the_least_of_link_path_and_peer() {
+    for (offered, path, mss) in [
+        (Some(1_000), None, 1_000),
+        (Some(999), None, 999),
+        (Some(60_000), None, 1_000),
+        (None, None, 536),
+        (Some(0), None, 88),
+        (Some(87), None, 88),
+        (Some(89), None, 89),
+        (Some(1_000), Some(700), 700),
+        (Some(600), Some(700), 600),
+        (Some(1_000), Some(1_200), 1_000),
+        (Some(1_000), Some(9), 216),
+    ] {
+        let mut shared = Shared::new(plain());
+        let mut syn = Segment::new(THEIRS - 1, SeqNumber(0), Flags::SYN);
+        (syn.window, syn.options.mss) = (60_000, offered);
+        let open = Open { path_mss: path, ..open() };
+        let connection = Connection::accept(&mut shared, START, &open, &syn);
+        let mut rig = Rig { connection, shared, now: START };
+        assert_eq!(rig.connection.mss(), mss, "{offered:?} {path:?}");
+        // What we take is said whatever the path.
+        assert_eq!(rig.sent()[0].segment.options.mss, Some(1_000));
+        rig.arrives(&segment(0, Flags::NONE), 0);
+        rig.write(3_000);
+        assert_eq!(rig.sent()[0].mss, mss.into(), "{offered:?} {path:?}");
+    }
+}
+
+#[test]
+fn rfc_7323_appendix_a_options_take_their_bytes_from_the_segment() {
+    let mut rig = Rig::new(Config { timestamps: true, sack: true, ..plain() });
+    rig.write(3_000);
+    assert_eq!(rig.heads()[0].2, 988);
+    // A gap: 12 bytes more for the block.
+    let mut rig = Rig::new(Config { timestamps: true, sack: true, ..plain() });
+    rig.arrives(&stamped(10, 500), 10);
+    rig.write(3_000);
+    let first = rig.sent()[0];
+    assert_eq!((first.len, first.segment.options.emitted_len()), (976, 24));
+}
