@@ -427,4 +427,24 @@ mod tests {
             assert_eq!(is_null, !is_known, "{}", row.name(column));
         }
     }
+
+    #[test]
+    fn names_of_connections_and_addresses_are_written_as_others_look_for_them() {
+        use std::string::ToString;
+        let peer = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 9);
+        assert_eq!(ConnectionId::Open(2, 17).to_string(), "2.17");
+        assert_eq!(ConnectionId::Closed(2, 80, peer).to_string(), "2.80.[::1]:9");
+        let hardware = HardwareAddress([2, 0xff, 0x0a, 0, 0x10, 1]);
+        assert_eq!(hardware.to_string(), "02:ff:0a:00:10:01");
+        let addresses =
+            Vec::from([("10.0.0.1".parse().unwrap(), 24), ("fd00::1".parse().unwrap(), 64)]);
+        assert_eq!(Addresses(addresses.clone()).to_string(), "10.0.0.1/24 fd00::1/64");
+        assert_eq!(Addresses(addresses[..1].to_vec()).to_string(), "10.0.0.1/24");
+        assert_eq!(Addresses(Vec::new()).to_string(), "");
+        let time = Duration::from_micros(1_234_567);
+        assert_eq!(
+            (millis(time), micros(time), millis(Duration::MAX)),
+            (1_234, 1_234_567, u64::MAX)
+        );
+    }
 }
