@@ -1,11 +1,14 @@
 //! What a stack shows of itself: listeners, connections, what is not delivered, and the ports of another stack.
 
+use bytes::Bytes;
 use flow::{Connector, Flow, FlowExt, Listener, Target};
+use net::device::{FrameTap, TappedFrame};
 use net::{ConnectionId, ConnectionRow, Counter, Limits, ListenerRow, TcpState};
 use sim::by_hand::{endpoints, keep, last_from_stack, open, send};
-use sim::{Lone, MAC, World, WorldConfig, address, check, syn_frame};
+use sim::{Link, Lone, MAC, Offloads, World, WorldConfig, address, check, syn_frame};
 use smoltcp::wire::TcpControl;
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -161,4 +164,44 @@ fn a_device_that_comes_late_gets_the_listeners_of_another() {
         world.pass(Duration::from_millis(50));
         assert!(accepted.borrow().is_some());
     });
+}
+
+/// Sees how much of frames with data was copied, and how much left where it was.
+#[derive(Default)]
+struct Parts(RefCell<Vec<(usize, usize)>>);
+
+impl FrameTap for Parts {
+    fn frame(&self, frame: &TappedFrame<'_>) {
+        if frame.is_outbound && frame.bytes() > 1_000 {
+            self.0.borrow_mut().push((frame.head.len(), frame.tail.len()));
+        }
+    }
+}
+
+#[test]
+fn shared_bytes_are_copied_where_they_are_less_than_two_kibibytes_or_the_stack_adds_them_up() {
+    for (offloads, length, parts) in [
+        (Offloads::Segmentation, 2_047, &[(54 + 2_047, 0)][..]),
+        (Offloads::Segmentation, 2_048, &[(54, 2_048)]),
+        (Offloads::Segmentation, 9_000, &[(54, 9_000)]),
+        (Offloads::None, 2_920, &[(1_514, 0), (1_514, 0)]),
+    ] {
+        let link = Link { offloads, ..Link::default() };
+        check("parts", &WorldConfig { link, ..WorldConfig::default() }, |world| {
+            let flows = keep(world);
+            open(world, 5000, 99);
+            let seen = Rc::new(Parts::default());
+            world.stacks[0].view().set_tap(Some(seen.clone()));
+            let mut flow = flows.borrow_mut().remove(0);
+            world.spawner().spawn("share", async move {
+                let mut bytes = Bytes::from(vec![7; length]);
+                while !bytes.is_empty() {
+                    poll_fn(|cx| flow.poll_write_shared(cx, &mut bytes)).await.unwrap();
+                }
+                let _ = flow.drained().await;
+            });
+            world.settle();
+            assert_eq!(*seen.0.borrow(), parts, "{offloads:?} {length}");
+        });
+    }
 }
