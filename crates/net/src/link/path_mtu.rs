@@ -148,11 +148,11 @@ mod tests {
         for n in 0..256 {
             paths.insert(path(n), 1_400, at(n.into()));
         }
-        paths.insert(path(0), 70_000, at(300));
-        assert_eq!((paths.0.len(), paths.get(path(1), at(300))), (256, Some(1_400)));
-        assert_eq!(paths.get(path(0), at(899)), Some(65_535));
-        assert_eq!((paths.get(path(0), at(900)), paths.get(path(999), at(0))), (None, None));
-        // Those whose time is over make room, all of them: the first hundred but the one that was learned again.
+        paths.insert(path(7), 70_000, at(300));
+        assert_eq!((paths.0.len(), paths.get(path(0), at(300))), (256, Some(1_400)));
+        assert_eq!(paths.get(path(7), at(899)), Some(65_535));
+        assert_eq!((paths.get(path(7), at(900)), paths.get(path(999), at(0))), (None, None));
+        // Those whose time is over make room, all of them: the first hundred and one but that which was learned again.
         paths.insert(path(1_000), 1_300, at(700));
         assert_eq!(paths.0.len(), 256 - 100 + 1);
         assert_eq!(

@@ -117,9 +117,7 @@ impl Partial {
             let is_same = self.payload.get(start..end) == Some(part.payload);
             return (is_known && is_same).then_some(false);
         }
-        if self.payload.len() < end {
-            self.payload.resize(end, 0);
-        }
+        self.payload.resize(self.payload.len().max(end), 0);
         self.payload.get_mut(start..end)?.copy_from_slice(part.payload);
         if start == 0 {
             self.head = part.head;

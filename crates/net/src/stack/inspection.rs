@@ -405,6 +405,8 @@ fn micros(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::device::{Capabilities, Discard, NetDevice, RxFrame, Transmit};
     use inspect::Row;
 
     #[test]
@@ -446,5 +448,50 @@ mod tests {
             (millis(time), micros(time), millis(Duration::MAX)),
             (1_234, 1_234_567, u64::MAX)
         );
+    }
+
+    /// A card with counters of its own.
+    struct Card(Discard);
+
+    impl NetDevice for Card {
+        fn receive(&mut self, _: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
+            false
+        }
+
+        fn transmitter(&mut self) -> &mut dyn Transmit {
+            &mut self.0
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::new(9_000)
+        }
+
+        fn link_up(&self) -> bool {
+            false
+        }
+
+        fn prepare_to_wait(&mut self) -> bool {
+            false
+        }
+
+        fn counters(&self) -> Counters {
+            Counters { received_frames: 7, sent_bytes: 9, ..Counters::default() }
+        }
+    }
+
+    #[test]
+    fn a_card_is_shown_as_its_driver_says() {
+        let addresses = Vec::from([("10.0.0.1".parse().unwrap(), 24)]);
+        let config = Config { addresses, dhcp: false, slaac: false, ..Config::default() };
+        let own = [2, 0, 0, 0, 0, 1];
+        let card = Card(Discard::default());
+        let mut stack = Stack::new(card, &config, own, [7; 64], Duration::ZERO);
+        let row = stack.card(3);
+        assert_eq!((row.card, row.driver, row.hardware_address.0), (3, "none", own));
+        assert_eq!((row.is_up, row.mtu_bytes), (false, 1_500));
+        assert_eq!(row.addresses.0, config.addresses);
+        assert_eq!((row.counters.received_frames, row.counters.sent_bytes), (7, 9));
+        assert_eq!(stack.card_counters(), row.counters);
+        assert!(!stack.prepare_to_wait());
     }
 }

@@ -219,7 +219,11 @@ mod tests {
         assert!(open(1, (99, cookie), now).is_some());
         assert_eq!(open(2, (99, cookie), now), None);
         assert_eq!(open(1, (98, cookie), now), None);
-        assert_eq!(open(1, (99, cookie ^ 0x100), now), None);
+        // Neither the hash nor what it protects may be another, by any bit.
+        for bit in 0..32 {
+            assert_eq!(open(1, (99, cookie ^ 1 << bit), now), None, "{bit}");
+            assert_eq!(open(1, (99 ^ 1 << bit, cookie), now), None, "{bit}");
+        }
         // Of the slot of 64 s in which it was made, and the next.
         for (age, is_good) in [(23, true), (24, true), (87, true), (88, false), (152, false)] {
             let opened = open(1, (99, cookie), now + Duration::from_secs(age));
