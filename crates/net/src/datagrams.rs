@@ -138,3 +138,50 @@ impl Datagram {
         udp.emit(&mut packet, &from, &to, self.content.len(), write, checksums);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn why_a_datagram_is_not_sent_is_said() {
+        for (error, said) in [
+            (DatagramError::Unreachable, "no way leads there"),
+            (DatagramError::TooLong, "it is too long for the link"),
+            (DatagramError::Full, "too many datagrams wait"),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
+
+    #[test]
+    fn what_waits_is_weighed_with_its_headers_and_leaves_its_room() {
+        let datagrams = Datagrams::default();
+        let to: SocketAddr = "10.0.0.2:514".parse().unwrap();
+        let datagram = |bytes| Datagram {
+            from: "10.0.0.1".parse().unwrap(),
+            to,
+            next_hop: to.ip(),
+            content: alloc::vec![0; bytes],
+        };
+        let own = size_of::<Datagram>();
+        let half = (64 << 10) - own;
+        let second = Duration::from_secs(1);
+        assert!(!datagrams.are_due(second));
+        assert_eq!(datagrams.push(datagram(half), second), Ok(()));
+        assert_eq!((datagrams.are_due(second / 2), datagrams.are_due(second)), (false, true));
+        assert_eq!(datagrams.push(datagram(half + 1), second), Err(DatagramError::Full));
+        assert_eq!(datagrams.push(datagram(half), second), Ok(()));
+        assert_eq!(datagrams.push(datagram(0), second), Err(DatagramError::Full));
+        assert_eq!(datagrams.pop().map(|it| it.content.len()), Some(half));
+        assert_eq!(datagrams.push(datagram(half), second), Ok(()));
+        assert!(
+            datagrams.pop().is_some() && datagrams.pop().is_some() && datagrams.pop().is_none()
+        );
+        assert_eq!(datagrams.bytes.get(), 0);
+        assert_eq!(datagram(5).frame_bytes(), 14 + 20 + 8 + 5);
+        let v6 = Datagram { to: "[fd00::2]:514".parse().unwrap(), ..datagram(5) };
+        assert_eq!(v6.frame_bytes(), 14 + 40 + 8 + 5);
+    }
+}

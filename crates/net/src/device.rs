@@ -227,3 +227,37 @@ impl Transmit for Discard {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smaller_limit_of_packets_counts_and_nothing_else_changes() {
+        let device = Capabilities {
+            mtu_bytes: 1_500,
+            transmit_checksums: true,
+            receive_checksums: true,
+            segmentation_ipv4: NonZeroUsize::new(65_535),
+            segmentation_ipv6: NonZeroUsize::new(65_534),
+        };
+        for (limit, mtu_bytes) in [(1_499, 1_499), (1_500, 1_500), (1_501, 1_500)] {
+            assert_eq!(device.limited_to(limit), Capabilities { mtu_bytes, ..device });
+        }
+    }
+
+    #[test]
+    fn a_wire_that_is_not_plugged_in_takes_everything() {
+        let mut discard = Discard::default();
+        let frame = TxFrame { tail: Some(Bytes::from_static(b"tail")), ..TxFrame::new(14) };
+        assert_eq!(frame.bytes(), 18);
+        let mut built = 0;
+        assert!(
+            discard.is_ready() && discard.transmit(frame.clone(), &mut |head| built = head.len())
+        );
+        assert_eq!((built, discard.frames), (14, 1));
+        let mut place = [0; 18];
+        frame.write(&mut |head| head.fill(7), &mut place);
+        assert_eq!((&place[..14], &place[14..]), (&[7; 14][..], &b"tail"[..]));
+    }
+}

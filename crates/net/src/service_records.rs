@@ -472,4 +472,50 @@ mod tests {
         // Of the numbers 0 to 4, z has 0.
         assert_eq!(first, [200, 600, 200]);
     }
+
+    #[test]
+    fn what_is_wrong_with_an_answer_is_said() {
+        for (error, said) in [
+            (BadAnswer::Malformed, "what the server said is no message of DNS"),
+            (BadAnswer::NotAsked, "the server answered another question"),
+            (BadAnswer::Failed(5), "the server answered with code 5"),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
+
+    #[test]
+    fn limits_of_names_aliases_and_records_at_both_sides() {
+        // RFC 1035 section 2.3.4: names of 253 letters with their dots, labels of 63.
+        let label = "x".repeat(63);
+        let name = |last: usize| [&label[..], &label, &label, &label[..last]].join(".");
+        for (last, is_name) in [(61, true), (62, false)] {
+            assert_eq!(question(1, &name(last)).is_some(), is_name, "{last}");
+            let read = read(&[(ASKED, SRV, 9, srv(0, 0, 80, &name(last)))]);
+            let expected = if is_name { Ok(1) } else { Err(BadAnswer::Malformed) };
+            assert_eq!(read.map(|read| read.records.len()), expected, "{last}");
+        }
+        // Eight aliases are followed and no ninth.
+        let names: Vec<_> = (0..9).map(|number| wire(&format!("n{number}"))).collect();
+        for (aliases, hosts) in [(8, 1), (9, 0)] {
+            let mut chain: Vec<Given<'_>> = Vec::from([(ASKED, CNAME, 5, names[0].clone())]);
+            chain.extend((1..aliases).map(|at| (&names[at - 1][..], CNAME, 5, names[at].clone())));
+            chain.push((&names[aliases - 1], SRV, 5, srv(0, 0, 80, "a")));
+            assert_eq!(read(&chain).unwrap().records.len(), hosts, "{aliases}");
+        }
+        // Of another class it is another's.
+        let mut other_class = message(ANSWERED, &[(ASKED, SRV, 9, srv(0, 0, 80, "a"))]);
+        let at = message(ANSWERED, &[]).len() + 5;
+        other_class[at] = 3;
+        assert_eq!(answer(&other_class, 7, NAME).unwrap().records.len(), 0);
+        // The question's kind and class count, too, and the length of a record's data.
+        for at in [at - 9, at - 7] {
+            let mut bad = message(ANSWERED, &[]);
+            bad[at] ^= 2;
+            assert_eq!(answer(&bad, 7, NAME), Err(BadAnswer::NotAsked), "{at}");
+        }
+        let mut longer = message(ANSWERED, &[(ASKED, SRV, 9, srv(0, 0, 80, "a"))]);
+        longer[at + 6] += 1;
+        assert_eq!(answer(&longer, 7, NAME), Err(BadAnswer::Malformed));
+    }
 }

@@ -569,3 +569,25 @@ fn an_idle_stack_is_left_alone() {
     let turns = network.pass(Duration::from_secs(40));
     assert!(turns < 5, "{turns} turns with a lease");
 }
+
+#[test]
+fn what_a_lease_gives_goes_with_it_and_configured_name_servers_come_first() {
+    let configured = Ipv4Addr::new(10, 0, 0, 53);
+    let name_servers = vec![configured.into()];
+    let mut network = Network::new(&Config { name_servers, ..dhcp() });
+    let servers = |network: &Network| network.lone.stack.name_servers().collect::<Vec<_>>();
+    assert_eq!(servers(&network), [IpAddr::V4(configured)]);
+    network.pass(Duration::from_secs(2));
+    assert_eq!(servers(&network), [IpAddr::V4(configured), IpAddr::V4(ROUTER)]);
+    // Once more, they are not there twice.
+    network.pass(Duration::from_secs(100));
+    assert_eq!(servers(&network).len(), 2);
+    let far = || "198.51.100.1:9".parse().unwrap();
+    assert_eq!(network.connect(far()), Err(ConnectError::TimedOut));
+    network.leases = false;
+    network.pass(Duration::from_secs(200));
+    assert!(network.addresses().is_empty());
+    let before = network.tcp.len();
+    assert_eq!(network.connect(far()), Err(ConnectError::Unreachable));
+    assert_eq!(network.tcp.len(), before);
+}

@@ -313,4 +313,26 @@ mod tests {
         assert_eq!((first[0].kind, first[0].data), (12, &b"one"[..]));
         assert_eq!(name_options("two")[0].data, b"two");
     }
+
+    #[test]
+    fn a_router_is_another_host_of_the_leased_network() {
+        for (router, own, is_one) in [
+            ([10, 0, 0, 2], ([10, 0, 0, 1], 24), true),
+            ([10, 0, 0, 1], ([10, 0, 0, 1], 24), false),
+            ([10, 0, 0, 0], ([10, 0, 0, 1], 24), false),
+            ([10, 0, 0, 255], ([10, 0, 0, 1], 24), false),
+            ([10, 0, 1, 2], ([10, 0, 0, 1], 24), false),
+            ([10, 0, 1, 2], ([10, 0, 0, 1], 23), true),
+            ([10, 0, 0, 0], ([10, 0, 0, 1], 31), true),
+            ([10, 0, 0, 2], ([10, 0, 0, 1], 31), false),
+            // A network of one address has none inside.
+            ([10, 0, 1, 2], ([10, 0, 0, 1], 32), true),
+            ([10, 0, 0, 1], ([10, 0, 0, 1], 32), false),
+            ([127, 0, 0, 1], ([10, 0, 0, 1], 32), false),
+            ([224, 0, 0, 1], ([10, 0, 0, 1], 32), false),
+        ] {
+            let cidr = Ipv4Cidr::new(own.0.into(), own.1);
+            assert_eq!(is_reachable(router.into(), cidr), is_one, "{router:?} {own:?}");
+        }
+    }
 }

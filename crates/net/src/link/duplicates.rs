@@ -204,4 +204,111 @@ mod tests {
         assert_eq!(duplicates.taken(V4, true, 10 * second), Reaction::Nothing);
         assert_eq!(duplicates.taken(V4, true, 11 * second), Reaction::Defend);
     }
+
+    #[test]
+    fn rfc_5227_2_4_an_address_is_given_up_while_it_is_probed_and_a_second_longer() {
+        let v6: IpAddr = "fd00::1".parse().unwrap();
+        let millis = Duration::from_millis;
+        let mut duplicates = Duplicates {
+            probing: Vec::from([V4, v6].map(|address| Probing {
+                address,
+                left: 0,
+                at: millis(2_000),
+            })),
+            defended_at: None,
+        };
+        for address in [V4, v6] {
+            assert_eq!(duplicates.taken(address, true, millis(1_999)), Reaction::GiveUp);
+        }
+        assert_eq!(duplicates.taken(V4, false, millis(1_999)), Reaction::Defend);
+        assert_eq!(duplicates.taken(v6, true, millis(2_000)), Reaction::Nothing);
+        assert_eq!(duplicates.taken(V4, true, millis(2_000)), Reaction::Nothing, "said so lately");
+        let other: IpAddr = "10.0.0.9".parse().unwrap();
+        duplicates.probe([v6, other].into_iter(), millis(3_000));
+        // One that is ours no longer is forgotten, one that is known is not probed anew.
+        let left = duplicates.probing.iter().map(|probing| (probing.address, probing.left));
+        assert_eq!(left.collect::<Vec<_>>(), [(v6, 0), (other, 3)]);
+        duplicates.restart();
+        assert_eq!(duplicates.next_deadline(), None);
+    }
+
+    const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 9];
+
+    /// What a frame says to a host that has 10.0.0.1/24 and fd00::1.
+    fn claimed(frame: &[u8]) -> Option<Claim> {
+        let owns = |address| [V4, "fd00::1".parse().unwrap()].contains(&address);
+        claim(frame, OWN, owns, |address| address.octets()[..3] == [10, 0, 0])
+    }
+
+    #[test]
+    fn rfc_5227_2_what_arp_says_of_our_addresses() {
+        let frame =
+            |sender: [u8; 6], operation, hardware: [u8; 6], source: [u8; 4], target: [u8; 4]| {
+                let mut frame = [[0xff; 6], sender].concat();
+                frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, operation]);
+                frame.extend(hardware);
+                frame.extend(source);
+                frame.extend([0; 6]);
+                frame.extend(target);
+                claimed(&frame)
+            };
+        let (ours, peer, far, none) = ([10, 0, 0, 1], [10, 0, 0, 2], [192, 0, 2, 1], [0; 4]);
+        let (asked, taken) = (Some(Claim::Asked(V4)), Some(Claim::Taken(V4, OTHER)));
+        for operation in [1, 2] {
+            // Who has our address, and we ourselves.
+            assert_eq!(frame(OTHER, operation, OTHER, ours, peer), taken);
+            assert_eq!(frame(OTHER, operation, OTHER, ours, ours), taken);
+            assert_eq!(frame(OWN, operation, OWN, ours, ours), None);
+            assert_eq!(frame(OTHER, operation, OTHER, peer, ours), None, "smoltcp's to answer");
+        }
+        for from in [none, far] {
+            assert_eq!(frame(OTHER, 1, OTHER, from, ours), asked);
+            assert_eq!(frame(OTHER, 2, OTHER, from, ours), None, "no question");
+            assert_eq!(frame(OTHER, 1, OTHER, from, peer), None, "not for ours");
+            for hardware in [[0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
+                assert_eq!(frame(OTHER, 1, hardware, from, ours), None, "nobody to answer to");
+            }
+        }
+        assert_eq!(frame(OTHER, 1, OTHER, none, none), None);
+    }
+
+    #[test]
+    fn rfc_4862_5_4_what_neighbour_discovery_says_of_our_addresses() {
+        let frame = |sender: [u8; 6], kind, source: &str, target: &str| {
+            let [source, destination, target] =
+                [source, "ff02::1", target].map(|address| address.parse::<Ipv6Addr>().unwrap());
+            let mut frame = [[0x33, 0x33, 0, 0, 0, 1], sender].concat();
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, 58, 255]);
+            frame.extend([source.octets(), destination.octets()].concat());
+            frame.extend([kind, 0, 0, 0, 0, 0, 0, 0]);
+            frame.extend(target.octets());
+            Icmpv6Packet::new_unchecked(&mut frame[54..]).fill_checksum(&source, &destination);
+            frame
+        };
+        let ours: IpAddr = "fd00::1".parse().unwrap();
+        let (asked, taken) = (Some(Claim::Asked(ours)), Some(Claim::Taken(ours, OTHER)));
+        for (kind, source, target, expected) in [
+            (135, "::", "fd00::1", asked),
+            (135, "::", "fd00::2", None),
+            (135, "fd00::2", "fd00::1", None),
+            (136, "fd00::2", "fd00::1", taken),
+            (136, "fd00::2", "fd00::2", None),
+            (134, "::", "fd00::1", None),
+        ] {
+            assert_eq!(claimed(&frame(OTHER, kind, source, target)), expected, "{kind} {source}");
+            assert_eq!(claimed(&frame(OWN, kind, source, target)), None, "our own, come back");
+        }
+        for whole in [frame(OTHER, 135, "::", "fd00::1"), frame(OTHER, 136, "fd00::2", "fd00::1")] {
+            // Ethernet's type, the protocol, the hop limit, the checksum, and what it protects.
+            for at in [12, 13, 20, 21, 56, 60, 61] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= 1;
+                assert_eq!(claimed(&damaged), None, "{at}");
+            }
+            for length in 0..whole.len() {
+                assert_eq!(claimed(&whole[..length]), None, "{length}");
+            }
+        }
+    }
 }

@@ -170,4 +170,34 @@ mod tests {
         assert_eq!(taken.0.len(), 2);
         datagram(V6, 9_000).send_fragments(40, 1, &mut Taken(Vec::new(), 0));
     }
+
+    #[test]
+    fn rfc_791_3_1_and_8200_4_5_headers_of_fragments_to_the_byte() {
+        for (ends, expected) in [
+            (
+                V4,
+                [
+                    &[8, 0, 0x45, 0, 0, 28, 0x12, 0x34, 0x20, 1, 64, 17][..],
+                    &[0x45, 0, 0, 21, 0x12, 0x34, 0, 2, 64, 17],
+                ],
+            ),
+            (V6, [&[0x86, 0xdd, 0x60, 0, 0, 0, 0, 16, 44, 64], &[0x60, 0, 0, 0, 0, 9, 44, 64]]),
+        ] {
+            let mtu = if ends == V4 { 35 } else { 63 };
+            let mut taken = Taken(Vec::new(), 9);
+            datagram(ends, 17).send_fragments(mtu, 0x1234, &mut taken);
+            let [_, second, last] = &taken.0[..] else { panic!("{} frames", taken.0.len()) };
+            assert_eq!(second[..12], [4, 4, 4, 4, 4, 4, 2, 2, 2, 2, 2, 2]);
+            assert_eq!(second[12..12 + expected[0].len()], *expected[0]);
+            assert_eq!(last[14..14 + expected[1].len()], *expected[1]);
+            if ends == V6 {
+                assert_eq!(second[54..62], [17, 0, 0, 9, 0, 0, 0x12, 0x34]);
+                assert_eq!(last[54..62], [17, 0, 0, 16, 0, 0, 0x12, 0x34]);
+            }
+            // Where no eight bytes fit, nothing leaves.
+            let mut none = Taken(Vec::new(), 9);
+            datagram(ends, 17).send_fragments(if ends == V4 { 27 } else { 55 }, 1, &mut none);
+            assert_eq!(none.0.len(), 0);
+        }
+    }
 }

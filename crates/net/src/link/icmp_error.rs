@@ -86,6 +86,7 @@ fn start_of_tcp(bytes: &[u8; 8]) -> ((u16, u16), u32) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use core::net::Ipv6Addr;
     use std::vec::Vec;
 
     /// A message about a segment from 10.0.0.1:80 to 10.0.0.2:9.
@@ -103,9 +104,8 @@ pub(crate) mod tests {
 
     #[test]
     fn rfc_5461_2_hard_errors() {
-        for (code, is_hard) in
-            [(0, false), (1, false), (2, true), (3, true), (4, false), (13, true)]
-        {
+        let hard = [2, 3, 9, 10, 13];
+        for (code, is_hard) in (0..=16).map(|code| (code, hard.contains(&code))) {
             let error = IcmpError::parse(&message(3, code, 0)).unwrap();
             let tuple = Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, 9);
             assert_eq!((error.tuple, error.seq, error.is_hard()), (tuple, 0x102, is_hard));
@@ -126,5 +126,79 @@ pub(crate) mod tests {
                 let _ = IcmpError::parse(&frame);
             }
         }
+    }
+
+    /// A message about a segment from [fd00::1]:80 to [fd00::2]:9.
+    fn message_v6(kind: u8, code: u8, rest: u32) -> Vec<u8> {
+        let [router, own, peer] =
+            ["fd00::9", "fd00::1", "fd00::2"].map(|end| end.parse::<Ipv6Addr>().unwrap());
+        let mut frame = std::vec![0; 12];
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 56, 58, 64]);
+        frame.extend([router.octets(), own.octets()].concat());
+        frame.extend([kind, code, 0, 0]);
+        frame.extend(rest.to_be_bytes());
+        frame.extend([0x60, 0, 0, 0, 5, 160, 6, 64]);
+        frame.extend([own.octets(), peer.octets()].concat());
+        frame.extend([0, 80, 0, 9, 0, 0, 1, 2]);
+        sealed_v6(frame)
+    }
+
+    fn sealed_v6(mut frame: Vec<u8>) -> Vec<u8> {
+        let [router, own] = [22, 38].map(|at| {
+            let octets: [u8; 16] = frame[at..at + 16].try_into().unwrap();
+            Ipv6Addr::from(octets)
+        });
+        Icmpv6Packet::new_unchecked(&mut frame[54..]).fill_checksum(&router, &own);
+        frame
+    }
+
+    #[test]
+    fn rfc_4443_3_messages_name_the_segment_and_some_are_hard() {
+        let tuple = Tuple::new("[fd00::1]:80".parse().unwrap(), "[fd00::2]:9".parse().unwrap());
+        let hard = [1, 4, 5, 6];
+        for (code, is_hard) in (0..=8).map(|code| (code, hard.contains(&code))) {
+            let error = IcmpError::parse(&message_v6(1, code, 0x0102_0304)).unwrap();
+            let expected = IcmpError { tuple, seq: 0x102, kind: 1, code, rest: 0x0102_0304 };
+            assert_eq!((error, error.is_hard()), (expected, is_hard));
+            assert!(!IcmpError::parse(&message_v6(3, code, 0)).unwrap().is_hard());
+        }
+        let whole = message_v6(1, 4, 0);
+        for length in 0..whole.len() {
+            assert_eq!(IcmpError::parse(&whole[..length]), None, "{length}");
+        }
+        for at in 54..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            assert_eq!(IcmpError::parse(&damaged), None, "a wrong checksum: {at}");
+        }
+    }
+
+    #[test]
+    fn rfc_792_what_is_no_message_about_a_tcp_segment_is_none() {
+        // Ethernet's type, the protocol, and the inner packet's version and protocol.
+        for (at, value) in [(13, 6), (23, 17), (42, 0x65), (51, 17)] {
+            let mut frame = message(3, 3, 0);
+            frame[at] = value;
+            Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
+            assert_eq!(IcmpError::parse(&frame), None, "{at}");
+        }
+        for (at, value) in [(13, 0xde), (20, 17), (68, 17)] {
+            let mut frame = message_v6(1, 4, 0);
+            frame[at] = value;
+            assert_eq!(IcmpError::parse(&sealed_v6(frame)), None, "{at}");
+        }
+        for at in 34..70 {
+            let mut damaged = message(3, 3, 0);
+            damaged[at] ^= 0x10;
+            assert_eq!(IcmpError::parse(&damaged), None, "a wrong checksum: {at}");
+        }
+        // The inner header has options of four bytes, behind which the ports are.
+        let mut frame = message(3, 3, 0);
+        frame[17] += 4;
+        frame[42] = 0x46;
+        frame.splice(62..62, [148, 4, 0, 0]);
+        Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
+        let error = IcmpError::parse(&frame).unwrap();
+        assert_eq!(error, IcmpError::parse(&message(3, 3, 0)).unwrap());
     }
 }

@@ -113,7 +113,10 @@ mod tests {
     const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
     const ALL: [u8; 6] = [0xff; 6];
 
-    struct Host;
+    /// A host that has asked a name server, or has not.
+    struct Host(bool);
+
+    const HOST: Host = Host(false);
 
     impl Ours for Host {
         fn owns(&self, address: IpAddr) -> bool {
@@ -125,7 +128,7 @@ mod tests {
         }
 
         fn awaits_names(&self) -> bool {
-            false
+            self.0
         }
     }
 
@@ -147,7 +150,7 @@ mod tests {
     }
 
     fn verdict(hardware: [u8; 6], from: &str, to: &str, protocol: u8) -> Admission {
-        judge(&frame(hardware, from, to, protocol, &[0, 9, 0, 9, 0, 8, 0, 0]), OWN, &Host)
+        judge(&frame(hardware, from, to, protocol, &[0, 9, 0, 9, 0, 8, 0, 0]), OWN, &HOST)
     }
 
     #[test]
@@ -194,17 +197,90 @@ mod tests {
     #[test]
     fn services_that_wait_get_their_answers() {
         let lease = frame(ALL, "10.0.0.2", "255.255.255.255", UDP, &[0, 67, 0, 68]);
-        assert_eq!(judge(&lease, OWN, &Host), Admission::Pass);
+        assert_eq!(judge(&lease, OWN, &HOST), Admission::Pass);
         let name = frame(OWN, "10.0.0.2", "10.0.0.1", UDP, &[0, 53, 0, 68]);
-        assert_eq!(judge(&name, OWN, &Host), Admission::Error, "nobody asked");
+        assert_eq!(judge(&name, OWN, &HOST), Admission::Error, "nobody asked");
+        assert_eq!(judge(&name, OWN, &Host(true)), Admission::Pass);
+        for (ports, expected) in [
+            ([0, 53, 0, 68], Admission::Pass),
+            ([0, 67, 0, 68], Admission::Pass),
+            ([0, 67, 0, 67], Admission::Error),
+            ([0, 68, 0, 68], Admission::Error),
+            ([1, 67, 0, 68], Admission::Error),
+            ([0, 67, 1, 68], Admission::Error),
+            ([1, 53, 0, 68], Admission::Error),
+        ] {
+            let v6 = frame(OWN, "fd00::2", "fd00::1", UDP, &ports);
+            assert_eq!(judge(&v6, OWN, &Host(true)), expected, "{ports:?}");
+        }
     }
 
     #[test]
     fn fragments_are_put_together_first() {
         let mut part = frame(OWN, "10.0.0.2", "10.0.0.1", UDP, &[0; 8]);
+        // More fragments, an offset, the greatest one; and none with two other flags.
+        for (flags, expected) in [
+            ([0x20, 0], Admission::Fragment),
+            ([0, 1], Admission::Fragment),
+            ([0x1f, 0xff], Admission::Fragment),
+            ([0x40, 0], Admission::Error),
+            ([0x80, 0], Admission::Error),
+        ] {
+            part[20..22].copy_from_slice(&flags);
+            assert_eq!(judge(&part, OWN, &HOST), expected, "{flags:x?}");
+        }
+        let mut part = frame(ALL, "10.0.0.2", "10.0.0.1", UDP, &[0; 8]);
         part[20] = 0x20;
-        assert_eq!(judge(&part, OWN, &Host), Admission::Fragment);
+        assert_eq!(judge(&part, OWN, &HOST), Admission::Drop, "not to us alone");
         let part = frame(OWN, "fd00::2", "fd00::1", FRAGMENT, &[17, 0, 0, 1, 0, 0, 0, 0]);
-        assert_eq!(judge(&part, OWN, &Host), Admission::Fragment);
+        assert_eq!(judge(&part, OWN, &HOST), Admission::Fragment);
+        let hardware = [0x33, 0x33, 0, 0, 0, 1];
+        let part = frame(hardware, "fd00::2", "ff02::1", FRAGMENT, &[17, 0, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(judge(&part, OWN, &HOST), Admission::Drop, "to many");
+    }
+
+    #[test]
+    fn frames_for_other_hardware_of_other_kinds_or_cut_short_are_dropped() {
+        let other = [2, 0, 0, 0, 0, 9];
+        for (hardware, is_taken) in [(OWN, true), (ALL, true), (other, false)] {
+            let arp = [&hardware[..], &[2, 0, 0, 0, 0, 2, 8, 6]].concat();
+            let expected = if is_taken { Admission::Pass } else { Admission::Drop };
+            assert_eq!(judge(&arp, OWN, &HOST), expected, "{hardware:?}");
+            for kind in [[8, 7], [0x88, 0xcc], [6, 8], [0xdd, 0x86]] {
+                let frame = [&arp[..12], &kind, &[0; 46]].concat();
+                assert_eq!(judge(&frame, OWN, &HOST), Admission::Drop, "{kind:?}");
+            }
+        }
+        assert_eq!(verdict(other, "10.0.0.2", "10.0.0.1", ICMP), Admission::Drop);
+        assert_eq!(verdict(other, "fd00::2", "fd00::1", ICMPV6), Admission::Drop);
+        // What is for another host, in a frame for us alone.
+        assert_eq!(verdict(OWN, "10.0.0.2", "10.0.0.3", ICMP), Admission::Drop);
+        assert_eq!(verdict(OWN, "fd00::2", "fd00::3", ICMPV6), Admission::Drop);
+        for (from, to, header) in [("10.0.0.2", "10.0.0.1", 34), ("fd00::2", "fd00::1", 54)] {
+            let whole = frame(OWN, from, to, 99, &[]);
+            assert_eq!(judge(&whole, OWN, &HOST), Admission::Error);
+            for length in 0..header {
+                assert_eq!(judge(&whole[..length], OWN, &HOST), Admission::Drop, "{length}");
+            }
+        }
+        // Headers of 16 bytes, and of 24 that are not there.
+        for first in [0x44, 0x46] {
+            let mut lie = frame(OWN, "10.0.0.2", "10.0.0.1", ICMP, &[]);
+            lie[14] = first;
+            assert_eq!(judge(&lie, OWN, &HOST), Admission::Drop, "{first:x}");
+        }
+    }
+
+    #[test]
+    fn rfc_8200_4_behind_extension_headers_smoltcp_sees_hop_by_hop_options_only() {
+        let behind = |kind, next| {
+            let options = [next, 0, 1, 4, 0, 0, 0, 0, 0, 67, 0, 68, 0, 8, 0, 0];
+            judge(&frame(OWN, "fd00::2", "fd00::1", kind, &options), OWN, &HOST)
+        };
+        assert_eq!(behind(HOP_BY_HOP, ICMPV6), Admission::Pass);
+        assert_eq!(behind(HOP_BY_HOP, 99), Admission::Error);
+        for next in [ICMPV6, UDP, 99] {
+            assert_eq!(behind(60, next), Admission::Drop, "destination options");
+        }
     }
 }

@@ -106,4 +106,37 @@ mod tests {
             let _ = is_query(&query()[..length]);
         }
     }
+
+    #[test]
+    fn rfc_3810_5_1_what_is_no_query_of_a_router_on_the_link_is_not_one() {
+        let sealed = |at: usize, value: u8| {
+            let mut frame = query();
+            frame[at] = value;
+            let [source, target] = [22, 38].map(|at| {
+                let octets: [u8; 16] = frame[at..at + 16].try_into().unwrap();
+                Ipv6Addr::from(octets)
+            });
+            Icmpv6Packet::new_unchecked(&mut frame[62..]).fill_checksum(&source, &target);
+            frame
+        };
+        // The source's first byte and its second, the maximum response delay, and the last of all.
+        for (at, value, expected) in [
+            (22, 0xfe, true),
+            (22, 0xfd, false),
+            (23, 0xbf, true),
+            (23, 0xc0, false),
+            (66, 1, true),
+            (89, 1, true),
+            (62, 131, false),
+            (62, 128, false),
+            (54, 6, false),
+            (55, 1, false),
+            (21, 2, false),
+            (20, 60, false),
+            (13, 0xde, false),
+        ] {
+            assert_eq!(is_query(&sealed(at, value)), expected, "{at} {value}");
+        }
+        assert!(!is_query(&[]));
+    }
 }

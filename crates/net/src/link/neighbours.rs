@@ -341,6 +341,7 @@ fn advertised(payload: &[u8]) -> Option<(IpAddr, [u8; 6])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
     use std::vec::Vec;
 
     struct Frames(Vec<Vec<u8>>);
@@ -436,5 +437,137 @@ mod tests {
             most = most.max(neighbours.entries.len());
         }
         assert_eq!(most, 256);
+    }
+
+    /// A frame with which `other` says that `address` is at that hardware address.
+    fn said(address: &str, hardware: [u8; 6]) -> Vec<u8> {
+        let mut frames = Frames(Vec::new());
+        Neighbours::new(hardware).announce(address.parse().unwrap(), &mut frames);
+        frames.0.remove(0)
+    }
+
+    #[test]
+    fn a_neighbour_is_known_for_a_minute_and_silent_for_two_seconds() {
+        let millis = Duration::from_millis;
+        for (target, local) in [("10.0.0.9", "10.0.0.1"), ("fd00::9", "fd00::1")] {
+            let addresses: [IpAddr; 2] = [target.parse().unwrap(), local.parse().unwrap()];
+            let mut neighbours = Neighbours::new([2; 6]);
+            let mut frames = Frames(Vec::new());
+            let mut find = |neighbours: &mut Neighbours, at: u64| {
+                let hop = neighbours.find(addresses[0], addresses[1], millis(at), &mut frames);
+                (hop, frames.0.len())
+            };
+            for (at, hop, questions) in [
+                (100, Hop::Asked(millis(1_100)), 1),
+                (1_099, Hop::Asked(millis(1_100)), 1),
+                (1_100, Hop::Asked(millis(2_100)), 2),
+                (2_100, Hop::Asked(millis(3_100)), 3),
+                (3_099, Hop::Asked(millis(3_100)), 3),
+                (3_100, Hop::Silent, 3),
+                (4_099, Hop::Silent, 3),
+                (4_100, Hop::Asked(millis(5_100)), 4),
+                (5_100, Hop::Asked(millis(6_100)), 5),
+                (6_100, Hop::Asked(millis(7_100)), 6),
+                (7_100, Hop::Silent, 6),
+            ] {
+                assert_eq!(find(&mut neighbours, at), (hop, questions), "at {at}");
+            }
+            assert!(neighbours.learn(&said(target, [6; 6]), millis(8_000)));
+            assert_eq!(find(&mut neighbours, 67_999), (Hop::Known([6; 6]), 6));
+            // Then it is asked for anew, as often as before.
+            for (at, hop) in [(68_000, 69_000), (69_000, 70_000), (70_000, 71_000)] {
+                assert_eq!(find(&mut neighbours, at).0, Hop::Asked(millis(hop)));
+            }
+            assert_eq!(find(&mut neighbours, 71_000), (Hop::Silent, 9));
+        }
+    }
+
+    #[test]
+    fn addresses_of_hardware_that_many_have_or_nobody_are_not_learned() {
+        for target in ["10.0.0.9", "fd00::9"] {
+            let mut neighbours = Neighbours::new([2; 6]);
+            assert!(!neighbours.learn(&said(target, [6; 6]), SECOND), "nobody was asked for");
+            let local = if target.contains(':') { "fd00::1" } else { "10.0.0.1" };
+            let (target_ip, local) = (target.parse().unwrap(), local.parse().unwrap());
+            neighbours.find(target_ip, local, SECOND, &mut Frames(Vec::new()));
+            for hardware in [[0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
+                assert!(!neighbours.learn(&said(target, hardware), SECOND), "{hardware:?}");
+            }
+            let whole = said(target, [6; 6]);
+            for length in 0..whole.len() {
+                assert!(!neighbours.learn(&whole[..length], SECOND), "{length}");
+            }
+            let mut other_kind = whole.clone();
+            other_kind[12..14].copy_from_slice(&[0x88, 0xcc]);
+            assert!(!neighbours.learn(&other_kind, SECOND));
+            if whole[12] == 0x86 {
+                // The hop limit, the protocol, the message's type, its target and the address.
+                for at in [21, 20, 54, 77, 85] {
+                    let mut damaged = whole.clone();
+                    damaged[at] ^= 1;
+                    assert!(!neighbours.learn(&damaged, SECOND), "{at}");
+                }
+            }
+            assert!(neighbours.learn(&whole, SECOND));
+        }
+    }
+
+    #[test]
+    fn who_is_known_is_forgotten_after_those_who_are_silent() {
+        let mut neighbours = Neighbours::new([2; 6]);
+        let local = "10.0.0.1".parse().unwrap();
+        let target = |host: u32| IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0100 + host));
+        let find = |neighbours: &mut Neighbours, host, at| {
+            neighbours.find(target(host), local, at, &mut Frames(Vec::new()))
+        };
+        for host in 0..256 {
+            find(&mut neighbours, host, SECOND);
+        }
+        for host in [0, 1, 255] {
+            let at = if host == 1 { SECOND } else { 30 * SECOND };
+            assert!(neighbours.learn(&said(&target(host).to_string(), [6; 6]), at));
+        }
+        // There is no room: who is known, and not only was, stays.
+        find(&mut neighbours, 300, 61 * SECOND);
+        assert_eq!(neighbours.entries.len(), 3);
+        assert_eq!(find(&mut neighbours, 0, 61 * SECOND), Hop::Known([6; 6]));
+        assert_eq!(find(&mut neighbours, 255, 61 * SECOND), Hop::Known([6; 6]));
+        assert!(matches!(find(&mut neighbours, 1, 61 * SECOND), Hop::Asked(_)));
+    }
+
+    #[test]
+    fn rfc_4291_2_7_1_groups_of_addresses_and_frames_to_them() {
+        let address = "2001:db8::1234:5678:9abc:def0".parse().unwrap();
+        assert_eq!(solicited_node(address), "ff02::1:ffbc:def0".parse::<Ipv6Addr>().unwrap());
+        let mut frames = Frames(Vec::new());
+        let neighbours = Neighbours::new([2, 0, 0, 0, 0, 1]);
+        neighbours.probe(address.into(), &mut frames);
+        neighbours.solicit_routers(&mut frames);
+        neighbours.announce(address.into(), &mut frames);
+        let own = ["10.0.0.1".parse().unwrap(), IpAddr::from(address)];
+        neighbours.report(Record::Listening, own.into_iter(), &mut frames);
+        let none = "::".parse().unwrap();
+        let link_local = "fe80::ff:fe00:1".parse().unwrap();
+        // RFC 2464 section 7: the group's last four bytes are in its hardware address.
+        for (frame, (group, source, target, hop_limit)) in frames.0.iter().zip([
+            ([0xff, 0xbc, 0xde, 0xf0], none, "ff02::1:ffbc:def0", 255),
+            ([0, 0, 0, 2], link_local, "ff02::2", 255),
+            ([0, 0, 0, 1], address, "ff02::1", 255),
+            ([0, 0, 0, 0x16], link_local, "ff02::16", 1),
+        ]) {
+            assert_eq!((&frame[..2], &frame[2..6]), (&[0x33, 0x33][..], &group[..]));
+            assert_eq!(
+                (&frame[6..12], &frame[12..14]),
+                (&[2, 0, 0, 0, 0, 1][..], &[0x86, 0xdd][..])
+            );
+            let ip = Ipv6Packet::new_checked(&frame[14..]).unwrap();
+            assert_eq!((ip.src_addr(), ip.dst_addr()), (source, target.parse().unwrap()));
+            assert_eq!((ip.hop_limit(), ip.total_len()), (hop_limit, frame.len() - 14));
+        }
+        assert_eq!(frames.0.len(), 4);
+        // One group, since an IPv4 address has none; and nothing is said of none.
+        assert_eq!((frames.0[3][54 + 8 + 7], frames.0[3][54 + 16]), (1, 2));
+        neighbours.report(Record::Listening, own[..1].iter().copied(), &mut frames);
+        assert_eq!(frames.0.len(), 4);
     }
 }

@@ -110,4 +110,54 @@ mod tests {
         let late = Instant::START + Duration::from_secs(898);
         assert_eq!((paths.get(path(298), late), paths.get(path(299), late)), (None, Some(1_400)));
     }
+
+    #[test]
+    fn rfc_8201_4_and_rfc_1191_3_what_is_said_of_paths_at_its_limits() {
+        let tuples = [("10.0.0.1:80", "10.0.0.2:9"), ("[fd00::1]:80", "[fd00::2]:9")]
+            .map(|(own, peer)| Tuple::new(own.parse().unwrap(), peer.parse().unwrap()));
+        for (version, kind, code, rest, expected) in [
+            // The lower half counts; below 552 it is not believed.
+            (0, 3, 4, 552, Some((552, false))),
+            (0, 3, 4, 551, Some((552, true))),
+            (0, 3, 4, 0xffff_0000, Some((576, false))),
+            (0, 3, 4, 0x0001_0578, Some((1_400, false))),
+            (0, 3, 3, 1_400, None),
+            (0, 2, 4, 1_400, None),
+            (0, 2, 0, 1_400, None),
+            (1, 2, 0, 1_281, Some((1_281, false))),
+            (1, 2, 9, 1_400, Some((1_400, false))),
+            (1, 2, 0, 1_279, Some((1_280, false))),
+            (1, 2, 0, 0, Some((1_280, false))),
+            (1, 2, 0, 0x0001_0000, Some((65_536, false))),
+            (1, 3, 4, 1_400, None),
+            (1, 1, 0, 1_400, None),
+        ] {
+            let tuple = tuples[version];
+            let said = packet_too_big(&IcmpError { tuple, seq: 7, kind, code, rest });
+            let expected =
+                expected.map(|(mtu, is_absurd)| PacketTooBig { tuple, seq: 7, mtu, is_absurd });
+            assert_eq!(said, expected, "{kind} {code} {rest}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_known_is_learned_again_where_there_is_no_room_for_others() {
+        let mut paths = PathMtus::default();
+        let path = |last: u16| IpAddr::from([10, 0, (last >> 8) as u8, last as u8]);
+        let at = |seconds: u64| Instant::START + Duration::from_secs(seconds);
+        for n in 0..256 {
+            paths.insert(path(n), 1_400, at(n.into()));
+        }
+        paths.insert(path(7), 70_000, at(300));
+        assert_eq!((paths.0.len(), paths.get(path(0), at(300))), (256, Some(1_400)));
+        assert_eq!(paths.get(path(7), at(899)), Some(65_535));
+        assert_eq!((paths.get(path(7), at(900)), paths.get(path(999), at(0))), (None, None));
+        // Those whose time is over make room, all of them: the first hundred and one but that which was learned again.
+        paths.insert(path(1_000), 1_300, at(700));
+        assert_eq!(paths.0.len(), 256 - 100 + 1);
+        assert_eq!(
+            (paths.get(path(101), at(700)), paths.get(path(1_000), at(700))),
+            (Some(1_400), Some(1_300))
+        );
+    }
 }

@@ -117,9 +117,7 @@ impl Partial {
             let is_same = self.payload.get(start..end) == Some(part.payload);
             return (is_known && is_same).then_some(false);
         }
-        if self.payload.len() < end {
-            self.payload.resize(end, 0);
-        }
+        self.payload.resize(self.payload.len().max(end), 0);
         self.payload.get_mut(start..end)?.copy_from_slice(part.payload);
         if start == 0 {
             self.head = part.head;
@@ -348,5 +346,165 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn rfc_791_parts_belong_together_by_addresses_identification_and_protocol() {
+        let (first, last) = (fragment_v4(1, 0..16, false), fragment_v4(1, 16..44, true));
+        // The identification's both bytes, the protocol, and bytes of both addresses.
+        for at in [18, 19, 23, 26, 29, 30, 33] {
+            let mut other = last.clone();
+            other[at] ^= 1;
+            other[24..26].fill(0);
+            let sum = checksum(&other[14..34]);
+            other[24..26].copy_from_slice(&sum.to_be_bytes());
+            let mut reassembly = Reassembly::default();
+            reassembly.take(NOW, &first);
+            assert_eq!(reassembly.take(NOW, &other), None, "{at}");
+            assert_eq!(reassembly.packets.len(), 2, "{at}");
+            assert!(reassembly.take(NOW, &last).is_some(), "{at}");
+        }
+        let (first, last) = (fragment_v6(0..24, false, false), fragment_v6(24..44, true, false));
+        for at in [22, 37, 38, 53, 58, 59, 60, 61] {
+            let mut other = last.clone();
+            other[at] ^= 1;
+            let mut reassembly = Reassembly::default();
+            reassembly.take(NOW, &first);
+            assert_eq!(reassembly.take(NOW, &other), None, "{at}");
+            assert_eq!(reassembly.packets.len(), 2, "{at}");
+            assert!(reassembly.take(NOW, &last).is_some(), "{at}");
+        }
+    }
+
+    #[test]
+    fn parts_that_lie_about_their_length_or_checksum_are_not_kept() {
+        let mut reassembly = Reassembly::default();
+        // No multiple of eight bytes, and none at all.
+        for (range, is_last) in [(0..15, false), (0..17, false), (8..8, true), (8..8, false)] {
+            assert_eq!(reassembly.take(NOW, &fragment_v4(1, range, is_last)), None);
+        }
+        // Each byte of the header, and bytes that are not there.
+        for at in 14..34 {
+            let mut damaged = fragment_v4(1, 8..16, false);
+            damaged[at] ^= 0x20;
+            assert_eq!(reassembly.take(NOW, &damaged), None);
+        }
+        for length in 0..fragment_v4(1, 8..16, false).len() {
+            assert_eq!(reassembly.take(NOW, &fragment_v4(1, 8..16, false)[..length]), None);
+        }
+        assert_eq!(reassembly.packets.len(), 0);
+        // A packet has 65,535 bytes at most, of which 20 are its header.
+        assert_eq!(reassembly.take(NOW, &fragment_v4(1, 65_512..65_516, true)), None);
+        assert_eq!(reassembly.packets.len(), 0);
+        assert_eq!(reassembly.take(NOW, &fragment_v4(1, 65_512..65_515, true)), None);
+        assert_eq!(reassembly.packets.len(), 1);
+        assert_eq!(reassembly.take(NOW, &fragment_v4(1, 0..32_760, false)), None);
+        let whole = reassembly.take(NOW, &fragment_v4(1, 32_760..65_512, false)).unwrap();
+        assert_eq!((whole.len(), &whole[16..18]), (ETHERNET + 65_535, &[255, 255][..]));
+        // With options there is no room for as much.
+        assert_eq!(reassembly.take(NOW, &fragment_v4(2, 32_760..65_515, true)), None);
+        let mut first = fragment_v4(2, 0..32_760, false);
+        (first[14], first[24], first[25]) = (0x46, 0, 0);
+        first.splice(34..34, [1; 4]);
+        let len = (first.len() as u16 - 14).to_be_bytes();
+        first[16..18].copy_from_slice(&len);
+        let sum = checksum(&first[14..38]);
+        first[24..26].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(reassembly.take(NOW, &first), None);
+        assert_eq!(reassembly.packets.len(), 0);
+    }
+
+    #[test]
+    fn rfc_8200_4_5_ends_that_contradict_each_other_make_no_packet() {
+        // Two ends; a part behind the end; an end before parts; a part that overlaps at its front or back, or holds another.
+        for parts in [
+            [(16..24, true), (24..32, true)],
+            [(16..24, true), (8..16, true)],
+            [(16..24, true), (24..32, false)],
+            [(16..24, true), (16..32, false)],
+            [(24..32, false), (16..24, true)],
+            [(16..32, false), (8..24, false)],
+            [(16..32, false), (24..40, false)],
+            [(16..32, false), (8..40, false)],
+            [(16..32, false), (8..32, false)],
+            [(16..32, false), (16..40, false)],
+        ] {
+            let mut reassembly = Reassembly::default();
+            let [first, second] = parts.map(|(range, is_last)| fragment_v4(1, range, is_last));
+            assert_eq!(reassembly.take(NOW, &first), None);
+            assert_eq!(reassembly.packets.len(), 1);
+            assert_eq!(reassembly.take(NOW, &second), None);
+            assert_eq!(reassembly.packets.len(), 0, "{:?}", second);
+        }
+        // The same bytes again are no overlap, in whatever pieces; others are.
+        for (range, byte, is_kept) in
+            [(16..24, 0, true), (24..32, 0, true), (16..32, 0, true), (24..32, 1, false)]
+        {
+            let mut reassembly = Reassembly::default();
+            reassembly.take(NOW, &fragment_v4(1, 16..32, false));
+            let mut again = fragment_v4(1, range, false);
+            *again.last_mut().unwrap() ^= byte;
+            assert_eq!(reassembly.take(NOW, &again), None);
+            assert_eq!(reassembly.packets.len(), usize::from(is_kept));
+        }
+    }
+
+    #[test]
+    fn holes_and_time_are_bounded_and_the_oldest_packet_goes_first() {
+        let mut reassembly = Reassembly::default();
+        for part in 0..64 {
+            reassembly.take(NOW, &fragment_v4(1, 16 * part..16 * part + 8, false));
+        }
+        assert_eq!((reassembly.packets.len(), reassembly.packets[0].parts.len()), (1, 64));
+        reassembly.take(NOW, &fragment_v4(1, 1_024..1_032, false));
+        assert_eq!(reassembly.packets.len(), 0, "sixty-five parts that do not touch");
+        // Half a minute, and not one that goes on.
+        let at = |millis: u64| Duration::from_millis(1_000 + millis);
+        for (last, is_whole) in [(29_999, true), (30_000, false)] {
+            reassembly.take(at(0), &fragment_v4(1, 0..16, false));
+            reassembly.take(at(20_000), &fragment_v4(1, 16..32, false));
+            let whole = reassembly.take(at(last), &fragment_v4(1, 32..44, true));
+            assert_eq!(whole.is_some(), is_whole);
+        }
+        let mut reassembly = Reassembly::default();
+        for id in 0..17 {
+            reassembly.take(NOW, &fragment_v4(id, 0..16, false));
+        }
+        assert_eq!(reassembly.take(NOW, &fragment_v4(0, 16..44, true)), None);
+        // That was one more, for which the second had to go.
+        assert_eq!(reassembly.take(NOW, &fragment_v4(1, 16..44, true)), None);
+        assert!(reassembly.take(NOW, &fragment_v4(16, 16..44, true)).is_some());
+        // 128 KiB are held at most, gaps included.
+        let mut reassembly = Reassembly::default();
+        for (id, end, is_kept) in
+            [(1, 65_504, true), (2, 65_504, true), (3, 64, true), (4, 8, false)]
+        {
+            reassembly.take(NOW, &fragment_v4(id, end - 8..end, false));
+            assert_eq!(
+                reassembly.packets.iter().any(|packet| packet.key.1 >> 8 == id.into()),
+                is_kept
+            );
+        }
+        assert_eq!(reassembly.held_bytes(), 131_072);
+    }
+
+    #[test]
+    fn rfc_8200_4_5_the_last_header_before_the_fragment_names_what_follows() {
+        let mut reassembly = Reassembly::default();
+        // Two headers with destination options, of eight and of sixteen bytes.
+        let options =
+            [60, 0, 1, 4, 0, 0, 0, 0, FRAGMENT, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let [first, last] = [(0..24, false), (24..44, true)].map(|(range, is_last)| {
+            let mut frame = fragment_v6(range, is_last, false);
+            frame[20] = 60;
+            frame[19] += 24;
+            frame.splice(54..54, options);
+            frame
+        });
+        assert_eq!(reassembly.take(NOW, &last), None);
+        let whole = reassembly.take(NOW, &first).unwrap();
+        let (protocol, at) = extension::upper_layer(&whole[ETHERNET..]).unwrap();
+        assert_eq!((protocol, at, &whole[ETHERNET + at..]), (17, 64, &expected()[..]));
+        assert_eq!(whole[18..20], [0, 68]);
     }
 }

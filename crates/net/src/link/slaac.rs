@@ -259,6 +259,14 @@ pub(crate) mod tests {
         Slaac::new([2, 0, 0, 0, 0, 1], Duration::ZERO)
     }
 
+    /// The same bytes with the right checksum, from a router or somebody else.
+    fn sealed(mut frame: Vec<u8>, router: Ipv6Addr) -> Vec<u8> {
+        frame[22..38].copy_from_slice(&router.octets());
+        let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        Icmpv6Packet::new_unchecked(&mut frame[54..]).fill_checksum(&router, &all_nodes);
+        frame
+    }
+
     /// When the first prefix expires.
     fn valid_until(slaac: &Slaac) -> Duration {
         slaac.prefixes[0].valid_until
@@ -352,5 +360,158 @@ pub(crate) mod tests {
             slaac.receive(seconds(1), &advertisement(1800, &[(number, 9000, 9000)]));
         }
         assert_eq!(slaac.addresses().count(), PREFIXES_MAX);
+    }
+
+    #[test]
+    fn rfc_4291_appendix_a_each_byte_of_the_hardware_address_is_in_the_identifier() {
+        let own = [0x52, 0x54, 0x12, 0x34, 0x56, 0x78];
+        assert_eq!(link_local(own), "fe80::5054:12ff:fe34:5678".parse::<Ipv6Addr>().unwrap());
+        let mut slaac = Slaac::new(own, Duration::ZERO);
+        slaac.receive(seconds(1), &advertisement(1800, &[(1, 9000, 9000)]));
+        let expected = "2001:db8:1:0:5054:12ff:fe34:5678".parse::<Ipv6Addr>().unwrap();
+        assert_eq!(slaac.addresses().collect::<Vec<_>>(), [expected]);
+        // Of another prefix, or with another end, it is not ours.
+        slaac.give_up("2001:db8:2:0:5054:12ff:fe34:5678".parse().unwrap());
+        assert_eq!(slaac.addresses().count(), 1);
+        slaac.give_up(expected);
+        assert_eq!(slaac.addresses().count(), 0);
+    }
+
+    #[test]
+    fn rfc_4861_6_1_2_advertisements_that_are_not_valid_are_ignored() {
+        // The ends of fe80::/10, and who has come from elsewhere.
+        for (router, is_taken) in [
+            ("fe80::2", true),
+            ("febf::2", true),
+            ("fec0::2", false),
+            ("2001:db8::2", false),
+            ("::", false),
+        ] {
+            let frame = sealed(advertisement(1800, &[(1, 9000, 9000)]), router.parse().unwrap());
+            let mut slaac = slaac();
+            slaac.receive(seconds(1), &frame);
+            let seen = (slaac.router().is_some(), slaac.addresses().count() == 1);
+            assert_eq!(seen, (is_taken, is_taken), "{router}");
+        }
+        // The hop limit, the type and the code.
+        for (at, value) in [(21, 254), (54, 133), (54, 135), (55, 1)] {
+            let mut frame = advertisement(1800, &[(1, 9000, 9000)]);
+            frame[at] = value;
+            let mut slaac = slaac();
+            slaac.receive(seconds(1), &sealed(frame, ROUTER));
+            assert_eq!((slaac.router(), slaac.addresses().count()), (None, 0), "{at}");
+        }
+    }
+
+    #[test]
+    fn rfc_4861_6_3_4_routers_come_stay_and_go_by_their_lifetimes() {
+        let mut slaac = slaac();
+        slaac.receive(seconds(1), &advertisement(0, &[]));
+        assert_eq!((slaac.router(), slaac.poll(seconds(1))), (None, false));
+        assert!(slaac.is_solicitation_due(seconds(1)), "that was no default router");
+        slaac.receive(seconds(2), &advertisement(10, &[]));
+        assert!(slaac.poll(seconds(2)));
+        // Said again, it lasts from then on, and nothing has changed.
+        slaac.receive(seconds(7), &advertisement(10, &[]));
+        assert!(!slaac.poll(seconds(16)));
+        assert_eq!((slaac.router(), slaac.next_deadline()), (Some(ROUTER), Some(seconds(17))));
+        assert!(slaac.poll(seconds(17)));
+        assert_eq!(slaac.router(), None);
+        slaac.receive(seconds(18), &advertisement(0x1234, &[]));
+        assert!(slaac.poll(seconds(18)));
+        assert_eq!(slaac.next_deadline(), Some(seconds(18 + 0x1234)));
+        slaac.receive(seconds(19), &advertisement(0, &[]));
+        assert!(slaac.poll(seconds(19)), "it is one no more");
+        assert_eq!(slaac.router(), None);
+        // Of many, the first four are remembered, and the first is sent by.
+        for number in 1..10 {
+            let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, number);
+            slaac.receive(seconds(20), &sealed(advertisement(10, &[]), router));
+        }
+        assert_eq!(slaac.routers.len(), 4);
+        assert_eq!(slaac.router(), Some("fe80::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn rfc_4861_4_6_options_are_walked_through_and_one_that_lies_ends_the_list() {
+        let prefix = advertisement(1800, &[(1, 9000, 9000)])[70..].to_vec();
+        let with = |before: &[u8], option: &[u8]| {
+            let mut frame = advertisement(1800, &[]);
+            frame.extend_from_slice(before);
+            frame.extend_from_slice(option);
+            frame[19] = (frame.len() - 54) as u8;
+            let mut slaac = slaac();
+            slaac.receive(seconds(1), &sealed(frame, ROUTER));
+            assert_eq!(slaac.router(), Some(ROUTER), "the head counts in any case");
+            slaac.addresses().count()
+        };
+        assert_eq!(with(&[1, 1, 2, 0, 0, 0, 0, 2], &prefix), 1);
+        assert_eq!(with(&[5, 2, 0, 0, 0, 0, 5, 220, 0, 0, 0, 0, 0, 0, 0, 0], &prefix), 1);
+        assert_eq!(with(&[1, 0, 2, 0, 0, 0, 0, 2], &prefix), 0, "without a length");
+        assert_eq!(with(&[1, 6, 2, 0, 0, 0, 0, 2], &prefix), 0, "longer than the message");
+        let short = [&[3, 3][..], &prefix[2..24]].concat();
+        assert_eq!(with(&[], &short), 0, "no whole prefix");
+        let other = [&[4][..], &prefix[1..]].concat();
+        assert_eq!(with(&[], &other), 0, "no prefix");
+    }
+
+    #[test]
+    fn rfc_4862_5_5_3_lifetimes_and_prefixes_at_their_limits() {
+        let taken = |valid, preferred| {
+            let mut slaac = slaac();
+            slaac.receive(seconds(1), &advertisement(1800, &[(1, valid, preferred)]));
+            slaac.prefixes.first().map(|prefix| prefix.valid_until - seconds(1))
+        };
+        assert_eq!(
+            (taken(10, 10), taken(0, 0), taken(1, 0)),
+            (Some(seconds(10)), None, Some(seconds(1)))
+        );
+        // Each byte counts; 0xffffffff means for ever, here a century.
+        assert_eq!(taken(0x0102_0304, 0x0102_0304), Some(seconds(0x0102_0304)));
+        assert_eq!(taken(0x0102_0304, 0x0102_0305), None);
+        assert_eq!(taken(u32::MAX, 5), Some(seconds(3_153_600_000)));
+        assert_eq!(taken(u32::MAX - 1, 5), Some(seconds(4_294_967_294)));
+        // Link-local ones are fe80::/10, and groups begin with ff.
+        for (first, makes_address) in [
+            ([0xfe, 0x80], false),
+            ([0xfe, 0xbf], false),
+            ([0xfe, 0xc0], true),
+            ([0xfe, 0x7f], true),
+            ([0xfd, 0x80], true),
+            ([0xff, 2], false),
+        ] {
+            let mut frame = advertisement(1800, &[(1, 9000, 9000)]);
+            frame[86..88].copy_from_slice(&first);
+            let mut slaac = slaac();
+            slaac.receive(seconds(1), &sealed(frame, ROUTER));
+            assert_eq!(slaac.addresses().count() == 1, makes_address, "{first:x?}");
+        }
+        // One that is known is prolonged where there is no room for others.
+        let mut slaac = slaac();
+        let all: Vec<_> = (1..=5).map(|number| (number, 100, 100)).collect();
+        slaac.receive(seconds(1), &advertisement(1800, &all));
+        assert!(slaac.poll(seconds(1)));
+        slaac.receive(seconds(2), &advertisement(1800, &[(4, 9000, 9000), (5, 9000, 9000)]));
+        assert!(!slaac.poll(seconds(100)));
+        assert!(slaac.poll(seconds(101)));
+        let left: Vec<_> = slaac.addresses().collect();
+        assert_eq!(left, ["2001:db8:4::ff:fe00:1".parse::<Ipv6Addr>().unwrap()]);
+    }
+
+    #[test]
+    fn rfc_7559_2_1_no_more_than_an_hour_is_between_two_solicitations() {
+        let mut slaac = slaac();
+        let mut last = Duration::ZERO;
+        let mut pauses = Vec::new();
+        for _ in 0..14 {
+            let at = slaac.next_deadline().unwrap();
+            assert!(slaac.is_solicitation_due(at) && !slaac.is_solicitation_due(at));
+            pauses.push((at - last).as_secs());
+            last = at;
+        }
+        assert_eq!(pauses, [0, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600]);
+        slaac.restart(last);
+        assert!(slaac.is_solicitation_due(last));
+        assert_eq!(slaac.next_deadline(), Some(last + seconds(4)));
     }
 }

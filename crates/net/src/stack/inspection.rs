@@ -405,6 +405,8 @@ fn micros(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::device::{Capabilities, Discard, NetDevice, RxFrame, Transmit};
     use inspect::Row;
 
     #[test]
@@ -426,5 +428,70 @@ mod tests {
             let is_null = matches!(row.value(column), Value::Null);
             assert_eq!(is_null, !is_known, "{}", row.name(column));
         }
+    }
+
+    #[test]
+    fn names_of_connections_and_addresses_are_written_as_others_look_for_them() {
+        use std::string::ToString;
+        let peer = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 9);
+        assert_eq!(ConnectionId::Open(2, 17).to_string(), "2.17");
+        assert_eq!(ConnectionId::Closed(2, 80, peer).to_string(), "2.80.[::1]:9");
+        let hardware = HardwareAddress([2, 0xff, 0x0a, 0, 0x10, 1]);
+        assert_eq!(hardware.to_string(), "02:ff:0a:00:10:01");
+        let addresses =
+            Vec::from([("10.0.0.1".parse().unwrap(), 24), ("fd00::1".parse().unwrap(), 64)]);
+        assert_eq!(Addresses(addresses.clone()).to_string(), "10.0.0.1/24 fd00::1/64");
+        assert_eq!(Addresses(addresses[..1].to_vec()).to_string(), "10.0.0.1/24");
+        assert_eq!(Addresses(Vec::new()).to_string(), "");
+        let time = Duration::from_micros(1_234_567);
+        assert_eq!(
+            (millis(time), micros(time), millis(Duration::MAX)),
+            (1_234, 1_234_567, u64::MAX)
+        );
+    }
+
+    /// A card with counters of its own.
+    struct Card(Discard);
+
+    impl NetDevice for Card {
+        fn receive(&mut self, _: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
+            false
+        }
+
+        fn transmitter(&mut self) -> &mut dyn Transmit {
+            &mut self.0
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::new(9_000)
+        }
+
+        fn link_up(&self) -> bool {
+            false
+        }
+
+        fn prepare_to_wait(&mut self) -> bool {
+            false
+        }
+
+        fn counters(&self) -> Counters {
+            Counters { received_frames: 7, sent_bytes: 9, ..Counters::default() }
+        }
+    }
+
+    #[test]
+    fn a_card_is_shown_as_its_driver_says() {
+        let addresses = Vec::from([("10.0.0.1".parse().unwrap(), 24)]);
+        let config = Config { addresses, dhcp: false, slaac: false, ..Config::default() };
+        let own = [2, 0, 0, 0, 0, 1];
+        let card = Card(Discard::default());
+        let mut stack = Stack::new(card, &config, own, [7; 64], Duration::ZERO);
+        let row = stack.card(3);
+        assert_eq!((row.card, row.driver, row.hardware_address.0), (3, "none", own));
+        assert_eq!((row.is_up, row.mtu_bytes), (false, 1_500));
+        assert_eq!(row.addresses.0, config.addresses);
+        assert_eq!((row.counters.received_frames, row.counters.sent_bytes), (7, 9));
+        assert_eq!(stack.card_counters(), row.counters);
+        assert!(!stack.prepare_to_wait());
     }
 }

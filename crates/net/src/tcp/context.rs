@@ -172,3 +172,164 @@ const KEEP_ALIVE_PROBES: u8 = 6;
 fn bytes(size: usize) -> u32 {
     size.min(1 << 30) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counter as C;
+
+    fn context(limits: Limits, start: Instant) -> TcpContext {
+        TcpContext::new(limits, &Capabilities::new(1_500), start)
+    }
+
+    #[test]
+    fn a_device_that_cuts_less_than_three_packets_cuts_none() {
+        for (frame, v4, v6) in [
+            (None, 0, 0),
+            (Some(14), 0, 0),
+            (Some(3_014), 0, 0),
+            (Some(3_015), 2_921, 2_901),
+            // An IP packet has 65,535 bytes at most.
+            (Some(65_549), 65_455, 65_435),
+            (Some(100_000), 65_455, 65_435),
+        ] {
+            let frame = frame.and_then(NonZeroUsize::new);
+            assert_eq!(
+                [offload_bytes(frame, 1_500, 20), offload_bytes(frame, 1_500, 40)],
+                [v4, v6]
+            );
+            let device = Capabilities { segmentation_ipv6: frame, ..Capabilities::new(1_500) };
+            let context = TcpContext::new(Limits::default(), &device, Instant::START);
+            let [tuple_v4, tuple_v6] = tuples();
+            let taken = [context.offload_bytes(&tuple_v4), context.offload_bytes(&tuple_v6)];
+            assert_eq!(taken, [0, v6]);
+        }
+    }
+
+    fn tuples() -> [Tuple; 2] {
+        [("10.0.0.1:80", "10.0.0.2:9"), ("[fd00::1]:80", "[fd00::2]:9")]
+            .map(|(own, peer)| Tuple::new(own.parse().unwrap(), peer.parse().unwrap()))
+    }
+
+    #[test]
+    fn segments_are_what_headers_leave_of_a_packet() {
+        let context = context(Limits::default(), Instant::START);
+        for (mtu, expected) in [
+            (1_500, [1_460, 1_440]),
+            (61, [21, 1]),
+            (60, [20, 0]),
+            (39, [0, 0]),
+            (70_000, [65_535, 65_535]),
+        ] {
+            assert_eq!(tuples().map(|tuple| context.mss(&tuple, mtu)), expected);
+        }
+    }
+
+    #[test]
+    fn rfc_6864_4_2_identifications_follow_each_other_and_go_round() {
+        let context = context(Limits::default(), Instant::START + Duration::from_micros(0x1_fffe));
+        let next = [0; 3].map(|_| context.next_fragment_id());
+        assert_eq!(next, [0xfffe, 0xffff, 0]);
+        assert_eq!([0; 3].map(|_| context.next_number()), [1, 2, 3]);
+    }
+
+    #[test]
+    fn every_limit_is_the_engines_too() {
+        let core_time = core::time::Duration::from_secs;
+        let limits = Limits {
+            buffers_max_bytes: 1 << 21,
+            receive_buffer_initial_bytes: 1_001,
+            receive_buffer_max_bytes: 1 << 31,
+            send_buffer_initial_bytes: 1_003,
+            send_buffer_max_bytes: (1 << 30) - 1,
+            congestion_control: CongestionControl::Bbr,
+            acknowledge: core_time(1),
+            connect_timeout: core_time(2),
+            user_timeout: core_time(12),
+            keep_alive: Some(core_time(4)),
+            time_wait: core_time(5),
+            ..Limits::default()
+        };
+        let seconds = Duration::from_secs;
+        let config = engine_config(&limits);
+        assert_eq!(config.buffers_bytes_max, 1 << 21);
+        // RFC 7323 section 2.3: a window is of 1 GiB at most.
+        assert_eq!((config.receive_initial_bytes, config.receive_bytes_max), (1_001, 1 << 30));
+        assert_eq!((config.send_initial_bytes, config.send_bytes_max), (1_003, (1 << 30) - 1));
+        assert_eq!((config.delayed_ack, config.open_timeout), (seconds(1), seconds(2)));
+        assert_eq!((config.user_timeout, config.time_wait), (seconds(12), seconds(5)));
+        assert_eq!((config.keep_alive_idle, config.keep_alive_interval), (seconds(4), seconds(2)));
+        assert_eq!(config.keep_alive_probes, 6);
+        let never = engine_config(&Limits { keep_alive: None, ..Limits::default() });
+        assert_eq!(never.keep_alive_idle, Duration::ENDLESS);
+        for (asked, algorithm) in [
+            (CongestionControl::Cubic, Algorithm::Cubic),
+            (CongestionControl::Reno, Algorithm::Reno),
+            (CongestionControl::Bbr, Algorithm::Bbr),
+            (CongestionControl::Off, Algorithm::Off),
+        ] {
+            let limits = Limits { congestion_control: asked, ..Limits::default() };
+            assert!(engine_config(&limits).congestion_control == algorithm, "{asked:?}");
+        }
+        let context = context(limits, Instant::START);
+        assert_eq!(
+            (context.user_timeout, context.checksum, context.verify),
+            (seconds(12), true, true)
+        );
+    }
+
+    #[test]
+    fn what_the_engine_counts_is_shown_under_its_name() {
+        let context = context(Limits::default(), Instant::START);
+        context.counters.add_many(C::FramesIn, 99);
+        context.shared.borrow_mut().counters = ::tcp::Counters {
+            segments_received: 1,
+            segments_sent: 2,
+            segments_predicted: 3,
+            segments_unacceptable: 4,
+            challenge_acks: 5,
+            segments_retransmitted: 6,
+            bytes_retransmitted: 7,
+            retransmission_timeouts: 8,
+            loss_probes: 9,
+            recoveries: 10,
+            undone: 11,
+            window_probes: 12,
+            keep_alive_probes: 13,
+            bytes_without_memory: 14,
+            bytes_out_of_order: 15,
+            bytes_duplicate: 16,
+            congestion_echoes: 17,
+            black_holes: 18,
+            resets_received: 19,
+            timed_out: 20,
+            ..::tcp::Counters::default()
+        };
+        let shown = [
+            C::SegmentsIn,
+            C::SegmentsOut,
+            C::SegmentsPredicted,
+            C::Unacceptable,
+            C::ChallengeAcks,
+            C::Retransmits,
+            C::RetransmittedBytes,
+            C::RetransmissionTimeouts,
+            C::LossProbes,
+            C::Recoveries,
+            C::SpuriousRecoveries,
+            C::WindowProbes,
+            C::KeepAliveProbes,
+            C::NoBufferMemory,
+            C::OutOfOrderBytes,
+            C::DuplicateBytes,
+            C::CongestionEchoes,
+            C::BlackHoles,
+            C::ResetsIn,
+            C::TimedOut,
+            C::FramesIn,
+            C::BytesIn,
+        ];
+        let expected = (1..=20).chain([99, 0]);
+        assert!(shown.into_iter().map(|counter| context.count(counter)).eq(expected));
+    }
+}

@@ -219,11 +219,96 @@ mod tests {
         assert!(open(1, (99, cookie), now).is_some());
         assert_eq!(open(2, (99, cookie), now), None);
         assert_eq!(open(1, (98, cookie), now), None);
-        assert_eq!(open(1, (99, cookie ^ 0x100), now), None);
+        // Neither the hash nor what it protects may be another, by any bit.
+        for bit in 0..32 {
+            assert_eq!(open(1, (99, cookie ^ 1 << bit), now), None, "{bit}");
+            assert_eq!(open(1, (99 ^ 1 << bit, cookie), now), None, "{bit}");
+        }
         // Of the slot of 64 s in which it was made, and the next.
         for (age, is_good) in [(23, true), (24, true), (87, true), (88, false), (152, false)] {
             let opened = open(1, (99, cookie), now + Duration::from_secs(age));
             assert_eq!(opened.is_some(), is_good, "after {age} s");
+        }
+    }
+
+    #[test]
+    fn rfc_6056_3_3_3_the_search_for_a_port_begins_elsewhere_for_each_destination() {
+        let isn_generator = isn_generator();
+        let offset = |own, peer| {
+            isn_generator.port_offset(&Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], own, peer))
+        };
+        assert_eq!(offset(1, 80), offset(2, 80), "our own port does not count");
+        let offsets = [offset(1, 80), offset(1, 81), offset(1, 82)];
+        let differs = |high: &dyn Fn(u32) -> u32| {
+            let [a, b, c] = offsets.map(high);
+            a != b && b != c && a != c
+        };
+        assert!(
+            differs(&|offset| offset >> 16) && differs(&|offset| offset & 0xffff),
+            "{offsets:?}"
+        );
+    }
+
+    #[test]
+    fn a_cookie_rounds_down_to_the_next_step() {
+        let isn_generator = isn_generator();
+        let now = Duration::from_secs(64);
+        let opened = |mss, scale, sack| {
+            let offer = SynOffer::new(mss, scale, sack);
+            let cookie = isn_generator.cookie(&tuple(1), 99, &offer, now);
+            let opened = isn_generator.open_cookie(&tuple(1), (99, cookie), None, now).unwrap();
+            (opened.mss, opened.window_scale(), opened.sack_permitted)
+        };
+        for (mss, rounded) in [
+            (1, 48),
+            (48, 48),
+            (535, 48),
+            (536, 536),
+            (1_219, 536),
+            (1_220, 1_220),
+            (1_359, 1_220),
+            (1_360, 1_360),
+            (1_399, 1_360),
+            (1_400, 1_400),
+            (1_439, 1_400),
+            (1_440, 1_440),
+            (1_459, 1_440),
+            (1_460, 1_460),
+            (8_939, 1_460),
+            (8_940, 8_940),
+            (65_535, 8_940),
+        ] {
+            assert_eq!(opened(mss, None, true), (rounded, None, true));
+        }
+        let scales = [0, 1, 2, 2, 4, 4, 6, 7, 8, 8, 8, 8, 8, 8, 8];
+        for (scale, rounded) in scales.into_iter().enumerate() {
+            assert_eq!(opened(1_460, Some(scale as u8), false), (1_460, Some(rounded), false));
+        }
+    }
+
+    #[test]
+    fn a_cookie_of_the_first_slot_is_not_looked_for_before_the_start() {
+        let isn_generator = isn_generator();
+        let cookie = isn_generator.cookie(&tuple(1), 99, &offer(), Duration::ZERO);
+        let open = |cookie, seconds| {
+            isn_generator.open_cookie(&tuple(1), (99, cookie), None, Duration::from_secs(seconds))
+        };
+        assert_eq!(open(cookie, 63), Some(offer()));
+        assert_eq!(open(cookie, 127), Some(offer()));
+        assert_eq!((open(cookie, 128), open(cookie ^ 0x80, 0)), (None, None));
+    }
+
+    #[test]
+    fn the_timestamp_of_a_cookie_is_the_last_before_the_clock_that_ends_with_the_offer() {
+        for (clock, scale, sack, ecn, expected) in [
+            (1_000, Some(7), true, false, 983),
+            (1_000, None, false, true, 943),
+            (1_000, Some(8), false, true, 1_000),
+            (1_000, Some(9), false, true, 937),
+            (0, None, true, true, u32::MAX),
+        ] {
+            let offer = SynOffer::new(1_460, scale, sack).with_ecn(ecn);
+            assert_eq!(IsnGenerator::cookie_timestamp(clock, &offer), expected, "{offer:?}");
         }
     }
 }

@@ -23,3 +23,21 @@ impl RateLimit {
         allowed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_pass_in_each_second_and_what_is_left_is_not_kept_for_the_next() {
+        let mut limit = RateLimit::new(3);
+        let mut taken =
+            |millis| (0..5).filter(|_| limit.take(Duration::from_millis(millis))).count();
+        assert_eq!([0, 999, 1_000, 1_999, 5_000].map(&mut taken), [3, 0, 3, 0, 3]);
+        assert!(limit.take(Duration::from_secs(6)));
+        let mut taken =
+            |millis| (0..5).filter(|_| limit.take(Duration::from_millis(millis))).count();
+        assert_eq!([6_500, 7_000].map(&mut taken), [2, 3]);
+        assert!(!RateLimit::new(0).take(Duration::from_secs(9)), "none at all");
+    }
+}

@@ -311,4 +311,114 @@ mod tests {
         assert!(table.insert(entry(1), Duration::ZERO));
         assert_eq!(table.len(), full);
     }
+
+    #[test]
+    fn rfc_9293_3_7_1_and_rfc_3168_6_1_1_what_a_syn_offers() {
+        use ::tcp::SeqNumber;
+        let of = |mss, flags, is_v4| {
+            let mut syn = Segment::new(SeqNumber(7), SeqNumber(0), flags);
+            syn.options =
+                Options { mss, window_scale: Some(14), sack_permitted: true, ..Options::NONE };
+            SynOffer::of(&syn, is_v4)
+        };
+        for (mss, v4, v6) in [
+            (None, 536, 1_220),
+            (Some(0), 536, 1_220),
+            (Some(1), 1, 1),
+            (Some(9_000), 9_000, 9_000),
+        ] {
+            assert_eq!((of(mss, Flags::SYN, true).mss, of(mss, Flags::SYN, false).mss), (v4, v6));
+        }
+        for (flags, ecn) in [
+            (Flags::SYN, false),
+            (Flags::SYN | Flags::ECE, false),
+            (Flags::SYN | Flags::CWR, false),
+            (Flags::SYN | Flags::ECE | Flags::CWR, true),
+        ] {
+            assert_eq!(of(None, flags, true).ecn(), ecn);
+        }
+        let offer = SynOffer::new(1_400, Some(14), true);
+        assert_eq!((offer.ecn(), offer.with_ecn(true).with_ecn(true).ecn()), (false, true));
+        assert_eq!(offer.with_ecn(true).with_ecn(false), offer);
+        assert_eq!(
+            (
+                offer.with_ecn(true).window_scale(),
+                SynOffer::new(1, None, false).with_ecn(true).window_scale()
+            ),
+            (Some(14), None)
+        );
+        let options = offer.with_ecn(true).options(5);
+        assert_eq!(
+            (options.mss, options.window_scale, options.sack_permitted),
+            (Some(1_400), Some(14), true)
+        );
+        assert_eq!(options.timestamps, Some(Timestamps { value: 5, echo: 0 }));
+        let bare = SynOffer::new(1_400, None, false).options(0);
+        assert_eq!((bare.window_scale, bare.sack_permitted, bare.timestamps), (None, false, None));
+    }
+
+    #[test]
+    fn rfc_6298_3_a_round_trip_is_from_the_last_syn_ack_and_counts_if_it_was_the_only_one() {
+        let millis = Duration::from_millis;
+        let mut entry = entry(1);
+        assert_eq!((entry.retransmissions(), entry.was_repeated()), (0, false));
+        for (at, repeated) in [(70, 0), (1_100, 1), (3_200, 2)] {
+            entry.answer(millis(at));
+            assert_eq!((entry.retransmissions(), entry.was_repeated()), (repeated, repeated > 0));
+            assert_eq!(
+                (entry.age(millis(at)), entry.age(millis(at + 37))),
+                (millis(0), millis(37))
+            );
+        }
+        entry.hold(millis(9_000));
+        assert_eq!((entry.retransmissions(), entry.age(millis(9_500))), (0, millis(500)));
+    }
+
+    #[test]
+    fn syn_acks_leave_again_after_one_second_and_two_and_four_later_all_is_forgotten() {
+        let mut table = table();
+        let at = |millis: u64| Duration::from_millis(100 + millis);
+        let mut new = entry(1);
+        new.answer(at(0));
+        assert!(table.insert(new, at(0)));
+        assert_eq!(table.next_deadline(), Some(at(500)));
+        let mut events = Vec::new();
+        for tick in 0..8_000 {
+            let mut answers = 0;
+            let expired = table.sweep(at(tick), |_| answers += 1);
+            if answers + expired > 0 {
+                events.push((tick, answers, expired));
+            }
+        }
+        assert_eq!(events, [(1_000, 1, 0), (3_000, 1, 0), (7_000, 0, 1)]);
+        // The time of a whole machine does not fit into what an entry has: it goes round.
+        let end = Duration::from_millis(u64::from(u32::MAX) - 200);
+        let mut new = entry(2);
+        new.answer(end);
+        assert!(table.insert(new, end));
+        assert_eq!(new.age(end + Duration::from_millis(400)), Duration::from_millis(400));
+        let mut answers = 0;
+        table.sweep(end + Duration::from_millis(999), |_| answers += 1);
+        assert_eq!(answers, 0);
+        table.sweep(end + Duration::from_millis(1_499), |_| answers += 1);
+        assert_eq!((answers, table.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_table_has_whole_buckets_and_one_at_least() {
+        for (entries_max, slots) in [(0, 8), (1, 8), (8, 8), (9, 16), (4_096, 4_096)] {
+            assert_eq!(SynQueue::new(TupleHasher::new(3), entries_max).slots.len(), slots);
+        }
+        let mut table = table();
+        assert!(table.find(&entry(1).tuple).is_none());
+        table.remove(&entry(1).tuple);
+        table.insert(entry(1), Duration::ZERO);
+        table.insert(entry(2), Duration::ZERO);
+        assert_eq!(table.find(&entry(2).tuple).map(|found| found.tuple), Some(entry(2).tuple));
+        assert_eq!((table.iter().count(), table.len()), (2, 2));
+        table.remove(&entry(2).tuple);
+        table.remove(&entry(2).tuple);
+        assert_eq!((table.iter().count(), table.len()), (1, 1));
+        assert!(table.find(&entry(1).tuple).is_some());
+    }
 }

@@ -222,4 +222,27 @@ mod tests {
         table.insert(tuple(3), &ended(0, later), later);
         assert_eq!((table.find(&tuple(2), later), table.len()), (None, 2));
     }
+
+    #[test]
+    fn an_entry_lasts_for_whole_seconds_and_its_window_is_that_of_a_header() {
+        let mut table = table();
+        let state = TimeWait { window: 70_000, timestamps: None, ..ended(5, Duration::ZERO) };
+        table.insert(tuple(1), &state, Duration::ZERO);
+        let found = table.find(&tuple(1), Duration::from_millis(60_999)).unwrap();
+        assert_eq!((found.window, found.timestamps), (65_535, None));
+        assert_eq!(table.find(&tuple(1), Duration::from_secs(61)), None);
+        // By 60 s nothing has expired, by 61 s it has.
+        table.insert(tuple(2), &ended(5, MINUTE), MINUTE);
+        assert_eq!(table.len(), 2);
+        table.insert(tuple(3), &ended(5, MINUTE), Duration::from_secs(61));
+        assert_eq!(table.len(), 2);
+        assert_eq!(table.iter().map(|it| it.remote_port).collect::<std::vec::Vec<_>>(), [2, 3]);
+        // One that may have none has one.
+        let mut table = TimeWaitTable::new(TupleHasher::new(7), 0);
+        assert!(!table.insert(tuple(1), &ended(0, MINUTE), MINUTE));
+        assert!(table.insert(tuple(2), &ended(0, MINUTE), MINUTE));
+        table.remove(&tuple(2));
+        assert!(!table.insert(tuple(3), &ended(0, MINUTE), MINUTE), "that was gone");
+        assert_eq!((table.len(), table.find(&tuple(3), MINUTE).is_some()), (1, true));
+    }
 }

@@ -124,4 +124,32 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn rfc_8200_4_2_lengths_of_headers_and_options_count_to_the_byte() {
+        let options = |rest: &[u8]| upper_layer(&packet(DESTINATION_OPTIONS, rest));
+        for (rest, expected) in [
+            // Padding of one byte each, of none, and up to the end; a header of sixteen bytes.
+            (&[6, 0, 0, 0, 0, 0, 0, 0][..], Some((6, 48))),
+            (&[6, 0, 1, 0, 1, 0, 1, 0], Some((6, 48))),
+            (&[6, 0, 0, 0, 0, 0, 1, 0], Some((6, 48))),
+            (&[6, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], Some((6, 56))),
+            // One byte more than there are, without a length, and a header that is not whole.
+            (&[6, 0, 1, 5, 0, 0, 0, 0], None),
+            (&[6, 0, 1, 3, 0, 0, 0, 1], None),
+            (&[6, 1, 1, 4, 0, 0, 0, 0], None),
+            (&[6, 0, 1, 4, 0, 0, 0], None),
+            (&[], None),
+        ] {
+            assert_eq!(options(rest), expected, "{rest:?}");
+        }
+        let routing = |rest: &[u8]| upper_layer(&packet(ROUTING, rest));
+        assert_eq!(routing(&[6, 1, 4, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]), Some((6, 56)));
+        assert_eq!(routing(&[6, 1, 4, 0, 9, 9, 9, 9]), None);
+        // RFC 6946, with reserved bits that are to be ignored.
+        assert_eq!(upper_layer(&packet(FRAGMENT, &[6, 9, 0, 6, 0, 0, 0, 9])), Some((6, 48)));
+        for part in [[6, 0, 1, 0, 0, 0, 0, 9], [6, 0, 0x80, 0, 0, 0, 0, 9]] {
+            assert_eq!(upper_layer(&packet(FRAGMENT, &part)), Some((FRAGMENT, 40)));
+        }
+    }
 }

@@ -331,4 +331,96 @@ mod tests {
         frame[56] = 0xfe;
         assert!(matches!(Segment::parse(&frame, OWN), Frame::Other));
     }
+
+    /// An acknowledgement with three bytes of data, options of the IP header, and padding behind all.
+    fn padded(options: &[u8]) -> Vec<u8> {
+        let mut frame = frame(false, &ack());
+        frame.extend(b"abc");
+        frame.splice(34..34, options.iter().copied());
+        frame[14] = 0x45 + options.len() as u8 / 4;
+        let len = frame.len() as u16 - 14;
+        frame[16..18].copy_from_slice(&len.to_be_bytes());
+        let mut ip = smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame[14..]);
+        ip.fill_checksum();
+        let ends = (ip.src_addr().into(), ip.dst_addr().into());
+        TcpPacket::new_unchecked(&mut frame[34 + options.len()..]).fill_checksum(&ends.0, &ends.1);
+        frame.resize(frame.len() + 7, 0x55);
+        frame
+    }
+
+    #[test]
+    fn data_ends_with_the_packet_and_not_with_the_frame() {
+        for options in [&[][..], &[148, 4, 0, 0], &[1, 148, 4, 0, 0, 1, 1, 1]] {
+            let frame = padded(options);
+            let Frame::Tcp(segment) = Segment::parse(&frame, OWN) else { panic!("not TCP") };
+            assert_eq!(
+                (segment.data, segment.data_range()),
+                (&b"abc"[..], frame.len() - 10..frame.len() - 7)
+            );
+            assert!(segment.is_intact(true));
+            // The header's checksum counts whether the device has verified TCP's or not, and is of the options, too.
+            for at in 34..34 + options.len() {
+                let mut damaged = frame.clone();
+                damaged[at] ^= 2;
+                if let Frame::Tcp(segment) = Segment::parse(&damaged, OWN) {
+                    assert!(!segment.is_intact(false), "{at}");
+                }
+            }
+            let mut damaged = frame.clone();
+            damaged[frame.len() - 8] ^= 1;
+            let Frame::Tcp(segment) = Segment::parse(&damaged, OWN) else { panic!("not TCP") };
+            assert!(segment.is_intact(false) && !segment.is_intact(true));
+        }
+    }
+
+    #[test]
+    fn rfc_791_and_8200_lengths_and_versions_that_lie_are_malformed() {
+        // The version and the header's length, and the packet's: longer than the frame, or shorter than its headers.
+        for (at, value) in [
+            (14, 0x55),
+            (14, 0x44),
+            (14, 0x46),
+            (17, 41),
+            (17, 39),
+            (17, 19),
+            (46, 0x40),
+            (46, 0x60),
+        ] {
+            let mut frame = frame(false, &ack());
+            frame[at] = value;
+            assert!(matches!(Segment::parse(&frame, OWN), Frame::Malformed), "{at} {value}");
+        }
+        for (at, value) in [(19, 21), (19, 19), (66, 0x40), (66, 0x60)] {
+            let mut frame = frame(true, &ack());
+            frame[at] = value;
+            assert!(matches!(Segment::parse(&frame, OWN), Frame::Malformed), "{at} {value}");
+        }
+        let mut mapped = frame(true, &ack());
+        mapped[38..50].copy_from_slice(&MAPPED);
+        assert!(matches!(Segment::parse(&mapped, OWN), Frame::Malformed), "our end");
+        let mut other = frame(true, &ack());
+        other[5] = 9;
+        assert!(matches!(Segment::parse(&other, OWN), Frame::NotOurs));
+        for (v6, at) in [(false, 23), (true, 20)] {
+            let mut udp = frame(v6, &ack());
+            udp[at] = 17;
+            assert!(matches!(Segment::parse(&udp, OWN), Frame::Other));
+        }
+        // An offset makes a fragment, and so does more that follows; not to be cut does not.
+        for (flags, is_fragment) in [
+            ([0x20, 0], true),
+            ([0, 1], true),
+            ([0x1f, 0xff], true),
+            ([0x40, 0], false),
+            ([0x80, 0], false),
+        ] {
+            let mut frame = frame(false, &ack());
+            frame[20..22].copy_from_slice(&flags);
+            assert_eq!(
+                matches!(Segment::parse(&frame, OWN), Frame::Other),
+                is_fragment,
+                "{flags:x?}"
+            );
+        }
+    }
 }

@@ -203,4 +203,48 @@ mod tests {
         let tuple = Tuple::v4([10, 0, 0, 1], [10, 0, 0, 2], 80, 5000);
         assert_ne!(TupleHasher::new(1).hash(&tuple), TupleHasher::new(2).hash(&tuple));
     }
+
+    #[test]
+    fn every_word_of_both_ends_and_both_ports_counts() {
+        let tuple = |own: &str, peer: &str| Tuple::new(own.parse().unwrap(), peer.parse().unwrap());
+        let v6 = tuple("[1:2:3:4:5:6:7:8]:9", "[a:b:c:d:e:f:10:11]:18");
+        assert_eq!(
+            v6.words(),
+            [
+                0x0001_0002_0003_0004,
+                0x0005_0006_0007_0008,
+                0x000a_000b_000c_000d,
+                0x000e_000f_0010_0011,
+                0x0000_0000_0009_0012,
+            ]
+        );
+        let v4 = tuple("1.2.3.4:65535", "5.6.7.8:65534");
+        assert_eq!(v4.words(), [0, 0xffff_0102_0304, 0, 0xffff_0506_0708, 0xffff_fffe]);
+        let other_port = v4.with_local_port(80);
+        assert_eq!((other_port.local_port, other_port.remote_port), (80, 65_534));
+        assert_eq!((other_port.local().ip(), other_port.remote()), (v4.local().ip(), v4.remote()));
+        // One bit of each byte, and of each port, makes another hash.
+        let hasher = TupleHasher::new(1);
+        for tuple in [v4, v6] {
+            let mut hashes = std::vec::Vec::from([hasher.hash(&tuple)]);
+            for word in if tuple.is_v4() { 3..4 } else { 0..4 } {
+                for byte in 0..4 {
+                    let (mut local, mut remote) = (tuple, tuple);
+                    local.local[word] ^= 1 << (8 * byte);
+                    remote.remote[word] ^= 1 << (8 * byte);
+                    hashes.extend([hasher.hash(&local), hasher.hash(&remote)]);
+                }
+            }
+            for bit in [0, 8] {
+                let (mut local, mut remote) = (tuple, tuple);
+                local.local_port ^= 1 << bit;
+                remote.remote_port ^= 1 << bit;
+                hashes.extend([hasher.hash(&local), hasher.hash(&remote)]);
+            }
+            let count = hashes.len();
+            hashes.sort_unstable();
+            hashes.dedup();
+            assert_eq!(hashes.len(), count);
+        }
+    }
 }

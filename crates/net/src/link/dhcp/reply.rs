@@ -75,6 +75,8 @@ const LEASE_SECONDS_MIN: u32 = 5;
 mod tests {
     use super::*;
     use core::net::Ipv4Addr;
+    use smoltcp::wire::DhcpOption;
+    use std::vec::Vec;
 
     #[test]
     fn rfc_1122_3_2_1_3_addresses_that_no_host_can_have() {
@@ -95,6 +97,97 @@ mod tests {
             [([10, 0, 0, 1], 24), ([10, 0, 0, 255], 16), ([10, 0, 0, 0], 31), ([10, 0, 0, 0], 32)]
         {
             assert!(is_usable(octets, prefix), "{}/{prefix}", Ipv4Addr::from(octets));
+        }
+    }
+
+    const OWN: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
+
+    /// An offer of 10.0.0.7/24 for so many seconds.
+    fn offer(seconds: u32) -> DhcpRepr<'static> {
+        let none = Ipv4Addr::UNSPECIFIED;
+        DhcpRepr {
+            message_type: DhcpMessageType::Offer,
+            transaction_id: 1,
+            secs: 0,
+            client_hardware_address: OWN,
+            client_ip: none,
+            your_ip: Ipv4Addr::new(10, 0, 0, 7),
+            server_ip: none,
+            router: None,
+            subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+            relay_agent_ip: none,
+            broadcast: false,
+            requested_ip: None,
+            client_identifier: None,
+            server_identifier: Some(Ipv4Addr::new(10, 0, 0, 2)),
+            parameter_request_list: None,
+            max_size: None,
+            lease_duration: Some(seconds),
+            renew_duration: None,
+            rebind_duration: None,
+            dns_servers: None,
+            additional_options: &[],
+        }
+    }
+
+    fn frame(reply: &DhcpRepr<'_>) -> Vec<u8> {
+        let len = (8 + reply.buffer_len()) as u16;
+        let [[ip_high, ip_low], [high, low]] = [20 + len, len].map(u16::to_be_bytes);
+        let mut frame = [[0xff; 6], [2, 0, 0, 0, 0, 2]].concat();
+        frame.extend([8, 0, 0x45, 0, ip_high, ip_low, 0, 0, 0, 0, 64, 17, 0, 0]);
+        frame.extend([10, 0, 0, 2, 255, 255, 255, 255, 0, 67, 0, 68, high, low, 0, 0]);
+        frame.resize(42 + reply.buffer_len(), 0);
+        reply.emit(&mut DhcpPacket::new_unchecked(&mut frame[42..])).unwrap();
+        frame
+    }
+
+    #[test]
+    fn rfc_2131_leases_that_no_host_can_use_and_refusals_are_told_from_others() {
+        let short = Verdict::Unusable("the lease is too short");
+        let nobody = Verdict::Unusable("no host can have the address");
+        // Until it ends, is renewed, and others are asked for it (RFC 2132 sections 9.11 and 9.12).
+        for (lease, renew, rebind, expected) in [
+            (100, 50, 80, &Verdict::Pass),
+            (5, 5, 5, &Verdict::Pass),
+            (4, 5, 5, &short),
+            (5, 4, 5, &short),
+            (5, 5, 4, &short),
+        ] {
+            let times = [(58, [0, 0, 0, renew]), (59, [0, 0, 0, rebind])];
+            let options = [0, 1].map(|at| DhcpOption { kind: times[at].0, data: &times[at].1 });
+            for message_type in [DhcpMessageType::Offer, DhcpMessageType::Ack] {
+                let reply = DhcpRepr { message_type, additional_options: &options, ..offer(lease) };
+                assert_eq!(judge(&frame(&reply), OWN), *expected, "{lease} {renew} {rebind}");
+            }
+        }
+        let zero = DhcpRepr { your_ip: Ipv4Addr::new(10, 0, 0, 0), ..offer(100) };
+        assert_eq!(judge(&frame(&zero), OWN), nobody);
+        // Without a mask, or with one that has holes, smoltcp takes none.
+        for subnet_mask in [None, Some(Ipv4Addr::new(255, 0, 255, 0))] {
+            assert_eq!(
+                judge(&frame(&DhcpRepr { subnet_mask, ..zero.clone() }), OWN),
+                Verdict::Pass
+            );
+        }
+        let refusal = DhcpRepr { message_type: DhcpMessageType::Nak, ..offer(100) };
+        assert_eq!(judge(&frame(&refusal), OWN), Verdict::Refusal);
+        let inform = DhcpRepr { message_type: DhcpMessageType::Inform, ..offer(0) };
+        assert_eq!(judge(&frame(&inform), OWN), Verdict::Pass);
+    }
+
+    #[test]
+    fn rfc_2131_4_1_what_is_no_reply_to_us_is_not_judged() {
+        let refusal = DhcpRepr { message_type: DhcpMessageType::Nak, ..offer(100) };
+        let other = EthernetAddress([2, 0, 0, 0, 0, 9]);
+        assert_eq!(judge(&frame(&refusal), other), Verdict::Pass, "another's");
+        // Ethernet's type, the protocol, and both ports.
+        for (at, value) in [(12, 0x86), (23, 6), (35, 68), (37, 67), (34, 1), (36, 1)] {
+            let mut frame = frame(&refusal);
+            frame[at] = value;
+            assert_eq!(judge(&frame, OWN), Verdict::Pass, "{at}");
+        }
+        for length in 0..frame(&refusal).len() {
+            assert_eq!(judge(&frame(&refusal)[..length], OWN), Verdict::Pass, "{length}");
         }
     }
 }
