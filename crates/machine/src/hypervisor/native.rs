@@ -186,3 +186,15 @@ pub(super) fn frequency_leaf_rate() -> Option<u64> {
 pub(super) fn rate_of(hertz: u64) -> u64 {
     ((1_000_000_000_u128 << 32) / u128::from(hertz.max(1))) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_nanoseconds_per_tick() {
+        let rates = [1_000_000_000, 500_000_000, 4_000_000_000, 1].map(rate_of);
+        assert_eq!(rates, [1 << 32, 2 << 32, 1 << 30, 1_000_000_000 << 32]);
+        assert_eq!(rate_of(0), rate_of(1), "a counter that says that it stands");
+    }
+}

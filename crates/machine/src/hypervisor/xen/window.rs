@@ -242,4 +242,24 @@ mod tests {
         assert!(window.take(1).is_none());
         assert_eq!(window.take(0), Some(Vec::new()));
     }
+
+    /// public/grant_table.h: `GNTMAP_host_map`, and a status of -1 until Xen has said another.
+    #[test]
+    fn xen_is_asked_for_pages_that_may_be_written() {
+        let map = Map::new(1 << 32, 9, 7);
+        assert_eq!((map.address, map.flags, map.reference, map.domain), (1 << 32, 2, 9, 7));
+        assert_eq!((map.status, size_of::<Map>(), size_of::<Unmap>()), (-1, 32, 24));
+        let frame = Frame { start: NonNull::<u8>::dangling(), handle: 5, restorations: 0 };
+        let unmap = Unmap::new(&frame);
+        assert_eq!((unmap.address, unmap.handle, unmap.status), (1, 5, -1));
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_says_why() {
+        use std::string::ToString;
+        let (no_room, refused) = (MapError::NoRoom, MapError::Refused(-3));
+        assert_eq!(no_room.to_string(), "no room to map pages of other domains to");
+        assert_eq!(refused.to_string(), "Xen maps no such page of that domain's (status -3)");
+        assert_eq!(hypercall::Errno(22).to_string(), "Xen's error 22");
+    }
 }
