@@ -149,6 +149,8 @@ fn sleep_type_of_s5(dsdt: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interrupt::tests::free_lines;
+    use crate::memory::dma::host;
 
     #[test]
     fn the_sleep_type_is_found_in_both_encodings() {
@@ -168,5 +170,44 @@ mod tests {
         let ports = PowerPorts { status: 0x600, control: 0x604, off: 5 << 10 | 1 << 13 };
         assert_eq!(ports_of(&fadt, dsdt), Some(ports));
         assert_eq!(ports_of(&fadt, b"no such name"), None);
+    }
+
+    /// A table of a hardware-reduced machine whose sleep control register is there (ACPI 6.5, section 5.2.9).
+    fn reduced(address: u64) -> [u8; 256] {
+        let mut fadt = [0; 256];
+        fadt[112..116].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+        fadt[248..].copy_from_slice(&address.to_le_bytes());
+        fadt
+    }
+
+    #[test]
+    fn the_sleep_control_register_is_in_memory_that_is_mapped() {
+        let all = [1, 0xffff_ffff, 0, 1 << 32, u64::MAX];
+        let found = all.map(|address| sleep_control(&reduced(address)));
+        assert_eq!(found, [Some(1), Some(0xffff_ffff), None, None, None]);
+        assert_eq!(sleep_control(&reduced(1)[..255]), None);
+        let mut in_ports = reduced(1);
+        in_ports[244] = 1;
+        assert_eq!(sleep_control(&in_ports), None);
+    }
+
+    /// QEMU's generic event device, docs/specs/acpi_hw_reduced_hotplug: bit 1 is the button.
+    #[test]
+    fn the_event_devices_button_is_pressed_where_its_bit_is_set_and_its_line_raised() {
+        let _alone = free_lines();
+        let memory = host::low(0x1000);
+        let base = memory.as_ptr() as u64;
+        let button = Button::arm(&reduced(base + 0x200), Line::allocate().unwrap()).unwrap();
+        let Button::EventDevice { selector, line } = &button else { panic!("a fixed button") };
+        assert_eq!(*selector, base);
+        for (events, is_pressed) in [(0, false), (1, false), (2, true), (0xff, true)] {
+            memory[0] = events;
+            assert!(!button.take(), "nothing was raised");
+            line.raise();
+            assert_eq!((button.take(), button.take()), (is_pressed, false), "{events}");
+        }
+        assert!(Button::arm(&reduced(0), Line::allocate().unwrap()).is_none());
+        assert!(Button::arm(&[0; 256], Line::allocate().unwrap()).is_none(), "no status port");
+        assert!(Button::arm(&[0; 115], Line::allocate().unwrap()).is_none(), "cut off");
     }
 }
