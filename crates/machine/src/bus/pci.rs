@@ -332,12 +332,17 @@ fn space(base: u64, bus: u8, device: u8, function: u8) -> Mmio {
 /// Says which register the data port is until the result is dropped.
 fn select(bus: u8, device: u8, function: u8, register: u8) -> impl Sized {
     static TURN: OneShotMutex<()> = OneShotMutex::new(());
-    const ENABLE: u32 = 1 << 31;
     let turn = TURN.lock();
-    let function = u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8;
     // SAFETY: only chooses what the data port means, and this function is the only one to do so.
-    unsafe { port::write32(PORT_ADDRESS, ENABLE | function | u32::from(register & !3)) }
+    unsafe { port::write32(PORT_ADDRESS, port_address(bus, device, function, register)) }
     turn
+}
+
+/// A register by the address port's name (3.2.2.3.2).
+fn port_address(bus: u8, device: u8, function: u8, register: u8) -> u32 {
+    const ENABLE: u32 = 1 << 31;
+    let function = u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8;
+    ENABLE | function | u32::from(register & !3)
 }
 
 #[cfg(test)]
@@ -549,5 +554,12 @@ pub(crate) mod tests {
         }
         assert!(function.registers(1, 0, 16).is_none(), "interrupt controllers are there");
         assert!(function.registers(2, 0, 16).is_none(), "it has no address");
+    }
+
+    #[test]
+    fn a_register_is_named_to_the_ports_by_its_place() {
+        assert_eq!(port_address(0, 0, 0, 0), 0x8000_0000);
+        assert_eq!(port_address(0x12, 31, 7, 0xff), 0x8012_fffc);
+        assert_eq!(port_address(1, 2, 3, 0x10), 0x8001_1310);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn soft_off() {
     let Some(fadt) = acpi::table(b"FACP") else { return };
     if let Some(address) = sleep_control(fadt) {
         // SAFETY: the sleep control register; the machine stops here.
-        unsafe { (address as *mut u8).write_volatile((kind << 2) as u8 | 1 << 5) }
+        unsafe { (address as *mut u8).write_volatile(off_byte(kind)) }
     } else if let Some(control) =
         u32_at(fadt, CONTROL_PORT).and_then(|port| u16::try_from(port).ok())
     {
@@ -68,6 +68,11 @@ const CONTROL_PORT: usize = 64;
 /// The sleep type, and the bit that makes it so (section 4.8.3.2.1).
 fn off_bits(kind: u32) -> u16 {
     (kind << 10) as u16 | 1 << 13
+}
+
+/// The same for the sleep control register (section 4.8.3.7).
+fn off_byte(kind: u32) -> u8 {
+    (kind << 2) as u8 | 1 << 5
 }
 
 /// Where the press of the button shows.
@@ -209,5 +214,11 @@ mod tests {
         assert!(Button::arm(&reduced(0), Line::allocate().unwrap()).is_none());
         assert!(Button::arm(&[0; 256], Line::allocate().unwrap()).is_none(), "no status port");
         assert!(Button::arm(&[0; 115], Line::allocate().unwrap()).is_none(), "cut off");
+    }
+
+    #[test]
+    fn what_switches_off_has_the_sleep_type_and_the_bit_that_enables_it() {
+        assert_eq!([0, 5, 7, 8].map(off_bits), [0x2000, 0x3400, 0x3c00, 0x2000]);
+        assert_eq!([0, 5, 7, 8].map(off_byte), [0x20, 0x34, 0x3c, 0x20]);
     }
 }
