@@ -508,6 +508,31 @@ pub(crate) mod tests {
         assert_eq!(config.read(2, 0, 0, 0), u32::MAX);
     }
 
+    /// PCI 3.0, section 6.8.2: bit 15 of the message control enables, bit 14 masks all.
+    #[test]
+    fn messages_are_enabled_and_not_masked_whatever_firmware_left() {
+        let base = crate::memory::dma::host::low(0x1_0000).as_ptr() as u64;
+        for left in [0, 1 << 31, 1 << 30, 3 << 30] {
+            let function = only(&[
+                (0, VIRTIO),
+                (4, 1 << 20),
+                (0x34, 0x40),
+                (0x10, base as u32),
+                (0x40, 0x11 | 0x7ff << 16 | left),
+                (0x44, 0x1000),
+            ]);
+            let table = function.message_table().unwrap();
+            assert_eq!(table.messages(), 2048);
+            table.enable();
+            assert_eq!(function.read(0x40), 0x11 | 0x7ff << 16 | 1 << 31, "{left:#x}");
+            table.set(2047, Message { address: 0x1_fee0_0000, data: 0x55 });
+            // SAFETY: a test's memory, which it reaches by registers only.
+            let registers = unsafe { Mmio::map(base + 0x1000 + 2047 * 16, 16) };
+            let entry = [0, 4, 8, 12].map(|at| registers.read32(at));
+            assert_eq!(entry, [0xfee0_0000, 1, 0x55, 0]);
+        }
+    }
+
     /// PCI firmware specification 3.3, table 4-2.
     #[test]
     fn configuration_space_is_where_the_table_lists_it() {

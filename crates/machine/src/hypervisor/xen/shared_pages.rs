@@ -325,6 +325,10 @@ mod tests {
         pages.set_bits(8190, 0x30);
         assert_eq!(pages.load_word(8188), 0x0933_0201);
         assert_eq!((pages.clear_bits(8190, 0x0f), pages.load_byte(8190)), (0x33, 0x30));
+        pages.copy_in(4094, &[1, 2, 3, 4]);
+        let mut seen = [9; 4];
+        pages.copy_out(4094, &mut seen);
+        assert_eq!((seen, pages.load_byte(4093), pages.load_byte(4098)), ([1, 2, 3, 4], 0, 0));
         pages.copy_in(8191, &[7]);
         assert_eq!((pages.load_byte(8191), pages.is_lost()), (7, false));
     }
