@@ -26,3 +26,18 @@ pub(crate) fn start() {
 pub(crate) fn restart(wall: Duration) {
     WALL_START.store(wall.as_secs(), Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_clock_time_is_that_of_the_start_and_what_has_passed() {
+        restart(Duration::new(1_700_000_000, 999_999_999));
+        let before = now();
+        let wall = wall() - Duration::from_secs(1_700_000_000);
+        assert!(before <= wall && wall <= now());
+        start();
+        assert!(super::wall() < Duration::from_secs(1_700_000_000), "a process has no clock");
+    }
+}

@@ -92,3 +92,32 @@ impl Timer {
         self.set_armed(Self::NEVER);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_raised_is_taken_once_and_no_other_with_it() {
+        let lines = Lines::new();
+        assert!(!lines.is_pending() && !lines.take(0));
+        for line in [0, 5, 63] {
+            lines.raise(line);
+        }
+        assert!(lines.is_pending() && !lines.take(4));
+        for line in [5, 0, 63] {
+            assert!(lines.is_pending());
+            assert!(lines.take(line) && !lines.take(line), "{line}");
+        }
+        assert!(!lines.is_pending());
+    }
+
+    #[test]
+    fn a_timer_goes_off_when_it_was_last_told_to() {
+        let timer = Timer { armed: AtomicU64::new(Timer::NEVER) };
+        timer.set_armed(7);
+        assert_eq!(timer.armed(), 7);
+        timer.disarm();
+        assert_eq!(timer.armed(), u64::MAX);
+    }
+}

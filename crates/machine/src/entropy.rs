@@ -99,5 +99,28 @@ mod tests {
         let mut three = [0; 32];
         fill(&mut three).unwrap();
         assert_ne!(one, three);
+        // What was there before is not lost: the new key is both.
+        let mut old = POOL.lock().clone().expect("a generator");
+        let mut key = [0; 32];
+        old.fill_bytes(&mut key);
+        key.iter_mut().for_each(|byte| *byte ^= 9);
+        let mut expected = [0; 32];
+        ChaCha12Rng::from_seed(key).fill_bytes(&mut expected);
+        BY_JITTER.store(true, Ordering::Relaxed);
+        assert!(is_by_jitter());
+        add(&[9; 32]);
+        assert!(!is_by_jitter(), "there is something better now");
+        fill(&mut three).unwrap();
+        assert_eq!(three, expected);
+        renew();
+        ChaCha12Rng::from_seed(key).fill_bytes(&mut expected);
+        fill(&mut three).unwrap();
+        assert_ne!(three, expected);
+    }
+
+    #[test]
+    fn a_machine_without_entropy_is_told_how_to_have_some() {
+        let text = std::string::ToString::to_string(&NoEntropy);
+        assert!(text.contains("RDRAND") && text.contains("virtio-rng"), "{text}");
     }
 }

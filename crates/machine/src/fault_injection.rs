@@ -77,3 +77,25 @@ fn deeper(depth: u64) -> u64 {
     let frame = black_box([depth; PAGE_BYTES / 64]);
     if frame[0] == u64::MAX { 0 } else { deeper(depth + 1) + black_box(&frame)[1] }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_have_names() {
+        let names =
+            ["null", "stack", "write-code", "write-constant", "run-heap", "instruction", ""];
+        let faults = names.map(|name| Fault::named(name.as_bytes()));
+        let expected = [
+            Some(Fault::Null),
+            Some(Fault::Stack),
+            Some(Fault::WriteCode),
+            Some(Fault::WriteConstant),
+            Some(Fault::RunHeap),
+            Some(Fault::Instruction),
+            None,
+        ];
+        assert_eq!(faults, expected);
+    }
+}

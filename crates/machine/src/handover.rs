@@ -110,3 +110,17 @@ pub unsafe fn enter(memory: &'static mut [u8], entry: Entry) -> ! {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_for_another_kernel_is_whole_zeroed_pages_from_2_mib_on() {
+        let memory = reserve(PAGE_BYTES + 1).unwrap();
+        assert_eq!((memory.len(), memory.as_ptr() as usize % (2 << 20)), (2 * PAGE_BYTES, 0));
+        assert!(memory.iter().all(|&byte| byte == 0));
+        assert!(reserve(0).is_none() && reserve(usize::MAX).is_none());
+        assert_eq!((ram().count(), power_ports()), (0, None), "a process was told of nothing");
+    }
+}

@@ -75,18 +75,82 @@ pub(crate) fn running() -> Option<&'static Image> {
 
 /// Whether the address is in the page under a stack, where nothing is mapped.
 pub fn is_stack_guard(address: u64) -> bool {
-    let page = address & !(PAGE_BYTES as u64 - 1);
-    running().is_some_and(|image| image.guards().contains(&page))
+    running().is_some_and(|image| image.is_stack_guard(address))
 }
 
 /// Whether there is a word of the stack that programs run on at the address.
 pub fn is_stack(address: u64) -> bool {
-    running().is_some_and(|image| image.stacks[0].contains(&address)) && address.is_multiple_of(8)
+    running().is_some_and(|image| image.is_stack(address))
 }
 
 impl Image {
     /// The page under each stack.
     pub(crate) fn guards(&self) -> [u64; 3] {
         self.stacks.each_ref().map(|stack| stack.start - PAGE_BYTES as u64)
+    }
+
+    fn is_stack_guard(&self, address: u64) -> bool {
+        self.guards().contains(&(address & !(PAGE_BYTES as u64 - 1)))
+    }
+
+    fn is_stack(&self, address: u64) -> bool {
+        self.stacks[0].contains(&address) && address.is_multiple_of(8)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    extern "C" fn nothing() {}
+
+    /// One with stacks at 0x2000, 0x6000 and 0x9000, and its table of symbols there. It never runs.
+    pub(crate) fn image_of(symbols: u64) -> Image {
+        const NOTHING: Handler = Handler(nothing);
+        static HEAP: Heap = Heap::new();
+        Image {
+            boot: 0..1,
+            text: 1..2,
+            symbols,
+            stacks: [0x2000..0x4000, 0x6000..0x7000, 0x9000..0xa000],
+            segments: 0,
+            handlers: Handlers {
+                exceptions: &[NOTHING; 32],
+                lines: &[NOTHING; 56],
+                sample: NOTHING,
+                unclaimed: NOTHING,
+                ignored: NOTHING,
+            },
+            idle: nothing,
+            heap: &HEAP,
+        }
+    }
+
+    #[test]
+    fn the_page_under_each_stack_is_its_guard() {
+        let image = image_of(0);
+        for (address, is_guard) in [
+            (0xfff, false),
+            (0x1000, true),
+            (0x1fff, true),
+            (0x2000, false),
+            (0x4fff, false),
+            (0x5abc, true),
+            (0x6000, false),
+            (0x8000, true),
+            (0x9000, false),
+        ] {
+            assert_eq!(image.is_stack_guard(address), is_guard, "{address:#x}");
+        }
+        assert!(!is_stack_guard(0x1000), "a process has none");
+    }
+
+    #[test]
+    fn programs_have_the_first_stack_and_whole_words_of_it() {
+        let image = image_of(0);
+        let all = [0x1ff8, 0x2000, 0x2004, 0x3ff8, 0x3fff, 0x4000, 0x6000];
+        let found = all.map(|address| image.is_stack(address));
+        assert_eq!(found, [false, true, false, true, false, false, false]);
+        assert!(!is_stack(0x2000), "a process has none");
     }
 }

@@ -148,3 +148,68 @@ impl Bells for Registers {
         self.line.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::pci::tests::only;
+    use crate::interrupt::tests::free_lines;
+    use crate::memory::dma::host;
+    use std::string::ToString;
+
+    #[test]
+    fn a_device_of_no_use_says_why() {
+        for (reason, words) in [
+            (Unusable::NoInterrupts, "ivshmem-doorbell"),
+            (Unusable::NoPlace, "no address"),
+            (Unusable::OutOfResources, "no memory is left"),
+        ] {
+            assert!(reason.to_string().contains(words), "{reason}");
+        }
+    }
+
+    #[test]
+    fn memory_is_whole_pages_where_a_device_may_be() {
+        for (place, bytes) in [
+            (0xe000_0000_u32, 4095),
+            (0xe000_0000, 100),
+            (0xfec0_0000, 4096),
+            (0xfebf_0000, 0x1_1000),
+            (0, 4096),
+            (0xe000_0000, !0xfff),
+        ] {
+            let function = only(&[(0, IDENTITY), (0x18, place)]);
+            assert_eq!(map(&function, bytes).err(), Some(Unusable::NoPlace), "{place:#x} {bytes}");
+        }
+    }
+
+    #[test]
+    fn devices_without_doorbells_by_message_and_without_a_place_are_refused() {
+        let _alone = free_lines();
+        let open = |words: &[(u8, u32)]| {
+            let words = [&[(0, IDENTITY), (4, 2)], words].concat();
+            open(&only(&words)).err()
+        };
+        assert_eq!(open(&[(8, 0xff_ff00), (0x18, 0xe000_0000)]), Some(Unusable::NoInterrupts));
+        assert_eq!(open(&[(8, 1)]), Some(Unusable::NoPlace), "no memory");
+        assert_eq!(open(&[(8, 1), (0x18, 0xe000_0000)]), Some(Unusable::NoPlace), "no registers");
+        let registers = (0x10, host::low(16).as_ptr() as u32);
+        let plain = [(8, 1), registers, (0x18, 0xe000_0000)];
+        assert_eq!(open(&plain), Some(Unusable::NoInterrupts));
+    }
+
+    /// QEMU's docs/specs/ivshmem-spec: the peer in the upper half, the vector in the lower one.
+    #[test]
+    fn others_are_rung_at_by_their_number() {
+        let _alone = free_lines();
+        let base = host::low(16).as_ptr() as u64;
+        // SAFETY: a test's memory, which it reaches by registers only.
+        let registers = unsafe { Mmio::map(base, 16) };
+        let bells = Registers { registers, line: Line::allocate().unwrap() };
+        bells.ring(0xfffe);
+        assert_eq!(bells.registers.read32(12), 0xfffe_0000);
+        assert!(!bells.take());
+        bells.line.raise();
+        assert!(bells.take() && !bells.take());
+    }
+}

@@ -72,3 +72,18 @@ pub fn fail() -> ! {
     }
     instructions::reset()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_told_of_once_and_is_what_was_asked_for_last() {
+        assert_eq!((stop_requested(), stop()), (false, Stop::Off));
+        request_stop(Stop::Reboot);
+        assert_eq!((stop_requested(), stop_requested(), stop()), (true, false, Stop::Reboot));
+        request_stop(Stop::Reboot);
+        request_stop(Stop::Off);
+        assert_eq!((stop_requested(), stop_requested(), stop()), (true, false, Stop::Off));
+    }
+}

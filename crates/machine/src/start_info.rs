@@ -39,17 +39,23 @@ pub(crate) fn ram() -> impl Iterator<Item = &'static Region> {
 
 /// The first address behind all that the memory map names; 0 on a host.
 pub(crate) fn memory_map_end() -> u64 {
-    let regions = INFO.get().map_or(&[][..], |info| &info.regions);
+    end_of(INFO.get().map_or(&[][..], |info| &info.regions))
+}
+
+fn end_of(regions: &[Region]) -> u64 {
     regions.iter().map(Region::end).max().unwrap_or(0)
 }
 
 /// The pages of the module, from and to; both 0 when there is none.
 pub(crate) fn module_pages() -> (u64, u64) {
-    let module = module();
-    let start = module.as_ptr() as u64;
-    match module {
+    pages_of(module())
+}
+
+fn pages_of(bytes: &[u8]) -> (u64, u64) {
+    let start = bytes.as_ptr() as u64;
+    match bytes {
         [] => (0, 0),
-        _ => (start & !0xfff, (start + module.len() as u64 + 0xfff) & !0xfff),
+        _ => (start & !0xfff, (start + bytes.len() as u64 + 0xfff) & !0xfff),
     }
 }
 
@@ -250,5 +256,31 @@ mod tests {
     fn a_process_was_told_nothing() {
         assert_eq!((command_line(), module(), rsdp()), ("", &[][..], None));
         assert_eq!((ram().count(), memory_map_end(), module_pages()), (0, 0, (0, 0)));
+    }
+
+    #[test]
+    fn a_module_has_all_pages_that_a_byte_of_it_is_in() {
+        let memory = std::vec![0_u8; 5 * 4096];
+        let start = (memory.as_ptr() as u64).next_multiple_of(4096);
+        let skip = (start - memory.as_ptr() as u64) as usize;
+        let pages = |from: usize, bytes: usize| {
+            let (first, end) = pages_of(&memory[skip + from..][..bytes]);
+            (first.wrapping_sub(start), end.wrapping_sub(start))
+        };
+        assert_eq!(
+            (pages(0, 1), pages(0, 4096), pages(0, 4097)),
+            ((0, 4096), (0, 4096), (0, 8192))
+        );
+        assert_eq!((pages(4095, 1), pages(4095, 2)), ((0, 4096), (0, 8192)));
+        assert_eq!(pages(4096, 8193), (4096, 16_384));
+        assert_eq!(pages_of(&[]), (0, 0));
+    }
+
+    #[test]
+    fn a_memory_map_ends_behind_its_highest_entry_wherever_that_is_listed() {
+        assert_eq!((end_of(&[]), end_of(&[RAM])), (0, 0x10_1000));
+        let low = Region { start: 0x1000, bytes: 0x1000, ..RAM };
+        let reserved = Region { start: 0xfec0_0000, bytes: 0x1000, kind: 2, _reserved: 0 };
+        assert_eq!(end_of(&[low, reserved, RAM]), 0xfec0_1000);
     }
 }

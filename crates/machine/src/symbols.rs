@@ -213,6 +213,7 @@ impl fmt::Display for Name<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image_layout::tests::image_of;
     use std::string::ToString;
     use std::vec::Vec;
 
@@ -276,5 +277,41 @@ mod tests {
         let length = cut.len() as u32;
         cut[4..8].copy_from_slice(&length.to_le_bytes());
         assert_eq!(show(&cut, 0x1000), None);
+    }
+
+    #[test]
+    fn an_address_is_shown_with_its_function_if_that_is_known() {
+        assert_eq!(Location::of(0x12_3456).to_string(), "0x0000000000123456");
+        assert_eq!(Location::of_return(0).to_string(), "0x0000000000000000");
+        assert!(Location::of(1).name().is_none() && !Location::of(1).is_in(&[""]));
+        let found = Table::parse(example().leak()).unwrap().find(0x10a0);
+        let location = Location { address: 0x10a0, found };
+        assert_eq!(location.to_string(), "0x00000000000010a0 abab!+0x10");
+        assert_eq!(location.name().unwrap().to_string(), "abab!");
+        assert!(location.is_in(&["x", "aba"]) && !location.is_in(&["x", "b"]));
+        assert!(!location.is_in(&[]));
+    }
+
+    #[test]
+    fn a_difference_has_35_bits_at_most() {
+        let bytes = [0xff, 0xff, 0xff, 0xff, 0xff, 1, b'x', 9];
+        assert_eq!(entry(&bytes), Some((0x7_ffff_ffff, &b"x"[..], &[9][..])));
+        assert_eq!(entry(&[0x81, 2, 0]), Some((0x101, &[][..], &[][..])));
+        assert_eq!((entry(&[0x81]), entry(&[1]), entry(&[1, 2, b'x'])), (None, None, None));
+    }
+
+    #[test]
+    fn an_image_ends_behind_its_table_at_a_page() {
+        let memory = std::vec![0_u8; 3 * PAGE_BYTES].leak();
+        let skip = memory.as_ptr().align_offset(PAGE_BYTES);
+        let memory = &mut memory[skip..];
+        let image = image_of(memory.as_ptr() as u64);
+        let table = |bytes: usize, memory: &mut [u8]| {
+            memory[..4].copy_from_slice(MAGIC);
+            memory[4..8].copy_from_slice(&(bytes as u32).to_le_bytes());
+            image_end(&image) - image.symbols
+        };
+        assert_eq!(image_end(&image), image.symbols, "there is none");
+        assert_eq!([271, 272, 4096, 4097].map(|bytes| table(bytes, memory)), [0, 4096, 4096, 8192]);
     }
 }

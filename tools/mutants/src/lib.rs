@@ -99,6 +99,7 @@ const SUBJECTS: &[Subject] = &[
         tests: &[
             "aqueduct-machine",
             "aqueduct-virtio-net",
+            "aqueduct-virtio-blk",
             "aqueduct-xen-netfront",
             "aqueduct-xen-store",
         ],

@@ -23,18 +23,22 @@ pub(crate) fn place(function: &Function) {
     let window = window.get_or_insert_with(|| Window {
         free: acpi::table(b"DSDT").and_then(memory_window).unwrap_or_default(),
     });
-    let mut index = 0;
-    while let Some(size) = function.unplaced_bytes(index) {
-        if size.bytes > 0
-            && let Some(address) = window.take(size.bytes)
-        {
-            function.set_bar(index, address);
-        }
-        index += size.registers;
-    }
+    window.place(function);
 }
 
 impl Window {
+    fn place(&mut self, function: &Function) {
+        let mut index = 0;
+        while let Some(size) = function.unplaced_bytes(index) {
+            if size.bytes > 0
+                && let Some(address) = self.take(size.bytes)
+            {
+                function.set_bar(index, address);
+            }
+            index += size.registers;
+        }
+    }
+
     /// A range starts at a multiple of its size (PCI 3.0, section 6.2.5.1).
     fn take(&mut self, bytes: u64) -> Option<u64> {
         let start = self.free.start.next_multiple_of(bytes);
@@ -121,5 +125,38 @@ mod tests {
         let function = only(&[(0, 0x1041_1af4), (4, 2), (0x10, 0)]);
         place(&function);
         assert_eq!(function.bar(0), None);
+    }
+
+    #[test]
+    fn ranges_without_an_address_get_one_each() {
+        let words = [(0, 0x1041_1af4), (0x14, 4), (0x1c, 0xc001), (0x20, 0xfe00_0000)];
+        let function = only(&words);
+        Window { free: 0xc000_0000..0xc000_0020 }.place(&function);
+        let bars = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24].map(|at| function.read(at));
+        // Ranges of a fake function have 16 bytes each. For the last there is no room.
+        assert_eq!(bars, [0xc000_0000, 0xc000_0010, 0, 0xc001, 0xfe00_0000, 0]);
+    }
+
+    #[test]
+    fn a_bridge_that_says_what_cannot_be_is_none() {
+        let changed = |at: usize, bytes: &[u8]| {
+            let mut table = dsdt();
+            let at = table.windows(4).position(|four| four == [0x87, 23, 0, 0]).unwrap() + at;
+            table[at..at + bytes.len()].copy_from_slice(bytes);
+            memory_window(&table)
+        };
+        let last = 0xdfff_ffff_u32.to_le_bytes();
+        assert_eq!(changed(10, &[0; 4]), None, "at address 0");
+        assert_eq!(changed(10, &last), None, "of one byte");
+        assert_eq!(changed(14, &[0xff; 4]), Some(0xc000_0000..1 << 32));
+        assert_eq!(changed(14, &[0; 4]), None, "an end before the start");
+        let mut table = dsdt();
+        let buses = table.windows(4).position(|four| four == [0x88, 13, 0, 2]).unwrap();
+        table[buses + 11] = 1;
+        assert_eq!(configuration_space(&table), None, "more buses than there are numbers");
+        let mut table = dsdt();
+        let method = table.windows(4).position(|four| four == b"_CBA").unwrap();
+        table[method + 4] = 1;
+        assert_eq!(configuration_space(&table), None, "a method with arguments");
     }
 }

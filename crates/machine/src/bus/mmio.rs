@@ -65,10 +65,90 @@ impl Mmio {
 /// Whether device registers may be there: no RAM, none of the machine's interrupt controllers, and
 /// where page tables can map them.
 pub(crate) fn is_for_devices(start: u64, end: u64) -> bool {
+    is_beside_all(start, end, start_info::ram().map(|region| (region.start, region.end())))
+}
+
+fn is_beside_all(start: u64, end: u64, mut ram: impl Iterator<Item = (u64, u64)>) -> bool {
     const INTERRUPT_CONTROLLERS: (u64, u64) = (0xfec0_0000, 0xfef0_0000);
     let is_beside = |(low, high): (u64, u64)| end <= low || high <= start;
     start < end
         && end <= page_tables::FRESH_START
         && is_beside(INTERRUPT_CONTROLLERS)
-        && start_info::ram().map(|region| (region.start, region.end())).all(is_beside)
+        && ram.all(is_beside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::dma::host;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// A device that lies about where it is gets no memory of others.
+    #[test]
+    fn registers_are_beside_ram_and_interrupt_controllers() {
+        let ram = [(0x1000, 0x8000_0000), (1 << 32, 1 << 33)];
+        for (start, end, is_theirs) in [
+            (0x8000_0000, 0x8000_1000, true),
+            (0x7fff_f000, 0x8000_1000, false),
+            (0x4000_0000, 0x4000_1000, false),
+            (0xffff_f000, (1 << 32) + 1, false),
+            (0xffff_f000, 1 << 32, true),
+            (0, 1 << 34, false),
+            ((1 << 33) - 1, (1 << 33) + 1, false),
+            (1 << 33, (1 << 33) + 1, true),
+            (0xfebf_f000, 0xfec0_0000, true),
+            (0xfebf_f000, 0xfec0_0001, false),
+            (0xfee0_0000, 0xfee0_1000, false),
+            (0xfeef_ffff, 0xff00_0000, false),
+            (0xfef0_0000, 0xff00_0000, true),
+            (0x9000_0000, 0x9000_0000, false),
+            (0x9000_0001, 0x9000_0000, false),
+            ((1 << 46) - 1, 1 << 46, true),
+            ((1 << 46) - 1, (1 << 46) + 1, false),
+        ] {
+            assert_eq!(is_beside_all(start, end, ram.into_iter()), is_theirs, "{start:#x}");
+        }
+        assert!(is_for_devices(0x1000, 0x2000), "a process was told of no RAM");
+        assert!(!is_for_devices(0xfec0_0000, 0xfec0_1000));
+    }
+
+    #[test]
+    fn nothing_beyond_the_registers_is_reached() {
+        let base = host::low(64).as_ptr() as u64;
+        // SAFETY: a test's memory, which it reaches by registers only.
+        let registers = unsafe { Mmio::map(base, 16) };
+        registers.write32(12, 0x0403_0201);
+        assert_eq!((registers.read8(15), registers.read16(14)), (4, 0x0403));
+        let window = registers.window(12, 4);
+        window.write16(0, 0x0605);
+        window.write8(3, 7);
+        assert_eq!((window.read32(0), registers.read32(12)), (0x0703_0605, 0x0703_0605));
+        registers.window(16, 0);
+        let reaches: [&dyn Fn(); 9] = [
+            &|| {
+                let _ = registers.read8(16);
+            },
+            &|| {
+                let _ = registers.read16(15);
+            },
+            &|| {
+                let _ = registers.read16(1);
+            },
+            &|| {
+                let _ = registers.read32(2);
+            },
+            &|| registers.write32(16, 0),
+            &|| registers.write32(usize::MAX & !3, 0),
+            &|| window.write8(4, 0),
+            &|| {
+                let _ = registers.window(17, 0);
+            },
+            &|| {
+                let _ = registers.window(12, 5);
+            },
+        ];
+        for (number, reach) in reaches.into_iter().enumerate() {
+            assert!(catch_unwind(AssertUnwindSafe(reach)).is_err(), "{number}");
+        }
+    }
 }

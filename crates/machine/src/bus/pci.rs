@@ -332,12 +332,17 @@ fn space(base: u64, bus: u8, device: u8, function: u8) -> Mmio {
 /// Says which register the data port is until the result is dropped.
 fn select(bus: u8, device: u8, function: u8, register: u8) -> impl Sized {
     static TURN: OneShotMutex<()> = OneShotMutex::new(());
-    const ENABLE: u32 = 1 << 31;
     let turn = TURN.lock();
-    let function = u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8;
     // SAFETY: only chooses what the data port means, and this function is the only one to do so.
-    unsafe { port::write32(PORT_ADDRESS, ENABLE | function | u32::from(register & !3)) }
+    unsafe { port::write32(PORT_ADDRESS, port_address(bus, device, function, register)) }
     turn
+}
+
+/// A register by the address port's name (3.2.2.3.2).
+fn port_address(bus: u8, device: u8, function: u8, register: u8) -> u32 {
+    const ENABLE: u32 = 1 << 31;
+    let function = u32::from(bus) << 16 | u32::from(device) << 11 | u32::from(function) << 8;
+    ENABLE | function | u32::from(register & !3)
 }
 
 #[cfg(test)]
@@ -477,5 +482,109 @@ pub(crate) mod tests {
         for (line, pin) in [(0x010b, Some(11)), (0x0100, None), (0x01ff, None)] {
             assert_eq!(only(&[(0, VIRTIO), (0x3c, line)]).pin(), pin);
         }
+    }
+
+    #[test]
+    fn configuration_space_in_memory_ends_at_4_gib_and_at_its_last_bus() {
+        for (base, last_bus, is_there) in [
+            (0xf000_0000, 0xff, true),
+            (0xf010_0000, 0xff, false),
+            (0xfff0_0000, 0, true),
+            (0xfff0_0000, 1, false),
+            (u64::MAX, 0, false),
+        ] {
+            assert_eq!(Config::memory(base, last_bus).is_some(), is_there, "{base:#x} {last_bus}");
+        }
+        let memory = crate::memory::dma::host::low(2 << 20);
+        let config = Config::memory(memory.as_ptr() as u64, 1).unwrap();
+        for (bus, device, function, register, at) in
+            [(0, 0, 0, 4, 4), (0, 31, 7, 0xfe, 0xf_f0fc), (1, 2, 3, 0x10, 0x11_3010)]
+        {
+            config.write(bus, device, function, register, 0x0403_0201);
+            assert_eq!(memory[at..at + 4], [1, 2, 3, 4]);
+            assert_eq!(config.read(bus, device, function, register), 0x0403_0201);
+        }
+        config.write(2, 0, 0, 0, 1);
+        assert_eq!(config.read(2, 0, 0, 0), u32::MAX);
+    }
+
+    /// PCI 3.0, section 6.8.2: bit 15 of the message control enables, bit 14 masks all.
+    #[test]
+    fn messages_are_enabled_and_not_masked_whatever_firmware_left() {
+        let base = crate::memory::dma::host::low(0x1_0000).as_ptr() as u64;
+        for left in [0, 1 << 31, 1 << 30, 3 << 30] {
+            let function = only(&[
+                (0, VIRTIO),
+                (4, 1 << 20),
+                (0x34, 0x40),
+                (0x10, base as u32),
+                (0x40, 0x11 | 0x7ff << 16 | left),
+                (0x44, 0x1000),
+            ]);
+            let table = function.message_table().unwrap();
+            assert_eq!(table.messages(), 2048);
+            table.enable();
+            assert_eq!(function.read(0x40), 0x11 | 0x7ff << 16 | 1 << 31, "{left:#x}");
+            table.set(2047, Message { address: 0x1_fee0_0000, data: 0x55 });
+            // SAFETY: a test's memory, which it reaches by registers only.
+            let registers = unsafe { Mmio::map(base + 0x1000 + 2047 * 16, 16) };
+            let entry = [0, 4, 8, 12].map(|at| registers.read32(at));
+            assert_eq!(entry, [0xfee0_0000, 1, 0x55, 0]);
+        }
+    }
+
+    /// PCI firmware specification 3.3, table 4-2.
+    #[test]
+    fn configuration_space_is_where_the_table_lists_it() {
+        let mut mcfg = [0; 60];
+        mcfg[44..52].copy_from_slice(&0xb000_0000_u64.to_le_bytes());
+        mcfg[55] = 0x7f;
+        assert_eq!(listed(&mcfg), Some((0xb000_0000, 0x7f)));
+        assert_eq!((listed(&mcfg[..56]), listed(&mcfg[..55])), (Some((0xb000_0000, 0x7f)), None));
+        mcfg[54] = 1;
+        assert_eq!(listed(&mcfg), None, "no root bus");
+    }
+
+    #[test]
+    fn a_range_without_a_place_says_how_long_it_is_and_takes_one() {
+        let function =
+            only(&[(0, VIRTIO), (0x14, 0xc001), (0x18, WIDE), (0x20, 0xfe00_0000), (0x24, 8)]);
+        let unplaced = |index| function.unplaced_bytes(index).map(|one| (one.bytes, one.registers));
+        assert_eq!(
+            [0, 1, 2, 4, 5, 6].map(unplaced),
+            [Some((16, 1)), Some((0, 1)), Some((16, 2)), Some((0, 1)), Some((16, 1)), None]
+        );
+        assert_eq!((function.read(0x10), function.read(0x18)), (0, 4), "asking changes nothing");
+        function.set_bar(2, 0x12_fe00_0000);
+        function.set_bar(0, 0x12_c000_0000);
+        assert_eq!(
+            [0x10, 0x14, 0x18, 0x1c].map(|at| function.read(at)),
+            [0xc000_0000, 0xc001, 0xfe00_0000, 0x12]
+        );
+    }
+
+    #[test]
+    fn registers_lie_within_their_range() {
+        let base = crate::memory::dma::host::low(0x1_0000).as_ptr() as u64;
+        let function = only(&[(0, VIRTIO), (0x10, base as u32), (0x14, 0xfec0_0000)]);
+        let length = 1 << base.trailing_zeros();
+        for (offset, bytes, is_there) in [
+            (0, 16, true),
+            (length - 16, 16, true),
+            (length - 16, 17, false),
+            (length, 1, false),
+            (u32::MAX, usize::MAX, false),
+        ] {
+            assert_eq!(function.registers(0, offset, bytes).is_some(), is_there, "{offset:#x}");
+        }
+        assert!(function.registers(1, 0, 16).is_none(), "interrupt controllers are there");
+        assert!(function.registers(2, 0, 16).is_none(), "it has no address");
+    }
+
+    #[test]
+    fn a_register_is_named_to_the_ports_by_its_place() {
+        assert_eq!(port_address(0, 0, 0, 0), 0x8000_0000);
+        assert_eq!(port_address(0x12, 31, 7, 0xff), 0x8012_fffc);
+        assert_eq!(port_address(1, 2, 3, 0x10), 0x8001_1310);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn soft_off() {
     let Some(fadt) = acpi::table(b"FACP") else { return };
     if let Some(address) = sleep_control(fadt) {
         // SAFETY: the sleep control register; the machine stops here.
-        unsafe { (address as *mut u8).write_volatile((kind << 2) as u8 | 1 << 5) }
+        unsafe { (address as *mut u8).write_volatile(off_byte(kind)) }
     } else if let Some(control) =
         u32_at(fadt, CONTROL_PORT).and_then(|port| u16::try_from(port).ok())
     {
@@ -68,6 +68,11 @@ const CONTROL_PORT: usize = 64;
 /// The sleep type, and the bit that makes it so (section 4.8.3.2.1).
 fn off_bits(kind: u32) -> u16 {
     (kind << 10) as u16 | 1 << 13
+}
+
+/// The same for the sleep control register (section 4.8.3.7).
+fn off_byte(kind: u32) -> u8 {
+    (kind << 2) as u8 | 1 << 5
 }
 
 /// Where the press of the button shows.
@@ -149,6 +154,8 @@ fn sleep_type_of_s5(dsdt: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interrupt::tests::free_lines;
+    use crate::memory::dma::host;
 
     #[test]
     fn the_sleep_type_is_found_in_both_encodings() {
@@ -168,5 +175,50 @@ mod tests {
         let ports = PowerPorts { status: 0x600, control: 0x604, off: 5 << 10 | 1 << 13 };
         assert_eq!(ports_of(&fadt, dsdt), Some(ports));
         assert_eq!(ports_of(&fadt, b"no such name"), None);
+    }
+
+    /// A table of a hardware-reduced machine whose sleep control register is there (ACPI 6.5, section 5.2.9).
+    fn reduced(address: u64) -> [u8; 256] {
+        let mut fadt = [0; 256];
+        fadt[112..116].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+        fadt[248..].copy_from_slice(&address.to_le_bytes());
+        fadt
+    }
+
+    #[test]
+    fn the_sleep_control_register_is_in_memory_that_is_mapped() {
+        let all = [1, 0xffff_ffff, 0, 1 << 32, u64::MAX];
+        let found = all.map(|address| sleep_control(&reduced(address)));
+        assert_eq!(found, [Some(1), Some(0xffff_ffff), None, None, None]);
+        assert_eq!(sleep_control(&reduced(1)[..255]), None);
+        let mut in_ports = reduced(1);
+        in_ports[244] = 1;
+        assert_eq!(sleep_control(&in_ports), None);
+    }
+
+    /// QEMU's generic event device, docs/specs/acpi_hw_reduced_hotplug: bit 1 is the button.
+    #[test]
+    fn the_event_devices_button_is_pressed_where_its_bit_is_set_and_its_line_raised() {
+        let _alone = free_lines();
+        let memory = host::low(0x1000);
+        let base = memory.as_ptr() as u64;
+        let button = Button::arm(&reduced(base + 0x200), Line::allocate().unwrap()).unwrap();
+        let Button::EventDevice { selector, line } = &button else { panic!("a fixed button") };
+        assert_eq!(*selector, base);
+        for (events, is_pressed) in [(0, false), (1, false), (2, true), (0xff, true)] {
+            memory[0] = events;
+            assert!(!button.take(), "nothing was raised");
+            line.raise();
+            assert_eq!((button.take(), button.take()), (is_pressed, false), "{events}");
+        }
+        assert!(Button::arm(&reduced(0), Line::allocate().unwrap()).is_none());
+        assert!(Button::arm(&[0; 256], Line::allocate().unwrap()).is_none(), "no status port");
+        assert!(Button::arm(&[0; 115], Line::allocate().unwrap()).is_none(), "cut off");
+    }
+
+    #[test]
+    fn what_switches_off_has_the_sleep_type_and_the_bit_that_enables_it() {
+        assert_eq!([0, 5, 7, 8].map(off_bits), [0x2000, 0x3400, 0x3c00, 0x2000]);
+        assert_eq!([0, 5, 7, 8].map(off_byte), [0x20, 0x34, 0x3c, 0x20]);
     }
 }

@@ -141,6 +141,17 @@ mod tests {
         assert_eq!(seed(SAMPLES + 2).unwrap(), usual);
     }
 
+    /// The low byte of what passed, and the one above it.
+    #[test]
+    fn a_sample_is_the_difference_between_two_looks() {
+        let mut walk = Walk { memory: [0; WALK_BYTES], at: 0, before: u64::MAX };
+        let mut looks = [0x0502, 0x0502, 0x0601_0503].into_iter();
+        let mut ticks = || looks.next().expect("a look for each sample");
+        let samples = [(); 3].map(|()| walk.sample(16, &mut ticks));
+        assert_eq!(samples, [0x03 ^ 0x05, 0, 0x01]);
+        assert_eq!(walk.memory.iter().map(|&byte| u64::from(byte)).sum::<u64>(), 48, "steps");
+    }
+
     #[test]
     fn a_clock_that_stands_still_gives_no_seed() {
         assert_eq!(condense(&mut || 0), None);

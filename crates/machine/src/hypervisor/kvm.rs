@@ -80,5 +80,8 @@ mod tests {
         assert_eq!(scaled_rate(0x8000_0000, 2), Some(2 << 32)); // 500 MHz
         assert_eq!(scaled_rate(0, 0), None);
         assert_eq!(scaled_rate(1, -128), None);
+        assert_eq!((scaled_rate(1, 31), scaled_rate(1, 32)), (Some(1 << 31), None));
+        let most = u32::MAX;
+        assert_eq!((scaled_rate(most, -31), scaled_rate(most, -32)), (Some(1), None));
     }
 }

@@ -66,7 +66,7 @@ impl Hypervisor for Pc {
 
     fn nanos(&self) -> u64 {
         let ticks = tsc::ticks() - START.load(Ordering::Relaxed);
-        ((u128::from(ticks) * u128::from(RATE.load(Ordering::Relaxed))) >> 32) as u64
+        scaled(ticks, RATE.load(Ordering::Relaxed))
     }
 
     fn wait(&self, at: Option<u64>, now: u64) {
@@ -154,14 +154,27 @@ fn arm_timer(at: u64, now: u64) -> u64 {
     let apic = &Cpu::current().apic;
     let rate = RATE.load(Ordering::Relaxed);
     if apic.timer_has_deadline() {
-        let ticks = (u128::from(at) << 32).div_ceil(u128::from(rate)) as u64;
-        apic.arm_deadline(START.load(Ordering::Relaxed).saturating_add(ticks));
+        apic.arm_deadline(START.load(Ordering::Relaxed).saturating_add(ticks_until(at, rate)));
         return at;
     }
     let wait = (at - now).min(WAIT_NANOS_MAX);
-    let count = ((u128::from(wait) * u128::from(apic.timer_rate(rate))) >> 32) as u64;
-    apic.arm_count(u32::try_from(count + 1).unwrap_or(u32::MAX));
+    apic.arm_count(count_of(wait, apic.timer_rate(rate)));
     now + wait
+}
+
+/// So many times a rate that is times 2^32.
+fn scaled(number: u64, rate: u64) -> u64 {
+    ((u128::from(number) * u128::from(rate)) >> 32) as u64
+}
+
+/// The first tick at which so many nanoseconds have passed.
+fn ticks_until(nanos: u64, rate: u64) -> u64 {
+    (u128::from(nanos) << 32).div_ceil(u128::from(rate)) as u64
+}
+
+/// What a timer counts in so many nanoseconds, and one more: a count of 0 would stop it.
+fn count_of(nanos: u64, timer_rate: u64) -> u32 {
+    u32::try_from(scaled(nanos, timer_rate).saturating_add(1)).unwrap_or(u32::MAX)
 }
 
 /// By ACPI's timer, which takes some milliseconds.
@@ -178,11 +191,56 @@ pub(super) fn frequency_leaf_rate() -> Option<u64> {
         return None;
     }
     let leaf = cpuid(LEAF, 0);
-    let known = leaf.eax != 0 && leaf.ebx != 0 && leaf.ecx != 0;
-    known.then(|| rate_of(u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax)))
+    crystal_rate(leaf.eax, leaf.ebx, leaf.ecx)
+}
+
+/// By the counter's ratio to the crystal, and the crystal's frequency: 0 is "not told".
+fn crystal_rate(denominator: u32, numerator: u32, hertz: u32) -> Option<u64> {
+    let known = denominator != 0 && numerator != 0 && hertz != 0;
+    known.then(|| rate_of(u64::from(hertz) * u64::from(numerator) / u64::from(denominator)))
 }
 
 /// Nanoseconds per tick, times 2^32.
 pub(super) fn rate_of(hertz: u64) -> u64 {
     ((1_000_000_000_u128 << 32) / u128::from(hertz.max(1))) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_nanoseconds_per_tick() {
+        let rates = [1_000_000_000, 500_000_000, 4_000_000_000, 1].map(rate_of);
+        assert_eq!(rates, [1 << 32, 2 << 32, 1 << 30, 1_000_000_000 << 32]);
+        assert_eq!(rate_of(0), rate_of(1), "a counter that says that it stands");
+    }
+
+    #[test]
+    fn the_leafs_rate_is_the_crystals_times_the_ratio() {
+        // 24 MHz, 250 to 2.
+        assert_eq!(crystal_rate(2, 250, 24_000_000), Some((1 << 32) / 3));
+        assert_eq!(crystal_rate(1, u32::MAX, u32::MAX), Some(0), "absurd, and no overflow");
+        let untold = [(0, 250, 24), (2, 0, 24), (2, 250, 0)];
+        assert!(untold.into_iter().all(|(of, to, hertz)| crystal_rate(of, to, hertz).is_none()));
+    }
+
+    #[test]
+    fn ticks_and_counts_are_those_of_the_time_that_passes() {
+        // Two nanoseconds per tick.
+        let rate = 2 << 32;
+        assert_eq!(
+            [0, 1, 7, u64::MAX >> 1].map(|ticks| scaled(ticks, rate)),
+            [0, 2, 14, u64::MAX - 1]
+        );
+        assert_eq!([0, 1, 2, 3, 4].map(|nanos| ticks_until(nanos, rate)), [0, 1, 1, 2, 2]);
+        // Half a count per nanosecond.
+        let counts = [0, 1, 2, 1_000_000_000].map(|nanos| count_of(nanos, 1 << 31));
+        assert_eq!(counts, [1, 1, 2, 500_000_001]);
+        assert_eq!(
+            (count_of(1 << 32, 1 << 32), count_of(u64::MAX, u64::MAX)),
+            (u32::MAX, u32::MAX)
+        );
+        assert_eq!(count_of((1 << 32) - 2, 1 << 32), u32::MAX);
+    }
 }

@@ -237,9 +237,18 @@ impl Heap {
 mod tests {
     use super::*;
     use crate::memory::{PAGE_BYTES, Pages};
+    use spinning_top::Spinlock;
+    use spinning_top::guard::SpinlockGuard;
+
+    /// [`usage`] counts the blocks of all heaps, so that one test at a time has one.
+    fn alone() -> SpinlockGuard<'static, ()> {
+        static ALONE: Spinlock<()> = Spinlock::new(());
+        ALONE.lock()
+    }
 
     #[test]
     fn what_is_in_use_is_not_claimed() {
+        let _alone = alone();
         const PAGE: u64 = PAGE_BYTES as u64;
         let pages = Pages::new(64, 1).unwrap();
         let (start, end) = (pages.physical(), pages.physical() + 64 * PAGE);
@@ -296,6 +305,7 @@ mod tests {
 
     #[test]
     fn a_small_block_is_the_next_of_its_size() {
+        let _alone = alone();
         let heap = heap_of(4);
         let (first, other) = (take(&heap, 100), take(&heap, 100));
         free(&heap, first, 100);
@@ -306,6 +316,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_given_back_before_an_allocation_fails() {
+        let _alone = alone();
         let heap = heap_of(4);
         let fits = |bytes: &usize| {
             let block = take(&heap, *bytes);
@@ -330,6 +341,7 @@ mod tests {
 
     #[test]
     fn a_block_that_grows_or_shrinks_keeps_its_contents() {
+        let _alone = alone();
         let heap = heap_of(4);
         let mut block = take(&heap, 8);
         // SAFETY: it is that long.
@@ -346,5 +358,52 @@ mod tests {
         // SAFETY: as above.
         let read = unsafe { block.cast::<u64>().read() };
         assert_eq!(read, 0x0123_4567_89ab_cdef);
+    }
+
+    #[test]
+    fn what_is_used_is_counted_in_the_bytes_that_were_asked_for() {
+        let _alone = alone();
+        let heap = heap_of(4);
+        let before = usage().used_bytes;
+        let used = || usage().used_bytes.wrapping_sub(before);
+        let (small, large) = (take(&heap, 100), take(&heap, 3000));
+        assert_eq!(used(), 3100);
+        let small = resize(&heap, small, 100, 90);
+        assert_eq!(used(), 3090, "in the same bin");
+        let small = resize(&heap, small, 90, 400);
+        assert_eq!(used(), 3400, "in another");
+        assert!(resize(&heap, large, 3000, 5 * PAGE_BYTES).is_null());
+        assert!(take(&heap, 5 * PAGE_BYTES).is_null());
+        assert_eq!(used(), 3400, "what failed takes nothing");
+        let large = resize(&heap, large, 3000, 2000);
+        assert_eq!(used(), 2400);
+        free(&heap, small, 400);
+        free(&heap, large, 2000);
+        assert_eq!(used(), 0);
+    }
+
+    #[test]
+    fn a_panic_finds_the_reserve_once() {
+        let _alone = alone();
+        const BLOCK_BYTES: usize = 10 << 10;
+        let heap = heap_of(8);
+        heap.open_reserve();
+        heap.refill_reserve();
+        heap.refill_reserve();
+        let rest = take(&heap, BLOCK_BYTES);
+        assert!(
+            !rest.is_null() && take(&heap, BLOCK_BYTES).is_null(),
+            "16 of 32 KiB are kept back"
+        );
+        heap.open_reserve();
+        heap.open_reserve();
+        let of_reserve = take(&heap, BLOCK_BYTES);
+        assert!(!of_reserve.is_null());
+        heap.refill_reserve();
+        heap.open_reserve();
+        free(&heap, rest, BLOCK_BYTES);
+        free(&heap, of_reserve, BLOCK_BYTES);
+        heap.refill_reserve();
+        assert!(take(&heap, 17 << 10).is_null(), "it is kept back again");
     }
 }

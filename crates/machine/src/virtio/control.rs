@@ -283,3 +283,78 @@ mod status {
     pub(super) const FAILED: u8 = 1 << 7;
     pub(super) const FEATURES_CHOSEN: u8 = ACKNOWLEDGE | DRIVER | FEATURES_OK;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::virtio::fake::{self, DeviceSide, Offer};
+    use std::vec;
+
+    fn device(features: u64) -> (Control, DeviceSide) {
+        let configuration = (1..=12).collect();
+        let queue_sizes = vec![0, 1, 5, 256, 4096];
+        fake::device(Offer { kind: Kind::Network, features, configuration, queue_sizes })
+    }
+
+    /// virtio 1.2, 3.1.1 and 6: what is neither offered nor wanted is never accepted.
+    #[test]
+    fn agreed_is_what_is_offered_wanted_and_chosen() {
+        const VERSION_1: u64 = 1 << 32;
+        const ACCESS_PLATFORM: u64 = 1 << 33;
+        let (mut control, side) = device(VERSION_1 | ACCESS_PLATFORM | 0b0111);
+        let agreed = control.negotiate(VERSION_1 | 0b1110, |features, _| {
+            assert_eq!(features, VERSION_1 | 0b0110);
+            !0b0100
+        });
+        assert_eq!(agreed, Ok(VERSION_1 | ACCESS_PLATFORM | 0b0010));
+        // Acknowledged, with a driver, features chosen.
+        assert_eq!((side.accepted(), side.status()), (agreed.unwrap(), 1 | 2 | 8));
+        control.start();
+        assert_eq!((side.status(), control.needs_reset()), (1 | 2 | 4 | 8, false));
+        side.set_status(64);
+        assert!(control.needs_reset());
+        control.stop();
+        assert_eq!((side.status(), control.needs_reset()), (0, false));
+        side.set_status(1);
+        drop(control);
+        assert_eq!(side.status(), 0, "reset");
+        let (mut legacy, _) = device(0b0111);
+        let refused = Err(Error::Unsupported("modern virtio"));
+        assert_eq!(legacy.negotiate(u64::MAX, |features, _| features), refused);
+    }
+
+    #[test]
+    fn the_configuration_is_read_in_bytes_of_little_endian_numbers() {
+        let (control, side) = device(0);
+        assert_eq!([0, 11, 12].map(|at| control.configuration(at)), [1, 12, 0]);
+        assert_eq!((control.configuration_u16(2), control.configuration_u16(11)), (0x0403, 12));
+        assert_eq!(control.configuration_u32(3), 0x0706_0504);
+        assert_eq!(control.configuration_u64(1), 0x0908_0706_0504_0302);
+        assert_eq!(control.configuration_u64(8), 0x0c0b_0a09);
+        side.configure(0, 77);
+        assert_eq!(control.configuration(0), 77);
+    }
+
+    /// virtio 1.2, 2.7: a power of two.
+    #[test]
+    fn a_ring_is_no_longer_than_wanted_and_than_the_device_allows() {
+        let (mut control, _) = device(0);
+        for (queue, wanted, size) in [
+            (3, 256, Some(256)),
+            (3, 255, Some(128)),
+            (3, 9, Some(8)),
+            (3, u16::MAX, Some(256)),
+            (4, u16::MAX, Some(1024)),
+            (2, 256, Some(4)),
+            (1, 256, Some(1)),
+            (3, 1, Some(1)),
+            (3, 0, None),
+            (0, 256, None),
+            (5, 256, None),
+        ] {
+            assert_eq!(control.queue_size(queue, wanted).ok(), size, "{queue} {wanted}");
+        }
+        assert_eq!(control.check_size(3, 64), Ok(()));
+        assert!(control.check_size(3, 512).is_err() && control.check_size(0, 64).is_err());
+    }
+}

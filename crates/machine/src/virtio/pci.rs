@@ -23,16 +23,22 @@ pub(super) fn devices(kind: Kind) -> Vec<Control> {
 
 /// Network controllers that are no virtio cards, or have the legacy interface only.
 pub(super) fn unusable_cards() -> impl Iterator<Item = String> {
-    const NETWORK: u32 = 2;
     let functions = Config::find().map(pci::functions).unwrap_or_default();
-    functions.into_iter().filter(|function| function.read(8) >> 24 == NETWORK).map(|function| {
-        let [vendor, device] = [function.read(0) & 0xffff, function.read(0) >> 16];
-        let remedy = match vendor {
-            VENDOR => "without a modern interface that works (QEMU: leave out disable-modern=on)",
-            _ => "which is no virtio card (QEMU: -device virtio-net-pci)",
-        };
-        format!("PCI card {vendor:04x}:{device:04x}, {remedy}")
-    })
+    functions.into_iter().filter_map(|function| remedy(&function))
+}
+
+/// How to have a card that works in the place of this function, if that is a card.
+fn remedy(function: &Function) -> Option<String> {
+    const NETWORK: u32 = 2;
+    if function.read(8) >> 24 != NETWORK {
+        return None;
+    }
+    let [vendor, device] = [function.read(0) & 0xffff, function.read(0) >> 16];
+    let remedy = match vendor {
+        VENDOR => "without a modern interface that works (QEMU: leave out disable-modern=on)",
+        _ => "which is no virtio card (QEMU: -device virtio-net-pci)",
+    };
+    Some(format!("PCI card {vendor:04x}:{device:04x}, {remedy}"))
 }
 
 /// virtio's.

@@ -56,3 +56,50 @@ fn wait(queue: &mut Queue) -> Result<usize, Error> {
     }
     Err(Error::Broken(Fault::NeedsReset))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::virtio::fake::{self, Offer};
+    use crate::virtio::feature::VERSION_1;
+    use std::vec::Vec;
+
+    /// What comes of a device that fills each buffer with the next of these, and says that it wrote so many bytes of it.
+    fn read_from(answers: &'static [(&[u8], u32)]) -> Result<[u8; SEED_BYTES], Error> {
+        let (kind, queue_sizes) = (Kind::Entropy, Vec::from([8]));
+        let offer = Offer { kind, features: VERSION_1, configuration: Vec::new(), queue_sizes };
+        let (control, side) = fake::device(offer);
+        let device = std::thread::spawn(move || {
+            for &(bytes, length) in answers {
+                let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+                // The doorbell rings for each buffer; before that there may be no ring.
+                while side.size(0) == 0 || side.waiting(0) == 0 {
+                    assert!(std::time::Instant::now() < deadline, "nothing was asked for");
+                    std::thread::yield_now();
+                }
+                let chain = side.take(0).expect("a buffer");
+                side.write(&chain, bytes);
+                side.put(0, chain.id.into(), length);
+            }
+        });
+        let result = read(control);
+        device.join().expect("a device that was asked");
+        result
+    }
+
+    #[test]
+    fn a_seed_is_gathered_from_what_the_device_gives_each_time() {
+        let seed = read_from(&[(b"12345", 5), (b"6", 1), (b"abcdefghijklmnopqrstuvwxyz", 26)]);
+        assert_eq!(seed, Ok(*b"123456abcdefghijklmnopqrstuvwxyz"));
+        assert_eq!(read_from(&[(&[7; 32], 32)]), Ok([7; 32]));
+    }
+
+    /// virtio 1.2, 5.4.6.2: something each time, and no more than fits.
+    #[test]
+    fn a_device_that_lies_gives_no_seed() {
+        let broken = Err(Error::Broken(Fault::UsedLength));
+        assert_eq!(read_from(&[(b"", 0)]), broken);
+        assert_eq!(read_from(&[(&[7; 32], 33)]), broken);
+        assert_eq!(read_from(&[(&[7; 31], 31), (b"1", 2)]), broken);
+    }
+}

@@ -9,7 +9,11 @@ use core::time::Duration;
 /// Nanoseconds since Xen started; never goes back, also where Xen's correction of its line would
 /// make it.
 pub(super) fn nanos(vcpu: &Vcpu) -> u64 {
-    let now = Line::read(&SHARED.time).nanos_at(tsc::ticks());
+    never_back(vcpu, Line::read(&SHARED.time).nanos_at(tsc::ticks()))
+}
+
+/// The time that is told where Xen says `now`.
+fn never_back(vcpu: &Vcpu, now: u64) -> u64 {
     let latest = vcpu.latest.load(Ordering::Relaxed);
     if now > latest {
         vcpu.latest.store(now, Ordering::Relaxed);
@@ -119,6 +123,7 @@ fn read_wall(wall: &WallClock) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::sync::atomic::AtomicU32;
 
     #[test]
     fn ticks_become_nanoseconds_with_either_shift() {
@@ -150,6 +155,43 @@ mod tests {
         assert_eq!(line.nanos_at(3), 50);
         line.nanos_at(u64::MAX);
         Line { shift: i8::MAX, nanos: u64::MAX, ..line }.nanos_at(u64::MAX);
+        assert_eq!(line.nanos_per_tick(), 1);
+        let line = Line { ticks: 0, nanos: 0, multiplier: 1 << 31, shift: i8::MAX };
+        assert_eq!((line.nanos_at(1), line.nanos_at(2)), (1 << 62, 0));
+        assert_eq!(line.nanos_per_tick(), 1 << 62);
+        let around = Line { nanos: u64::MAX, shift: 0, ..line };
+        assert_eq!(around.nanos_at(4), 1);
+    }
+
+    #[test]
+    fn time_never_goes_back_but_in_another_xen() {
+        let vcpu = Vcpu::new();
+        let told = [5, 3, 5, 6, 0].map(|now| never_back(&vcpu, now));
+        assert_eq!(told, [5, 5, 5, 6, 6]);
+        restored(&vcpu);
+        assert_eq!(never_back(&vcpu, 2), 2);
+    }
+
+    /// public/xen.h: an odd version says that the rest is being changed.
+    #[test]
+    fn the_wall_clock_is_read_whole() {
+        let word = AtomicU32::new;
+        static WALL: WallClock = WallClock {
+            version: AtomicU32::new(7),
+            seconds: AtomicU32::new(5),
+            nanos: AtomicU32::new(0),
+            seconds_high: AtomicU32::new(0),
+        };
+        let writer = std::thread::spawn(|| {
+            WALL.seconds_high.store(2, Ordering::Relaxed);
+            WALL.nanos.store(999_999_999, Ordering::Relaxed);
+            WALL.version.store(8, Ordering::Release);
+        });
+        assert_eq!(read_wall(&WALL), Duration::new((2 << 32) + 5, 999_999_999));
+        writer.join().unwrap();
+        let [version, seconds, nanos, seconds_high] = [0, 3, 4, 0].map(word);
+        let wall = WallClock { version, seconds, nanos, seconds_high };
+        assert_eq!(read_wall(&wall), Duration::new(3, 4));
     }
 
     #[test]

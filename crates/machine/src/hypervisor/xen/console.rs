@@ -132,4 +132,22 @@ mod tests {
             assert_eq!(ring.push(b"x".iter().copied()), 0, "{consumer:#x}");
         }
     }
+
+    #[test]
+    fn a_console_that_is_there_takes_text_and_forgets_what_was_typed() {
+        let ring: &'static Ring = Box::leak(ring());
+        ring.input_producer.store(9, Ordering::Relaxed);
+        let console = XenConsole(OneShotMutex::new(None));
+        let send = |text: &[u8]| console.send(&mut text.iter().copied());
+        console.acknowledge();
+        assert_eq!(send(b"nowhere"), 0);
+        *console.0.lock() = Some(Console { ring, port: Port::fake() });
+        assert_eq!((send(b"text"), send(b"")), (4, 0));
+        assert_eq!(ring.output_producer.load(Ordering::Relaxed), 1);
+        let held = console.0.lock();
+        assert_eq!(send(b"while somebody else writes"), 0);
+        drop(held);
+        console.acknowledge();
+        assert_eq!(ring.input_consumer.load(Ordering::Relaxed), 9);
+    }
 }

@@ -201,8 +201,6 @@ impl Drop for Port {
 
 /// Waits until a port has an event that nobody took, or until a system time. It may return early.
 pub(super) fn wait(until: Option<u64>) {
-    /// Xen takes no more (`do_poll`); so many ports are never open here.
-    const PORTS_MAX: usize = 128;
     /// `sched_poll`.
     #[repr(C)]
     struct Argument {
@@ -210,25 +208,37 @@ pub(super) fn wait(until: Option<u64>) {
         count: u32,
         until: u64,
     }
-    let mut ports = [0; PORTS_MAX];
-    let mut count = 0;
-    for (word, (open, pending)) in OPEN.iter().zip(&SHARED.pending).enumerate() {
+    let Some(ports) = quiet_ports(&OPEN, &SHARED.pending) else { return };
+    let (count, until) = (ports.len() as u32, poll_until(until));
+    let mut argument = Argument { ports: ports.as_ptr(), count, until };
+    // SAFETY: the command reads this structure and the ports in it.
+    let _ = unsafe { hypercall::sched_op(hypercall::SCHEDOP_POLL, (&raw mut argument).cast()) };
+}
+
+/// Xen takes no more (`do_poll`); so many ports are never open here.
+const PORTS_MAX: usize = 128;
+
+/// The numbers of open ports, unless one of them has an event: Xen tells nobody of another one there.
+fn quiet_ports(
+    open: &[AtomicU64; PORT_WORDS],
+    pending: &[AtomicU64; PORT_WORDS],
+) -> Option<heapless::Vec<u32, PORTS_MAX>> {
+    let mut ports = heapless::Vec::new();
+    for (word, (open, pending)) in (0..).zip(open.iter().zip(pending)) {
         let mut open = open.load(Ordering::Relaxed);
-        // Xen tells nobody of an event on a port that has one.
         if open != 0 && open & pending.load(Ordering::Acquire) != 0 {
-            return;
+            return None;
         }
-        while open != 0 && count < PORTS_MAX {
-            ports[count] = word as u32 * 64 + open.trailing_zeros();
-            count += 1;
+        while open != 0 && ports.push(word * 64 + open.trailing_zeros()).is_ok() {
             open &= open - 1;
         }
     }
-    // 0 means for ever.
-    let until = until.map_or(0, |until| until.max(1));
-    let mut argument = Argument { ports: ports.as_ptr(), count: count as u32, until };
-    // SAFETY: the command reads this structure and the ports in it.
-    let _ = unsafe { hypercall::sched_op(hypercall::SCHEDOP_POLL, (&raw mut argument).cast()) };
+    Some(ports)
+}
+
+/// As Xen takes it: 0 means for ever.
+fn poll_until(until: Option<u64>) -> u64 {
+    until.map_or(0, |until| until.max(1))
 }
 
 /// Keeps other tests of one process from restoring it: that is done to all of it.
@@ -286,7 +296,31 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_is_for_the_open_ports_and_none_where_one_has_an_event() {
+        let bits = |words: &[(usize, u64)]| {
+            let bits: [AtomicU64; PORT_WORDS] = core::array::from_fn(|_| AtomicU64::new(0));
+            words.iter().for_each(|&(word, set)| bits[word].store(set, Ordering::Relaxed));
+            bits
+        };
+        let open = bits(&[(0, 1 | 1 << 5), (1, 1 << 63), (63, 1 << 63)]);
+        let ports = |pending: &[(usize, u64)]| quiet_ports(&open, &bits(pending));
+        assert_eq!(ports(&[]).as_deref(), Some(&[0, 5, 127, 4095][..]));
+        let others = [(0, !(1 | 1 << 5)), (2, u64::MAX), (63, 1)];
+        assert_eq!(ports(&others).as_deref(), Some(&[0, 5, 127, 4095][..]));
+        for pending in [(0, 1), (0, 1 << 5), (1, 1 << 63), (63, 1 << 63)] {
+            assert_eq!(ports(&[pending]), None, "{pending:?}");
+        }
+        let many = bits(&[(1, u64::MAX), (2, u64::MAX), (3, 1)]);
+        let ports = quiet_ports(&many, &bits(&[])).unwrap();
+        assert!(ports.iter().copied().eq(64..192), "no more than Xen takes");
+        assert_eq!([None, Some(0), Some(1), Some(9)].map(poll_until), [0, 1, 1, 9]);
+    }
+
+    #[test]
     fn a_port_beyond_the_page_is_none() {
+        assert!(Port::open(64 * PORT_WORDS as u32 - 1, true).is_ok());
+        let numbers = [u64::from(u32::MAX), 1 << 32, u64::MAX];
+        assert_eq!(numbers.map(Port::of_toolstack), [None, None, None]);
         assert!(Port::open(64 * PORT_WORDS as u32, true).is_err());
     }
 }

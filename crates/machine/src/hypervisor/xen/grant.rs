@@ -227,3 +227,79 @@ pub(crate) mod fake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr;
+
+    /// Flags, domain and page number, as public/grant_table.h has them in a row.
+    fn row(grant: &Grant) -> (u16, u16, u32) {
+        let Entry { flags, domain, page } = grant.entry;
+        let flags = flags.load(Ordering::Relaxed);
+        (flags, domain.load(Ordering::Relaxed), page.load(Ordering::Relaxed))
+    }
+
+    fn permit(grant: &Grant, domain: DomainId, physical: u64, access: Access) {
+        // SAFETY: there is no other domain, and nobody looks the page up.
+        unsafe { grant.permit(domain, physical, access) }
+    }
+
+    #[test]
+    fn a_row_says_who_may_use_which_page_and_how() {
+        let grant = Grant::allocate().unwrap();
+        assert_eq!(row(&grant).0, 0, "nothing is permitted yet");
+        for (access, flags) in [(Access::ReadWrite, 1), (Access::Read, 1 | 1 << 2)] {
+            permit(&grant, 7, 0xabc_1234_5678, access);
+            assert_eq!(row(&grant), (flags, 7, 0x0abc_1234 << 4 | 5));
+            permit(&grant, 8, 0x1000, Access::ReadWrite);
+            assert_eq!(row(&grant), (flags, 7, 0xabc1_2345), "one in force stays as it is");
+            assert_eq!((grant.end(), row(&grant).0), (Ok(()), 0));
+        }
+    }
+
+    #[test]
+    fn a_page_that_the_other_side_uses_is_not_taken_back_and_its_row_not_used_again() {
+        for using in [1 << 3, 1 << 4, 1 << 3 | 1 << 4] {
+            let [held, other] = [(); 2].map(|()| Grant::allocate().unwrap());
+            for grant in [&held, &other] {
+                permit(grant, 7, 0x1000, Access::ReadWrite);
+            }
+            held.entry.flags.fetch_or(using, Ordering::Relaxed);
+            assert_eq!((held.end(), row(&held).0), (Err(InUse), 1 | using));
+            assert!(!end_all([&held, &other]));
+            assert_eq!((row(&held).0, row(&other).0), (1 | using, 0));
+            assert!(end_all([&other]) && end_all([]));
+            let reference = held.reference();
+            drop(held);
+            assert!(!TABLE.lock().free.contains(&reference));
+        }
+        // More than there are: what is given back is used again.
+        for _ in 0..20_000 {
+            Grant::allocate().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_table_grows_by_pages_and_leaves_the_first_rows_to_the_toolstack() {
+        let empty = |frames_max| Table { frames: Vec::new(), frames_max, free: Vec::new() };
+        let mut table = empty(None);
+        assert!(table.entry(0).is_none());
+        table.grow().unwrap();
+        assert_eq!((table.free.len(), table.free.last()), (504, Some(&8)));
+        assert!(ptr::eq(table.entry(511).unwrap(), &raw const table.frames[0][511]));
+        assert!(table.entry(512).is_none());
+        table.grow().unwrap();
+        assert_eq!((table.free.len(), table.free.last()), (1016, Some(&512)));
+        assert!(ptr::eq(table.entry(513).unwrap(), &raw const table.frames[1][1]));
+        while table.grow().is_some() {}
+        assert_eq!((table.frames.len(), table.free.len()), (32, 16_376));
+        // A new domain's table permits nothing.
+        let last = table.entry(16_383).unwrap();
+        last.flags.store(1, Ordering::Relaxed);
+        map_frame(31, table.frames[31]).unwrap();
+        assert_eq!(last.flags.load(Ordering::Relaxed), 0);
+        let mut small = empty(Some(1));
+        assert_eq!((small.grow(), small.grow()), (Some(()), None));
+    }
+}

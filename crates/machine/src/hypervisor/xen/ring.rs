@@ -201,4 +201,127 @@ mod tests {
         assert_eq!([1, 2, 4, 8, 16].map(Ring::<28, 3>::entries_of), [32, 64, 128, 256, 512]);
         assert_eq!((Ring::<2, 2>::entries_of(1), Ring::<3, 1>::entries_of(1)), (256, 256));
     }
+
+    /// Words of public/io/ring.h: producer and event of requests, the same of responses.
+    fn set(ring: &Ring<2, 1>, word: usize, value: u32) {
+        ring.words[word].store(value, Ordering::Relaxed);
+    }
+
+    fn words<const COUNT: usize>(ring: &Ring<2, 1>, at: usize) -> [u32; COUNT] {
+        core::array::from_fn(|word| ring.words[at + word].load(Ordering::Relaxed))
+    }
+
+    /// A ring of 256 entries of which all counts are so far.
+    fn ring_at(count: u32) -> Ring<2, 1> {
+        let mut ring = Ring::new(7, 1).unwrap();
+        (ring.requests, ring.published, ring.responses, ring.known) = (count, count, count, count);
+        set(&ring, REQUEST_PRODUCER, count);
+        set(&ring, RESPONSE_PRODUCER, count);
+        ring
+    }
+
+    #[test]
+    fn requests_are_written_in_order_and_seen_when_published() {
+        for start in [0, 510, u32::MAX - 1] {
+            let mut ring = ring_at(start);
+            assert_eq!((ring.entries(), ring.room(), ring.in_flight()), (256, 256, 0));
+            for nth in 0..3 {
+                assert_eq!(ring.next_request(), start.wrapping_add(nth));
+                ring.request([nth, 0x100 + nth]);
+            }
+            assert_eq!((ring.room(), ring.in_flight()), (253, 3));
+            for nth in 0..3 {
+                let slot = start.wrapping_add(nth) % 256;
+                assert_eq!(words(&ring, 16 + 2 * slot as usize), [nth, 0x100 + nth]);
+            }
+            assert_eq!(words(&ring, 0), [start], "nothing is shown yet");
+            ring.publish();
+            assert_eq!(words(&ring, 0), [start.wrapping_add(3)]);
+            assert!(!ring.publish(), "there is nothing new");
+        }
+    }
+
+    /// public/io/ring.h, `RING_PUSH_REQUESTS_AND_CHECK_NOTIFY`: when the index passes the event.
+    #[test]
+    fn a_backend_is_told_when_it_wants_to_be() {
+        for (event, is_told) in [(9, false), (10, false), (11, true), (12, true), (13, false)] {
+            for start in [0, u32::MAX - 10] {
+                let mut ring = ring_at(start.wrapping_add(10));
+                set(&ring, REQUEST_EVENT, start.wrapping_add(event));
+                ring.request([0; 2]);
+                ring.request([0; 2]);
+                assert_eq!(ring.publish(), is_told, "{event} from {start}");
+            }
+        }
+    }
+
+    #[test]
+    fn responses_are_no_more_than_the_requests_that_were_shown() {
+        for start in [0, u32::MAX - 1] {
+            let mut ring = ring_at(start);
+            for _ in 0..3 {
+                ring.request([0; 2]);
+            }
+            set(&ring, RESPONSE_PRODUCER, start.wrapping_add(1));
+            assert_eq!(ring.waiting(1), Err(TooManyResponses), "none was shown");
+            ring.publish();
+            assert_eq!(ring.waiting(1), Ok(1));
+            set(&ring, RESPONSE_PRODUCER, start.wrapping_add(3));
+            assert_eq!((ring.waiting(1), ring.waiting(2)), (Ok(1), Ok(3)));
+            for nth in 0..3 {
+                let slot = start.wrapping_add(nth) % 256;
+                set(&ring, 16 + 2 * slot as usize, 70 + nth);
+            }
+            assert_eq!((ring.response(0), ring.response(2)), ([70], [72]));
+            ring.take(2);
+            assert_eq!((ring.next_response(), ring.response(0)), (start.wrapping_add(2), [72]));
+            assert_eq!((ring.in_flight(), ring.room(), ring.waiting(1)), (1, 255, Ok(1)));
+            for lie in [start.wrapping_add(4), start.wrapping_add(1), start ^ 1 << 31] {
+                set(&ring, RESPONSE_PRODUCER, lie);
+                assert_eq!(ring.waiting(2), Err(TooManyResponses), "{lie:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_is_asked_for_behind_the_responses_that_are_ignored() {
+        let mut ring = ring_at(u32::MAX);
+        for _ in 0..4 {
+            ring.request([0; 2]);
+        }
+        ring.publish();
+        assert!(ring.arm(0));
+        assert_eq!(words(&ring, RESPONSE_EVENT), [0]);
+        set(&ring, RESPONSE_PRODUCER, 0);
+        assert!(!ring.arm(0) && ring.arm(1));
+        assert_eq!(words(&ring, RESPONSE_EVENT), [1]);
+        set(&ring, RESPONSE_PRODUCER, 1);
+        assert!(!ring.arm(1) && ring.arm(2));
+        set(&ring, RESPONSE_PRODUCER, 9);
+        assert!(!ring.arm(2), "what is wrong is looked at");
+    }
+
+    #[test]
+    fn a_new_backend_finds_an_empty_ring_on_pages_that_nobody_else_has() {
+        let mut ring = Ring::<2, 1>::new(7, 2).unwrap();
+        let references = |ring: &Ring<2, 1>| ring.references().collect::<Vec<_>>();
+        let before = references(&ring);
+        assert_eq!((before.len(), before[0]), (2, ring.reference()));
+        let pages = before.iter().map(|&reference| grant::fake::look_up(reference));
+        let expected = [0, 4096].map(|at| Some((ring.physical + at, true)));
+        assert!(pages.eq(expected), "both pages may be written");
+        ring.request([1, 2]);
+        ring.publish();
+        ring.reset(3).unwrap();
+        assert_eq!((references(&ring), ring.in_flight()), (before.clone(), 0));
+        assert_eq!(words(&ring, 0), [0, 1, 0, 1]);
+        assert_eq!(words(&ring, 16), [0, 0], "what one backend was asked is no other's to read");
+        grant::fake::hold(before[1], true);
+        assert!(!ring.end());
+        ring.reset(3).unwrap();
+        let after = references(&ring);
+        assert_eq!(after.len(), 2);
+        assert!(after.iter().all(|reference| !before.contains(reference)));
+        assert!(ring.end());
+    }
 }

@@ -49,11 +49,36 @@ fn arm(period_nanos: u64) {
     let apic = &Cpu::current().apic;
     let nanos_per_tick = clock::nanos_per_tick().max(1);
     if apic.timer_has_deadline() {
-        let ticks = (u128::from(period_nanos) << 32) / u128::from(nanos_per_tick);
-        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
-        return apic.arm_deadline(tsc::ticks().saturating_add(ticks));
+        return apic
+            .arm_deadline(tsc::ticks().saturating_add(ticks_of(period_nanos, nanos_per_tick)));
     }
-    let rate = apic.timer_rate(nanos_per_tick);
-    let count = (u128::from(period_nanos) * u128::from(rate)) >> 32;
-    apic.arm_count(u32::try_from(count.max(1)).unwrap_or(u32::MAX));
+    apic.arm_count(count_of(period_nanos, apic.timer_rate(nanos_per_tick)));
+}
+
+/// By a rate that is times 2^32, and not 0.
+fn ticks_of(nanos: u64, nanos_per_tick: u64) -> u64 {
+    let ticks = (u128::from(nanos) << 32) / u128::from(nanos_per_tick);
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
+/// What a timer counts meanwhile, by a rate that is times 2^32: a count of 0 would stop it.
+fn count_of(nanos: u64, rate: u64) -> u32 {
+    let count = (u128::from(nanos) * u128::from(rate)) >> 32;
+    u32::try_from(count.max(1)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_is_so_many_ticks_or_counts() {
+        // Half a nanosecond per tick; half a count per nanosecond.
+        let half = 1 << 31;
+        assert_eq!(
+            [0, 1, 1000, u64::MAX].map(|nanos| ticks_of(nanos, half)),
+            [0, 2, 2000, u64::MAX]
+        );
+        assert_eq!([0, 1, 1000, 1 << 40].map(|nanos| count_of(nanos, half)), [1, 1, 500, u32::MAX]);
+    }
 }

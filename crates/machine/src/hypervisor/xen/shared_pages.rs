@@ -298,4 +298,38 @@ mod tests {
     fn there_is_nothing_behind_the_last_page() {
         SharedPages::grant(7, 1).unwrap().copy_out(4090, &mut [0; 7]);
     }
+
+    /// Offsets are the caller's own: a mistake there ends the caller, and reaches nothing else.
+    #[test]
+    fn words_are_aligned_and_pages_of_ones_own_as_many_as_at_first() {
+        let mistakes: [fn(&mut SharedPages); 6] = [
+            |pages| {
+                let _ = pages.load_word(2);
+            },
+            |pages| pages.store_word(4097, 0),
+            |pages| pages.store_word(8192, 0),
+            |pages| pages.set_bits(8192, 0),
+            |pages| pages.copy_in(8191, &[0; 2]),
+            |pages| {
+                let _ = pages.map_more(&[]);
+            },
+        ];
+        for (number, mistake) in mistakes.into_iter().enumerate() {
+            let mut pages = SharedPages::grant(7, 2).unwrap();
+            let end = core::panic::AssertUnwindSafe(|| mistake(&mut pages));
+            assert!(std::panic::catch_unwind(end).is_err(), "{number}");
+        }
+        let pages = SharedPages::grant(7, 2).unwrap();
+        pages.store_word(8188, 0x0403_0201);
+        pages.store_byte(8191, 9);
+        pages.set_bits(8190, 0x30);
+        assert_eq!(pages.load_word(8188), 0x0933_0201);
+        assert_eq!((pages.clear_bits(8190, 0x0f), pages.load_byte(8190)), (0x33, 0x30));
+        pages.copy_in(4094, &[1, 2, 3, 4]);
+        let mut seen = [9; 4];
+        pages.copy_out(4094, &mut seen);
+        assert_eq!((seen, pages.load_byte(4093), pages.load_byte(4098)), ([1, 2, 3, 4], 0, 0));
+        pages.copy_in(8191, &[7]);
+        assert_eq!((pages.load_byte(8191), pages.is_lost()), (7, false));
+    }
 }

@@ -122,3 +122,99 @@ impl StoreRing {
         self.page.connection.load(Ordering::Acquire) == CONNECTED
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::boxed::Box;
+
+    /// A ring both of whose directions are so far.
+    fn ring_at(index: u32) -> StoreRing {
+        let bytes = || [const { AtomicU8::new(0) }; RING_BYTES as usize];
+        let word = AtomicU32::new;
+        let page = Page {
+            requests: bytes(),
+            answers: bytes(),
+            request_consumer: word(index),
+            request_producer: word(index),
+            answer_consumer: word(index),
+            answer_producer: word(index),
+            features: word(0),
+            connection: word(0),
+            error: word(0),
+        };
+        StoreRing { page: Box::leak(Box::new(page)), port: Port::fake() }
+    }
+
+    fn show(bytes: &[AtomicU8], from: u32, count: u32) -> Vec<u8> {
+        let at = |nth| from.wrapping_add(nth) as usize % 1024;
+        (0..count).map(|nth| bytes[at(nth)].load(Ordering::Relaxed)).collect()
+    }
+
+    #[test]
+    fn bytes_are_sent_while_there_is_room_and_the_rest_stays() {
+        for start in [0, 1020, u32::MAX - 2] {
+            let ring = ring_at(start);
+            let all: Vec<u8> = (0..1030).map(|nth| nth as u8).collect();
+            let mut bytes = all.clone();
+            assert_eq!(ring.send(&mut bytes), Ok(true));
+            assert_eq!(
+                (bytes.len(), show(&ring.page.requests, start, 1024)),
+                (6, all[..1024].to_vec())
+            );
+            let produced = ring.page.request_producer.load(Ordering::Relaxed);
+            assert_eq!(produced, start.wrapping_add(1024));
+            assert_eq!((ring.send(&mut bytes), bytes.len()), (Ok(false), 6));
+            ring.page.request_consumer.store(start.wrapping_add(4), Ordering::Relaxed);
+            assert_eq!((ring.send(&mut bytes), bytes.len()), (Ok(true), 2));
+            assert_eq!(show(&ring.page.requests, start, 4), all[1024..1028]);
+            // A daemon that took more than there was, or gave some back.
+            for consumer in [start.wrapping_add(1029), start.wrapping_sub(1), start ^ 1 << 31] {
+                ring.page.request_consumer.store(consumer, Ordering::Relaxed);
+                assert_eq!(ring.send(&mut bytes), Err(BrokenRing), "{consumer:#x}");
+            }
+            assert_eq!(bytes.len(), 2);
+        }
+    }
+
+    #[test]
+    fn what_came_is_taken_as_far_as_it_is_wanted() {
+        for start in [0, 1022, u32::MAX - 2] {
+            let ring = ring_at(start);
+            for nth in 0..6 {
+                let at = start.wrapping_add(nth) as usize % 1024;
+                ring.page.answers[at].store(b'a' + nth as u8, Ordering::Relaxed);
+            }
+            let mut bytes = Vec::from(*b"-");
+            assert_eq!(ring.receive(&mut bytes, 4), Ok(false));
+            ring.page.answer_producer.store(start.wrapping_add(6), Ordering::Relaxed);
+            assert_eq!((ring.receive(&mut bytes, 4), &bytes[..]), (Ok(true), &b"-abc"[..]));
+            let consumed = ring.page.answer_consumer.load(Ordering::Relaxed);
+            assert_eq!(consumed, start.wrapping_add(3));
+            assert_eq!(ring.receive(&mut bytes, 4), Ok(false), "there are as many as are wanted");
+            assert_eq!((ring.receive(&mut bytes, 99), &bytes[..]), (Ok(true), &b"-abcdef"[..]));
+            let full = start.wrapping_add(6 + 1024);
+            for producer in [full.wrapping_add(1), start.wrapping_add(5), start ^ 1 << 31] {
+                ring.page.answer_producer.store(producer, Ordering::Relaxed);
+                assert_eq!(ring.receive(&mut bytes, 99), Err(BrokenRing), "{producer:#x}");
+            }
+            ring.page.answer_producer.store(full, Ordering::Relaxed);
+            assert_eq!((ring.receive(&mut bytes, 4096), bytes.len()), (Ok(true), 1031));
+        }
+    }
+
+    /// public/io/xs_wire.h: feature bit 0, connection states 0 and 1, and an error that is not 0.
+    #[test]
+    fn a_daemon_resets_the_ring_if_it_knows_how() {
+        let ring = ring_at(0);
+        ring.page.features.store(!1, Ordering::Relaxed);
+        assert!(!ring.request_reset() && ring.is_connected());
+        ring.page.features.store(1, Ordering::Relaxed);
+        assert!(ring.request_reset() && !ring.is_connected());
+        assert_eq!(ring.page.connection.load(Ordering::Relaxed), 1);
+        ring.page.connection.store(0, Ordering::Relaxed);
+        assert!(ring.is_connected() && !ring.has_error());
+        ring.page.error.store(2, Ordering::Relaxed);
+        assert!(ring.has_error());
+    }
+}

@@ -151,10 +151,15 @@ impl Window {
 
 /// Makes page tables for the window. All below 4 GiB is mapped already.
 fn open() -> Option<u64> {
-    let start = start_info::memory_map_end().max(1 << 32).next_multiple_of(LARGE_BYTES);
+    let start = start_behind(start_info::memory_map_end());
     // SAFETY: the memory map names nothing behind its last entry, and only what is mapped there is reached.
     unsafe { page_tables::map_vacant(start, PAGES_MAX * PAGE_BYTES) }?;
     Some(start)
+}
+
+/// Where large pages can begin behind the memory map and the first 4 GiB.
+fn start_behind(memory_map_end: u64) -> u64 {
+    memory_map_end.max(1 << 32).next_multiple_of(LARGE_BYTES)
 }
 
 /// `gnttab_map_grant_ref`.
@@ -241,5 +246,32 @@ mod tests {
         assert_eq!(window.take(1).unwrap().len(), 1);
         assert!(window.take(1).is_none());
         assert_eq!(window.take(0), Some(Vec::new()));
+    }
+
+    /// public/grant_table.h: `GNTMAP_host_map`, and a status of -1 until Xen has said another.
+    #[test]
+    fn xen_is_asked_for_pages_that_may_be_written() {
+        let map = Map::new(1 << 32, 9, 7);
+        assert_eq!((map.address, map.flags, map.reference, map.domain), (1 << 32, 2, 9, 7));
+        assert_eq!((map.status, size_of::<Map>(), size_of::<Unmap>()), (-1, 32, 24));
+        let frame = Frame { start: NonNull::<u8>::dangling(), handle: 5, restorations: 0 };
+        let unmap = Unmap::new(&frame);
+        assert_eq!((unmap.address, unmap.handle, unmap.status), (1, 5, -1));
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_says_why() {
+        use std::string::ToString;
+        let (no_room, refused) = (MapError::NoRoom, MapError::Refused(-3));
+        assert_eq!(no_room.to_string(), "no room to map pages of other domains to");
+        assert_eq!(refused.to_string(), "Xen maps no such page of that domain's (status -3)");
+        assert_eq!(hypercall::Errno(22).to_string(), "Xen's error 22");
+    }
+
+    #[test]
+    fn the_window_is_behind_all_that_the_memory_map_names() {
+        let ends = [0, 1 << 32, (1 << 32) + 1, (1 << 32) + (2 << 20)].map(start_behind);
+        let next = (1 << 32) + (2 << 20);
+        assert_eq!(ends, [1 << 32, 1 << 32, next, next]);
     }
 }

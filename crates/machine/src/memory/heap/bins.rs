@@ -162,4 +162,25 @@ mod tests {
         assert!(bins.take(bin).is_null());
         assert!(!bins.empty(|_, _| panic!("there is nothing in them")));
     }
+
+    /// What was taken leaves room for as many again.
+    #[test]
+    fn a_bin_takes_again_as_many_as_it_gave() {
+        let bins = Bins::new();
+        let bin = Bin::of(layout(40, 8)).unwrap();
+        let mut blocks = [[0_u64; 8]; BLOCKS_MAX as usize];
+        let starts = blocks.each_mut().map(|block| block.as_mut_ptr().cast::<u8>());
+        for _ in 0..3 {
+            for start in starts {
+                // SAFETY: a block of this test's, of that size.
+                assert!(unsafe { bins.keep(bin, start) });
+            }
+            let mut count = 0;
+            assert!(bins.empty(|_, layout| {
+                assert_eq!((layout.size(), layout.align()), (56, 32));
+                count += 1;
+            }));
+            assert_eq!(count, 16);
+        }
+    }
 }

@@ -198,3 +198,17 @@ fn cards_are_known_by_their_numbers() {
         }
     }
 }
+
+/// PCI 3.0, appendix D: class 2 is network controllers.
+#[test]
+fn a_card_of_no_use_is_named_with_what_to_do() {
+    let card = |numbers, class| remedy(&only(&[(0, numbers), (8, class)]));
+    assert_eq!(
+        card(0x100e_8086, 0x0200_0003).as_deref(),
+        Some("PCI card 8086:100e, which is no virtio card (QEMU: -device virtio-net-pci)")
+    );
+    let legacy = "PCI card 1af4:1000, without a modern interface that works \
+                  (QEMU: leave out disable-modern=on)";
+    assert_eq!(card(0x1000_1af4, 0x0280_0000).as_deref(), Some(legacy));
+    assert_eq!((card(0x1001_1af4, 0x0100_0002), card(0x1000_1af4, 0x0302_0202)), (None, None));
+}

@@ -168,3 +168,63 @@ impl Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: u64 = 0x0807_0605_0403_0201;
+    const SECTOR: u64 = 0x1817_1615_1413_1211;
+
+    /// public/io/blkif.h, `struct blkif_request`: operation, segments, handle, id, sector, then 8 bytes for each segment.
+    #[test]
+    fn a_request_names_its_pages_or_the_list_of_them() {
+        let read = Request::Read { sector: SECTOR, bytes: 4096 + 512 };
+        let segments = [(0x3231_3029, 8), (0x4241_4039, 1)];
+        let segments = segments.map(|(reference, sectors)| Segment { reference, sectors });
+        let words = read.direct(0xca01, ID, &segments);
+        let expected = [
+            0xca01_0200,
+            0,
+            0x0403_0201,
+            0x0807_0605,
+            0x1413_1211,
+            0x1817_1615,
+            0x3231_3029,
+            0x700,
+        ];
+        assert_eq!(words[..8], expected);
+        assert_eq!((words[8], words[9], words[10..].iter().max()), (0x4241_4039, 0, Some(&0)));
+        let write = Request::Write { sector: SECTOR, data: &[0; 1024] };
+        let words = write.indirect(0xca01, ID, 0x102, 0x3231_3029);
+        let expected = [0x0102_0106, 0, 0x0403_0201, 0x0807_0605, 0x1413_1211, 0x1817_1615, 0xca01];
+        assert_eq!((&words[..7], words[7]), (&expected[..], 0x3231_3029));
+        let mut page = [0xaa; 24];
+        write_list(&mut page, &segments);
+        assert_eq!(page[..8], [0x29, 0x30, 0x31, 0x32, 0, 7, 0, 0]);
+        assert_eq!(page[8..16], [0x39, 0x40, 0x41, 0x42, 0, 0, 0, 0]);
+        assert_eq!(page[16..], [0xaa; 8]);
+        let kinds = [read, write, Request::Flush, Request::Barrier];
+        assert_eq!(kinds.map(|one| one.operation()), [0, 1, 3, 2]);
+        assert_eq!(kinds.map(|one| one.bytes()), [4608, 1024, 0, 0]);
+        assert_eq!(kinds.map(|one| one.is_read()), [true, false, false, false]);
+        assert_eq!(Request::Flush.direct(1, 2, &[])[..6], [0x0001_0003, 0, 2, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_answer_is_a_success_only_where_it_says_so() {
+        for (last, operation, outcome) in [
+            (1, 1, Ok(())),
+            (0xfffe_0003, 3, Err(RequestError::Unsupported)),
+            (0xffff_0000, 0, Err(RequestError::Failed)),
+            (0x0002_0000, 0, Err(RequestError::Failed)),
+            (0x0001_0100, 0, Err(RequestError::Failed)),
+        ] {
+            let response = Response::new([0x0403_0201, 0x0807_0605, last]);
+            assert_eq!(
+                (response.id, response.operation, response.outcome()),
+                (ID, operation, outcome)
+            );
+        }
+    }
+}

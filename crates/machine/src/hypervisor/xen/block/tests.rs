@@ -307,3 +307,30 @@ fn random_backends_never_panic_nor_reach_what_is_not_theirs() {
         assert!(ring.end().is_ok(), "seed {seed}");
     }
 }
+
+/// Short ones and such as need a list: each has its own pages.
+#[test]
+fn requests_at_the_same_time_have_pages_of_their_own() {
+    let (mut ring, mut backend) = pair();
+    let data = [pattern(512, 1), pattern(12 * PAGE_BYTES, 2), pattern(12 * PAGE_BYTES, 3)];
+    let taken = data
+        .each_ref()
+        .map(|data| ask(&mut ring, &mut backend, Request::Write { sector: 0, data }));
+    for ((_, taken), data) in taken.iter().zip(&data) {
+        assert!(taken.read() == *data, "{} bytes", data.len());
+    }
+    for ((slot, taken), _) in taken.iter().zip(&data) {
+        backend.answer(taken, 0);
+        assert_eq!(complete(&mut ring), Ok(Some((*slot, Ok(vec![])))));
+    }
+    let bytes = 12 * PAGE_BYTES;
+    let taken = [(); 3].map(|()| ask(&mut ring, &mut backend, Request::Read { sector: 0, bytes }));
+    for (nth, (_, taken)) in taken.iter().enumerate() {
+        taken.write(&pattern(bytes, nth));
+    }
+    for (nth, (slot, taken)) in taken.iter().enumerate() {
+        backend.answer(taken, 0);
+        let expected = Ok(Some((*slot, Ok(pattern(bytes, nth)))));
+        assert!(complete(&mut ring) == expected, "request {nth}");
+    }
+}
