@@ -166,11 +166,7 @@ fn two_calls_may_take_one_result_and_either_may_go() {
     peer.send(&call_with(7, &[], true));
     let (asked, _) = only_call(&mut peer);
     for question in 1..=3 {
-        peer.send(&build(|message| {
-            let mut return_ = message.init_return();
-            return_.set_answer_id(question);
-            return_.set_take_from_other_question(7);
-        }));
+        peer.send(&take(question, 7));
     }
     peer.vat.release_call(second);
     peer.vat.reply(asked, Payload::results(0));
@@ -178,6 +174,38 @@ fn two_calls_may_take_one_result_and_either_may_go() {
         assert!(matches!(peer.vat.result(call), Some(Ok(_))));
     }
     assert!(peer.vat.result(second).is_none());
+}
+
+/// Calls to a part of such a result are on their way back, and who asks for that part again stays behind them.
+#[test]
+fn parts_of_a_result_that_is_taken_keep_their_own_order() {
+    let mut peer = served();
+    let theirs = peer.vat.bootstrap(peer.conn);
+    let outer = call(&mut peer, theirs);
+    let part = peer.vat.pipeline(outer, &[0]);
+    call(&mut peer, part);
+    peer.send(&call_with(7, &[], true));
+    only_call(&mut peer);
+    peer.send(&take(1, 7));
+    assert_eq!(peer.vat.pipeline(outer, &[0]), part);
+    assert_ne!(peer.vat.pipeline(outer, &[1]), part);
+}
+
+#[test]
+fn results_that_go_elsewhere_unasked_are_refused() {
+    let mut peer = served();
+    peer.vat.bootstrap(peer.conn);
+    peer.output();
+    peer.send(&build(|message| message.init_return().set_results_sent_elsewhere(())));
+    assert_eq!(spoken(&peer.output()), ["abort: results sent elsewhere unasked"]);
+}
+
+fn take(question: u32, from: u32) -> Vec<u8> {
+    build(|message| {
+        let mut return_ = message.init_return();
+        return_.set_answer_id(question);
+        return_.set_take_from_other_question(from);
+    })
 }
 
 /// Two parts of a result turn out to be the same object of ours, after calls to both were sent: they come back to us
