@@ -134,6 +134,18 @@ fn exports_max_capabilities_may_be_given_away() {
     assert_eq!(peer.vat.table_sizes(peer.conn).exports, 2);
 }
 
+/// However many there are: others have their turn between them.
+#[test]
+fn a_peers_messages_are_taken_64_at_a_time() {
+    let mut peer = served(Limits::default());
+    let calls: Vec<_> = (1..=100).map(|question| peer::call_with(question, 0, &[], 0)).collect();
+    let (first, all) = (calls[..64].concat().len(), calls.concat());
+    assert_eq!(peer.vat.handle_input(NOW, peer.conn, &all), first);
+    assert_eq!(peer.asked().len(), 64);
+    assert_eq!(peer.vat.handle_input(NOW, peer.conn, &all[first..]), all.len() - first);
+    assert_eq!(peer.asked().len(), 36);
+}
+
 #[test]
 fn a_connection_that_is_gone_has_nothing() {
     let mut vat = Vat::new(Limits::default());
