@@ -309,9 +309,9 @@ mod tests {
 
     #[test]
     fn a_run_stays_within_its_segment_and_table() {
-        // Four segments, of which but the first has words: a table whose last two words are zero, and two such words.
-        let mut message = vec![3, 0, 0, 0, 2, 0, 0, 0];
-        message.resize(8 + 16 + 16, 0);
+        // Four segments, of which only the second has words: a table whose last word is zero, and two such words.
+        let mut message = vec![3, 0, 0, 0, 0, 0, 0, 0, 2];
+        message.resize(24 + 16, 0);
         let (mut packer, mut rest, mut out) = (Packer::default(), &message[..], Vec::new());
         while !rest.is_empty() {
             let taken = packer.refill(rest);
@@ -319,7 +319,7 @@ mod tests {
             rest = &rest[taken..];
             out.extend_from_slice(packer.unsent());
         }
-        assert_eq!(out, [0x11, 3, 2, 0, 1, 0, 1]);
+        assert_eq!(out, [0x01, 3, 0x01, 2, 0, 0, 0, 1]);
     }
 
     #[test]

@@ -121,12 +121,8 @@ fn a_tail_call_to_the_caller_sends_no_results() {
     let own = params.caps()[0].unwrap();
     call(&mut peer, own);
     assert_eq!(spoken(&peer.output()), ["call 0 on import 5: []"], "a call as any");
-    // One more at work, so that what is left of the accounts is seen.
-    peer.send(&call_with(2, &[], false));
-    let weighed = peer.vat.held_bytes(peer.conn);
     peer.vat.tail_call(asked, own, 1, 1, Payload::params(0));
     assert_eq!(spoken(&peer.output()), ["call 1 on import 5: [], to yourself", "return 1: take 1"]);
-    assert!(peer.vat.held_bytes(peer.conn) < weighed + 3_000, "and the call weighs no more");
     peer.send(&build(|message| {
         let mut return_ = message.init_return();
         return_.set_answer_id(1);
@@ -156,6 +152,23 @@ fn a_tail_call_to_the_caller_sends_no_results() {
     let mut buffer = [0; 4096];
     let count = peer.vat.poll_transmit(NOW, other, &mut buffer);
     assert_eq!(spoken(&buffer[..count]), ["bootstrap 0", "call 1 on answer 0 []: []"]);
+}
+
+/// Such a call is answered: it weighs no more, and makes room for others.
+#[test]
+fn a_tail_call_to_the_caller_makes_room() {
+    let mut peer = Peer::new(Limits { answers_max: 1, ..Limits::default() });
+    peer.send(&bootstrap(0));
+    let theirs = peer.vat.bootstrap(peer.conn);
+    peer.send(&peer::call_with(1, 0, &[], 20_000));
+    let (asked, params) = only_call(&mut peer);
+    drop(params);
+    let weighed = peer.vat.held_bytes(peer.conn);
+    peer.vat.tail_call(asked, theirs, 1, 1, Payload::params(0));
+    assert!(peer.vat.held_bytes(peer.conn) < weighed - 150_000);
+    // As it owes something, it has twice the room.
+    (2..6).for_each(|question| peer.send(&call_with(question, &[], false)));
+    assert_eq!(peer.asked().len(), 2);
 }
 
 #[test]
@@ -352,6 +365,42 @@ fn a_disembargo_comes_back_with_its_target() {
         spoken(&peer.output()),
         ["disembargo reply 70 on import 5", "disembargo reply 71 on import 0"]
     );
+}
+
+/// A disembargo of the peer's is behind calls that wait for one of ours, but not behind a promise.
+#[test]
+fn a_disembargo_waits_behind_an_embargo() {
+    let mut peer = served();
+    let theirs = peer.vat.bootstrap(peer.conn);
+    let outer = call(&mut peer, theirs);
+    let part = peer.vat.pipeline(outer, &[0]);
+    call(&mut peer, part);
+    let promise = peer.vat.promise();
+    for (question, cap) in [(1, part), (2, promise)] {
+        peer.send(&call_with(question, &[], false));
+        let (asked, _) = only_call(&mut peer);
+        let mut results = Payload::results(0);
+        let write = |mut root: capnp::any_pointer::Builder<'_>| {
+            root.set_as_capability(Slot(0).hook());
+        };
+        let cap = peer.vat.retain(cap);
+        results.build(&[Some(cap)], write).unwrap();
+        peer.vat.reply(asked, results);
+    }
+    peer.send(&results(1, &[Theirs::Yours(0)]));
+    peer.output();
+    for question in [1, 2] {
+        peer.send(&disembargo(|mut d| {
+            d.reborrow().init_target().init_promised_answer().set_question_id(question);
+            d.get_context().set_sender_loopback(70 + question);
+        }));
+    }
+    assert_eq!(spoken(&peer.output()), ["disembargo reply 72 on import 0"]);
+    peer.send(&disembargo(|mut d| {
+        d.reborrow().init_target().set_imported_cap(0);
+        d.get_context().set_receiver_loopback(0);
+    }));
+    assert_eq!(spoken(&peer.output())[0], "disembargo reply 71 on import 0");
 }
 
 /// However long the results, what is called on them is found in them once they are sent.
