@@ -209,3 +209,115 @@ impl Vat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::CallId;
+    use crate::connection::{Answer, Question};
+    use crate::table::Slab;
+    use alloc::vec::Vec;
+
+    /// A connection as its peer made it.
+    #[derive(Clone, Copy, Default)]
+    struct State {
+        /// Calls at work, and their bytes.
+        calls: (usize, usize),
+        unfinished: u32,
+        kept_bytes: usize,
+        unsent_bytes: usize,
+        owes: bool,
+        refuses: bool,
+    }
+
+    /// What becomes of a call of 100 bytes: nothing if it waits, or whether it is taken, or the limit.
+    fn admitted(state: State) -> Option<Result<(), &'static str>> {
+        let limits = Limits {
+            answers_max: 10,
+            call_bytes_max: 1_000,
+            unsent_bytes_high: 500,
+            unsent_bytes_max: 8_000,
+            ..Limits::default()
+        };
+        let mut vat = Vat::new(limits);
+        let conn = vat.connect(None);
+        vat.out(conn).unwrap().messages().resize(state.unsent_bytes, 0);
+        let call = CallId(Slab::default().insert(()));
+        let connection = vat.open(conn).unwrap();
+        (connection.unreturned, connection.call_bytes) = state.calls;
+        (connection.kept_bytes, connection.refuses) = (state.kept_bytes, state.refuses);
+        for id in 0..state.unfinished {
+            let (keep_results, returned) = (false, true);
+            let result_exports = Vec::new();
+            let answer = Answer { call, result_exports, keep_results, returned, bytes: 0 };
+            connection.answers.insert(id, answer);
+        }
+        if state.owes {
+            connection.questions.insert(Question {
+                call: None,
+                param_exports: Vec::new(),
+                used_paths: Vec::new(),
+                keep_results: false,
+                returned: false,
+            });
+        }
+        match connection.admission(&limits, 100) {
+            Admission::Taken => Some(Ok(())),
+            Admission::Waits => None,
+            Admission::Refused(limit) => Some(Err(limit)),
+        }
+    }
+
+    /// Up to each limit calls are taken; beyond it they wait, of a peer that owes nothing.
+    #[test]
+    fn a_call_beyond_a_limit_waits() {
+        let idle = State::default();
+        for (taken, waits) in [
+            (State { calls: (9, 0), ..idle }, State { calls: (10, 0), ..idle }),
+            (State { calls: (1, 900), ..idle }, State { calls: (1, 901), ..idle }),
+            (State { unsent_bytes: 499, ..idle }, State { unsent_bytes: 500, ..idle }),
+            // Alone it may be as long as it likes, and come while memory is short.
+            (State { calls: (0, 901), ..idle }, State { calls: (1, 901), ..idle }),
+            (State { refuses: true, ..idle }, State { refuses: true, calls: (1, 0), ..idle }),
+            (
+                State { refuses: true, unfinished: 64, ..idle },
+                State { refuses: true, unfinished: 65, ..idle },
+            ),
+        ] {
+            assert_eq!((admitted(taken), admitted(waits)), (Some(Ok(())), None));
+        }
+    }
+
+    /// A peer that owes something gets twice as much, but not while memory is short; a call beyond it fails.
+    #[test]
+    fn a_call_beyond_a_limit_of_a_peer_that_owes_something_is_refused() {
+        let owes = State { owes: true, ..State::default() };
+        let short = State { refuses: true, ..owes };
+        for (taken, refused, limit) in [
+            ((19, 0, 0), (20, 0, 0), "answers_max exceeded"),
+            ((1, 1_900, 0), (1, 1_901, 0), "call_bytes_max exceeded"),
+            ((0, 0, 3_999), (0, 0, 4_000), "unsent_bytes_max exceeded"),
+        ] {
+            let state = |(calls, bytes, unsent_bytes)| State {
+                calls: (calls, bytes),
+                unsent_bytes,
+                ..owes
+            };
+            assert_eq!(admitted(state(taken)), Some(Ok(())));
+            assert_eq!(admitted(state(refused)), Some(Err(limit)));
+        }
+        assert_eq!(admitted(short), Some(Ok(())));
+        let second = State { calls: (1, 0), ..short };
+        assert_eq!(admitted(second), Some(Err("memory is short")));
+    }
+
+    #[test]
+    fn whoever_finishes_nothing_is_refused_whether_it_owes_or_not() {
+        for owes in [false, true] {
+            let state = |kept_bytes| State { kept_bytes, owes, ..State::default() };
+            assert_eq!(admitted(state(2_000)), Some(Ok(())));
+            let limit = "call_bytes_max exceeded by results that are not finished";
+            assert_eq!(admitted(state(2_001)), Some(Err(limit)));
+        }
+    }
+}

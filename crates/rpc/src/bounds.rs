@@ -100,6 +100,17 @@ mod tests {
     }
 
     #[test]
+    fn once_its_table_is_there_a_message_is_wanted_whole() {
+        let mut bounds = MessageBounds::default();
+        assert_eq!((bounds.wanted_bytes(), bounds.advance(&[2, 0, 0])), (8, false));
+        assert_eq!((bounds.wanted_bytes(), bounds.advance(&[0, 1, 0, 0, 0])), (5, false));
+        assert_eq!((bounds.wanted_bytes(), bounds.advance(&[2, 0, 0, 0, 0, 1, 0, 0])), (8, false));
+        assert_eq!((bounds.wanted_bytes(), bounds.advance(&[0; 2_000])), (8 * 259, false));
+        assert_eq!((bounds.wanted_bytes(), bounds.advance(&[0; 72])), (72, true));
+        assert_eq!(bounds.wanted_bytes(), 8, "of the next");
+    }
+
+    #[test]
     fn messages_end_where_they_do_however_they_are_cut() {
         let messages = [&[1][..], &[3, 2], &[2, 0, 5], &[0, 0, 0, 1], &[300]].map(message);
         let stream = messages.concat();

@@ -123,14 +123,9 @@ impl Vat {
 
     /// The answer for which alone the result of a call is wanted, if nothing depends on it in this vat.
     pub(crate) fn awaited_by_answer_alone(&self, call: CallId) -> Option<(ConnId, u32)> {
-        let Call { refs, owner, state, pipelines, early, embargoed, followers, .. } =
-            self.calls.get(call.0)?;
-        let alone = *refs == 1
-            && matches!(state, State::Delivered)
-            && pipelines.is_empty()
-            && early.is_none()
-            && embargoed.is_empty()
-            && followers.is_empty();
+        let Call { refs, owner, state, early, .. } = self.calls.get(call.0)?;
+        // A part of its result has a reference to it, and a call that has its result, too.
+        let alone = *refs == 1 && matches!(state, State::Delivered) && early.is_none();
         match owner {
             Owner::Answer { conn, answer } if alone => Some((*conn, *answer)),
             _ => None,
@@ -380,6 +375,105 @@ impl Vat {
     fn release_results(&mut self, results: Option<&Payload>) {
         for cap in results.into_iter().flat_map(|results| results.caps.iter().flatten()) {
             self.release_node(*cap);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::rpc_capnp::message;
+    use crate::slot::Slot;
+    use alloc::vec;
+    use core::time::Duration;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn sent(write: impl FnOnce(message::Builder<'_>)) -> Vec<u8> {
+        let mut draft = capnp::message::Builder::new_default();
+        write(draft.init_root());
+        capnp::serialize::write_message_to_words(&draft)
+    }
+
+    fn asks(question: u32, words: u32, kept: bool) -> Vec<u8> {
+        sent(|message| {
+            let mut call = message.init_call();
+            call.set_question_id(question);
+            call.reborrow().init_target().init_promised_answer();
+            if kept {
+                call.reborrow().get_send_results_to().set_yourself(());
+            }
+            let _: capnp::data::Builder<'_> = call.init_params().init_content().initn_as(8 * words);
+        })
+    }
+
+    /// A vat that was asked twice, and the first call.
+    fn asked(limits: Limits, kept: bool) -> (Vat, ConnId, CallId) {
+        let mut vat = Vat::new(limits);
+        let offered = vat.object(ObjectId(1));
+        let conn = vat.connect(Some(offered));
+        let bootstrap = sent(|message| message.init_bootstrap().set_question_id(0));
+        let bytes = [bootstrap, asks(1, 100, kept), asks(2, 30, false)].concat();
+        assert_eq!(vat.handle_input(NOW, conn, &bytes), bytes.len());
+        let Some(Event::Call { call, .. }) = vat.poll_event() else { panic!("a call") };
+        assert!(vat.transmit_with(NOW, conn, <[u8]>::len) > 0);
+        (vat, conn, call)
+    }
+
+    fn accounts(vat: &mut Vat, conn: ConnId) -> (usize, usize, usize, usize) {
+        let connection = vat.open(conn).unwrap();
+        let (calls, answers) = (connection.unreturned, connection.answers.len());
+        (calls, connection.call_bytes, connection.kept_bytes, answers)
+    }
+
+    #[test]
+    fn an_answer_that_nobody_else_waits_for_is_forgotten_as_it_is_sent() {
+        let (mut vat, conn, call) = asked(Limits::default(), false);
+        let both = accounts(&mut vat, conn);
+        assert!(vat.reply_alone(call, &mut Payload::results(0)));
+        // The call without its parameters has 15 words.
+        assert_eq!((both.0, both.1, both.3), (2, 2 * 120 + 8 * 130, 3));
+        assert_eq!(accounts(&mut vat, conn), (1, 120 + 8 * 30, both.2, 2));
+        assert_eq!(vat.live(), (1, 2), "the bootstrap's, and the other");
+        assert!(vat.has_output(conn));
+        assert!(!vat.reply_alone(call, &mut Payload::results(0)), "twice");
+    }
+
+    #[test]
+    fn an_answer_that_others_wait_for_is_not() {
+        let no_room = Limits { unsent_bytes_max: 300, ..Limits::default() };
+        for case in 0..6 {
+            let limits = if case == 4 { no_room } else { Limits::default() };
+            let (mut vat, conn, call) = asked(limits, case == 0);
+            let mut results = Payload::results(0);
+            match case {
+                // The peer keeps the results.
+                0 => {}
+                // Calls on the results are answered from what they will be.
+                1 => vat.set_pipeline(call, Payload::results(0)),
+                // A part of them was asked for.
+                2 => drop(vat.pipelined(call, vec![0])),
+                // They bring capabilities, for whose finish the answer waits.
+                3 => {
+                    let cap = vat.object(ObjectId(7));
+                    let write = |mut content: capnp::any_pointer::Builder<'_>| {
+                        content.set_as_capability(Slot(0).hook());
+                    };
+                    results.build(&[Some(cap)], write).unwrap();
+                }
+                // The peer leaves too much unread.
+                4 => vat.out(conn).unwrap().messages().resize(220, 0),
+                // Another call answers.
+                _ => {
+                    let object = vat.object(ObjectId(7));
+                    vat.tail_call(call, object, 1, 1, Payload::params(0));
+                }
+            }
+            let before = accounts(&mut vat, conn);
+            let unsent = vat.has_output(conn);
+            assert!(!vat.reply_alone(call, &mut results), "case {case}");
+            assert_eq!((accounts(&mut vat, conn), vat.has_output(conn)), (before, unsent));
         }
     }
 }

@@ -174,7 +174,8 @@ impl Vat {
                 return bytes.len() - rest.len();
             }
             if messages == MESSAGES_AT_ONCE {
-                connection.incoming.moved(now, bytes.len() - rest.len());
+                // A message has just ended, so that what came is no progress of another.
+                connection.incoming.moved(now, 0);
                 return bytes.len() - rest.len();
             }
             messages += 1;
@@ -462,5 +463,97 @@ fn framing_reason(error: FramingError) -> &'static str {
         FramingError::Segments => "segments_max exceeded",
         FramingError::Words => "message_words_max exceeded",
         FramingError::Empty => "an empty message",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ObjectId;
+    use crate::call::State;
+    use crate::limits::Limits;
+
+    #[test]
+    fn every_part_of_a_connection_weighs() {
+        let mut vat = Vat::new(Limits::default());
+        let node = vat.object(ObjectId(1));
+        let call = vat.add_call(Owner::None, State::Delivered, 0, 0);
+        let (of_call, of_node) = (size_of::<Call>(), size_of::<Node>());
+        let mut connection = Connection::default();
+        assert_eq!(connection.held_bytes(), size_of::<Connection>());
+        let mut weighed = connection.held_bytes();
+        let mut grown = |connection: &Connection| {
+            let before = core::mem::replace(&mut weighed, connection.held_bytes());
+            connection.held_bytes() - before
+        };
+        connection.questions.insert(Question {
+            call: None,
+            param_exports: Vec::new(),
+            used_paths: Vec::new(),
+            keep_results: false,
+            returned: false,
+        });
+        assert_eq!(grown(&connection), connection.questions.held_bytes() + of_call);
+        let result_exports = Vec::new();
+        let answer =
+            Answer { call, result_exports, keep_results: false, returned: false, bytes: 9 };
+        connection.answers.insert(0, answer);
+        assert_eq!(grown(&connection), connection.answers.held_bytes() + of_call);
+        connection.exports.insert(Export { node, refs: 1, promise: false, resolved: false });
+        assert_eq!(grown(&connection), connection.exports.held_bytes() + of_node);
+        connection.imports.insert(0, Import { node, refs: 1 });
+        assert_eq!(grown(&connection), connection.imports.held_bytes() + of_node);
+        connection.embargoes.insert(node);
+        assert_eq!(grown(&connection), connection.embargoes.held_bytes() + of_node);
+        connection.call_bytes = 1_000;
+        assert_eq!(grown(&connection), 1_000);
+        connection.kept_bytes = 300;
+        assert_eq!(grown(&connection), 300);
+        let mut head = &[0, 0, 0, 0, 0xFF, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8][..];
+        assert!(connection.incoming.next(&mut head, &Limits::default()).unwrap().is_none());
+        assert_eq!(grown(&connection), 255 * 8);
+        connection.outgoing.messages().reserve_exact(500);
+        assert_eq!(grown(&connection), 500);
+    }
+
+    #[test]
+    fn the_tables_of_all_connections_are_added_up() {
+        let mut vat = Vat::new(Limits::default());
+        let node = vat.object(ObjectId(1));
+        let call = vat.add_call(Owner::None, State::Delivered, 0, 0);
+        for count in 1..=3 {
+            let conn = vat.connect(None);
+            let connection = vat.open(conn).unwrap();
+            for id in 0..count {
+                connection.imports.insert(id, Import { node, refs: 1 });
+                connection.embargoes.insert(node);
+                connection.embargoes.insert(node);
+                for id in 3 * id..3 * id + 3 {
+                    let result_exports = Vec::new();
+                    let (keep_results, returned) = (false, false);
+                    let answer = Answer { call, result_exports, keep_results, returned, bytes: 0 };
+                    connection.answers.insert(id, answer);
+                }
+            }
+        }
+        let all = TableSizes { answers: 18, imports: 6, embargoes: 12, ..TableSizes::default() };
+        assert_eq!(vat.all_table_sizes(), all);
+    }
+
+    /// A peer that leaves everything unread is let go beyond the limit, and not at it.
+    #[test]
+    fn unsent_bytes_max_bytes_may_wait() {
+        let mut vat = Vat::new(Limits { unsent_bytes_max: 1_000, ..Limits::default() });
+        let conn = vat.connect(None);
+        vat.open(conn).unwrap().outgoing.messages().resize(1_000, 0);
+        assert!(vat.out(conn).is_some());
+        vat.run();
+        assert!(!vat.is_closed(conn));
+        vat.open(conn).unwrap().outgoing.messages().push(0);
+        assert!(vat.out(conn).is_none());
+        vat.run();
+        assert_eq!(vat.closed_by(conn).unwrap().reason, "unsent_bytes_max exceeded");
+        assert!(vat.transmit_with(Duration::ZERO, conn, <[u8]>::len) > 1_001, "and an abort");
+        assert!(!vat.has_output(conn));
     }
 }

@@ -357,6 +357,56 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_one_segment_that_is_there_is_taken_at_once() {
+        let limits = Limits { message_words_max: 3, ..Limits::default() };
+        let bytes = [message(&[3]), vec![7]].concat();
+        let mut input = &bytes[..];
+        let frame = whole(&mut input, &limits).unwrap().expect("a whole message");
+        assert_eq!((frame.get_segment(0), frame.get_segment(1)), (Some(&bytes[8..32]), None));
+        assert_eq!((frame.bytes(), input), (24, &[7][..]));
+        for (bytes, taken) in [(&bytes[..31], Ok(())), (&table(&[4]), Err(FramingError::Words))] {
+            assert_eq!(
+                whole(&mut &bytes[..], &limits).map(|frame| assert!(frame.is_none())),
+                taken
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_message_needs_still_is_known_at_every_byte() {
+        let limits = Limits::default();
+        let mut deframer = Deframer::default();
+        for (at, byte) in message(&[2, 0, 3]).iter().enumerate() {
+            let missing = match at {
+                0..4 => 8 - at,
+                4..16 => 16 - at,
+                _ => 56 - at,
+            };
+            assert_eq!(deframer.missing_bytes(), missing, "at {at}");
+            assert_eq!(deframer.next(&mut &[*byte][..], &limits).unwrap().is_some(), at == 55);
+        }
+        assert_eq!(deframer.missing_bytes(), 8, "of the next");
+    }
+
+    #[test]
+    fn what_half_a_message_holds_is_weighed_as_it_grows() {
+        let limits = Limits::default();
+        let mut deframer = Deframer::default();
+        let bytes = message(&[20_000, 0, 80_000]);
+        // Its segments' ends lie beside it: two of four bytes.
+        for (from, to, held) in [
+            (0, 16, 8),
+            (16, 24, 8_192 + 8),
+            (24, 16 + 8_192, 8_192 + 8),
+            (16 + 8_192, 24 + 8_192, 16 * 8_200 + 8),
+            (24 + 8_192, bytes.len() - 1, 800_000 + 8),
+        ] {
+            assert!(deframer.next(&mut &bytes[from..to], &limits).unwrap().is_none());
+            assert_eq!(deframer.held_bytes(), held, "after {to} bytes");
+        }
+    }
+
+    #[test]
     fn memory_follows_what_arrived_not_what_was_announced() {
         let limits = Limits::default();
         let mut deframer = Deframer::default();

@@ -133,7 +133,6 @@ impl Vat {
         let bytes = reader.get_segments().bytes();
         let target = self.target(conn, &header.target)?;
         let caps = match self.receive_all(conn, &header.caps) {
-            Ok(caps) if caps.is_empty() => Vec::new(),
             Ok(caps) => caps.into_iter().map(|cap| cap.map(|(cap, _)| cap)).collect(),
             Err(reason) => {
                 self.release_node(target);

@@ -98,3 +98,20 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_within_memorys_share_are_parts_of_it_and_no_wider_than_before() {
+        let limits = Limits { answers_max: 7, ..Limits::default() };
+        let within = limits.within(6_000_000);
+        assert_eq!(within.message_words_max, 750_000);
+        assert_eq!(within.call_bytes_max, 4_000_000);
+        assert_eq!(within.unsent_bytes_high, 1_000_000);
+        assert_eq!(within.unsent_bytes_max, 4_000_000);
+        assert_eq!(within.answers_max, 7, "what is no memory stays");
+        assert_eq!(limits.within(usize::MAX), limits);
+    }
+}

@@ -277,8 +277,8 @@ impl Vat {
     /// Breaks a promise or import of any kind.
     pub(crate) fn break_node(&mut self, cap: Cap, reason: Exception) {
         match self.kind_mut(cap) {
-            Some(Kind::Waiting(waiting)) if waiting.target.is_some() => {
-                // Under embargo by a connection that is gone: what waits cannot be put in order.
+            Some(Kind::Waiting(waiting)) => {
+                // It may be under embargo by a connection that is gone: what waits cannot be put in order.
                 waiting.embargoes = 0;
                 let before = waiting.target.take();
                 let broken = self.broken(reason);
@@ -287,10 +287,6 @@ impl Vat {
                 }
                 self.release_caps([before].into());
                 self.work.push_back(Work::Flush(cap));
-            }
-            Some(Kind::Waiting(_)) => {
-                let broken = self.broken(reason);
-                self.resolve_promise(cap, broken);
             }
             Some(Kind::Import { .. } | Kind::Pipeline { .. }) => {
                 let broken = self.broken(reason);

@@ -145,7 +145,7 @@ impl Vat {
     /// results from itself.
     fn tail_answer(&self, call: CallId, conn: ConnId) -> Option<u32> {
         let mut at = self.calls.get(call.0)?;
-        if at.owner != Owner::None || at.followers.is_empty() {
+        if at.owner != Owner::None {
             return None;
         }
         while at.owner == Owner::None && at.followers.len() == 1 {
@@ -389,10 +389,8 @@ impl Vat {
 
     /// Tells every peer that knows `promise` as a promise that it is `to`.
     pub(crate) fn announce(&mut self, promise: Cap, to: Cap) {
-        let exports = match self.nodes.get(promise.0) {
-            Some(node) if !node.exports.is_empty() => node.exports.clone(),
-            _ => return,
-        };
+        let Some(node) = self.nodes.get(promise.0) else { return };
+        let exports = node.exports.clone();
         for (conn, export) in exports {
             let Some(entry) = self.open(conn).and_then(|open| open.exports.get_mut(export)) else {
                 continue;

@@ -297,6 +297,37 @@ mod tests {
         assert!(!unpacker.is_midway());
     }
 
+    /// From the encoding specification: words as they are go on while packing would not make them shorter.
+    #[test]
+    fn words_as_they_are_have_one_zero_at_most() {
+        let dense = [1, 2, 3, 4, 5, 6, 7, 8];
+        let (one_zero, two_zeros) = ([1, 0, 3, 4, 5, 6, 7, 8], [1, 0, 0, 4, 5, 6, 7, 8]);
+        let words = [dense, one_zero, two_zeros].concat();
+        let run = [&[0xFF][..], &dense, &[1], &one_zero, &[0xF9, 1, 4, 5, 6, 7, 8]].concat();
+        assert_eq!(packed(&words), run);
+    }
+
+    #[test]
+    fn a_run_stays_within_its_segment_and_table() {
+        // Four segments, of which only the second has words: a table whose last word is zero, and two such words.
+        let mut message = vec![3, 0, 0, 0, 0, 0, 0, 0, 2];
+        message.resize(24 + 16, 0);
+        let (mut packer, mut rest, mut out) = (Packer::default(), &message[..], Vec::new());
+        while !rest.is_empty() {
+            let taken = packer.refill(rest);
+            assert!(taken > 0, "an empty part");
+            rest = &rest[taken..];
+            out.extend_from_slice(packer.unsent());
+        }
+        assert_eq!(out, [0x01, 3, 0x01, 2, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn what_a_packer_holds_is_weighed() {
+        let (parts, packed) = (VecDeque::with_capacity(3), Vec::with_capacity(100));
+        assert_eq!(Packer { parts, packed, sent: 50 }.held_bytes(), 124);
+    }
+
     #[test]
     fn messages_are_packed_segment_by_segment() {
         let two_segments = |zeros: usize| {

@@ -205,3 +205,31 @@ impl core::fmt::Debug for Payload {
         f.debug_struct("Payload").field("bytes", &self.bytes()).field("caps", &self.caps).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_payload_holds_is_weighed() {
+        let mut payload = Payload::results(0);
+        let own = size_of::<Payload>();
+        assert_eq!(payload.held_bytes() - own, 448, "what a builder reserves");
+        payload.caps = Vec::with_capacity(10);
+        assert_eq!(payload.held_bytes() - own, 448 + 120);
+        let mut content = payload.content_mut().unwrap();
+        content.set_as::<capnp::data::Owned>(&[7; 8_000][..]).unwrap();
+        assert_eq!(payload.bytes(), 8_072);
+        assert_eq!(payload.held_bytes() - own, 8_072 + 120);
+        assert_eq!(payload.size_hint(), 1_009);
+    }
+
+    /// An application that prints its events prints no contents.
+    #[test]
+    fn its_debug_text_has_sizes_only() {
+        let mut payload = Payload::params(0);
+        payload.content_mut().unwrap().set_as::<capnp::text::Owned>("secret").unwrap();
+        let text = alloc::format!("{payload:?}");
+        assert_eq!(text, "Payload { bytes: 96, caps: [] }");
+    }
+}

@@ -331,3 +331,100 @@ fn segment_at(draft: &Draft, mut at: usize) -> &[u8] {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::Payload;
+    use alloc::vec;
+
+    /// A message whose segment has so many bytes.
+    fn draft_of(bytes: usize) -> Draft {
+        let mut payload = Payload::params((bytes / 8) as u32);
+        let data = vec![1; bytes - payload.bytes()];
+        payload.content_mut().unwrap().set_as::<capnp::data::Owned>(&data[..]).unwrap();
+        assert_eq!(payload.bytes(), bytes);
+        payload.take_params().unwrap().0
+    }
+
+    fn outgoing(encoding: Encoding) -> Outgoing {
+        let pace = Pace { timeout: Duration::from_secs(60), bytes_per_second_min: 500 };
+        Outgoing::new(encoding, pace)
+    }
+
+    /// The pieces in which all is shown that waits.
+    fn pieces(out: &mut Outgoing) -> Vec<usize> {
+        let piece = |out: &mut Outgoing| out.take_with(Duration::ZERO, |bytes| bytes.len());
+        core::iter::from_fn(|| Some(piece(out)).filter(|count| *count > 0)).collect()
+    }
+
+    #[test]
+    fn from_16_kib_on_a_message_leaves_from_where_it_was_built() {
+        for (bytes, plain) in [(16_376, &[16_384][..]), (16_384, &[8, 16_384])] {
+            let mut out = outgoing(Encoding::Plain);
+            out.append(&mut draft_of(bytes));
+            assert_eq!(out.unsent_bytes(), bytes + 8);
+            assert_eq!(pieces(&mut out), plain, "{bytes} bytes");
+            // What is packed has to lie in one piece.
+            let mut out = outgoing(Encoding::Packed);
+            out.append(&mut draft_of(bytes));
+            assert_eq!(out.queue.len(), 0);
+        }
+    }
+
+    #[test]
+    fn small_messages_leave_together_until_they_are_16_kib() {
+        let mut out = outgoing(Encoding::Plain);
+        (0..5).for_each(|_| out.append(&mut draft_of(8_184)));
+        assert_eq!(pieces(&mut out), [16_384, 16_384, 8_192]);
+    }
+
+    #[test]
+    fn what_waits_is_weighed_as_it_leaves() {
+        let mut out = outgoing(Encoding::Plain);
+        assert_eq!(out.held_bytes(), 0);
+        out.last = Vec::with_capacity(20_000);
+        out.append(&mut draft_of(8_000));
+        assert_eq!(out.held_bytes(), 20_000);
+        out.append(&mut draft_of(100_000));
+        out.append(&mut draft_of(30_000));
+        let places = out.queue.capacity() * size_of::<Chunk>();
+        assert_eq!(out.queue.len(), 4, "a table of its own before each that is long");
+        let Chunk::Messages(table) = &out.queue[2] else { panic!("a table") };
+        let table = table.capacity();
+        let drafts = 130_000 + 2 * size_of::<Draft>();
+        assert_eq!(out.held_bytes(), 20_000 + drafts + table + places);
+        assert_eq!(alloc::format!("{:?}", out.queue[1]), "Chunk { bytes: 100000 }");
+        assert_eq!(out.take_with(Duration::ZERO, <[u8]>::len), 8_016);
+        assert_eq!(out.held_bytes(), drafts + table + places);
+        assert_eq!(out.take_with(Duration::ZERO, <[u8]>::len), 100_000);
+        assert_eq!(out.held_bytes(), 30_000 + size_of::<Draft>() + table + places);
+
+        let mut packed = outgoing(Encoding::Packed);
+        packed.packer.as_mut().unwrap().refill(&[0, 0, 0, 0, 1, 0, 0, 0]);
+        let packer = packed.packer.as_ref().unwrap().held_bytes();
+        assert!((3..300).contains(&packer), "{packer}");
+        packed.last = Vec::with_capacity(1_000);
+        assert_eq!(packed.held_bytes(), 1_000 + packer);
+    }
+
+    #[test]
+    fn an_empty_queue_keeps_room_for_the_next_messages_but_not_much() {
+        for (room, kept) in [(9_000, 9_000), (100_000, 16_384)] {
+            let mut out = outgoing(Encoding::Plain);
+            out.last = Vec::with_capacity(room);
+            out.append(&mut draft_of(8_000));
+            assert_eq!(pieces(&mut out), [8_008]);
+            assert_eq!(out.held_bytes(), kept);
+        }
+    }
+
+    #[test]
+    fn who_takes_nothing_has_not_begun() {
+        let mut out = outgoing(Encoding::Plain);
+        out.append(&mut draft_of(8_000));
+        assert_eq!(out.take_with(Duration::ZERO, |_| 0), 0);
+        let later = Duration::from_secs(10);
+        assert_eq!(out.deadline(later), Some(Duration::from_secs(70)));
+    }
+}

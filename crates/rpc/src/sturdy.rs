@@ -225,7 +225,10 @@ mod tests {
     fn a_known_reference_reads_and_prints() {
         let sturdy: SturdyRef = KNOWN.parse().unwrap();
         assert_eq!(sturdy.place, VatPlace::Tcp { host: "127.0.0.1".into(), port: 7000 });
-        assert_eq!(sturdy.fingerprint.unwrap().0[..2], [0xDD, 0x38]);
+        let fingerprint = sturdy.fingerprint.unwrap();
+        assert_eq!(fingerprint.0[..2], [0xDD, 0x38]);
+        let text = "sha-256:3Tj5y5Q2qpqN3Sbh0GRPxgORZw98_NtrU2nLI0-Tn6g";
+        assert_eq!(alloc::format!("{fingerprint} {fingerprint:?}"), [text, text].join(" "));
         assert_eq!(sturdy.service.len(), 32);
         assert_eq!(sturdy.to_string(), KNOWN);
         assert_eq!(SturdyRef::from_file(&sturdy.to_file()), Ok(sturdy));
@@ -259,6 +262,14 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         use ParseSturdyRefError::{Address, Fingerprint, Scheme, Service};
+        for (error, part) in [
+            (Scheme, "begins with capnp://"),
+            (Fingerprint, "before @ of a sturdy reference stands insecure, or sha-256: and 43"),
+            (Address, "after @ of a sturdy reference stands a host and a port, or a path"),
+            (Service, "the service of a sturdy reference is no base64, or too long"),
+        ] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
         let long = alloc::format!("capnp://insecure@h:1/{}", "A".repeat(1368));
         let distant = alloc::format!("capnp://insecure@/{}/AAAA", "a".repeat(107));
         for (text, error) in [

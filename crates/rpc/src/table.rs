@@ -363,11 +363,74 @@ mod tests {
         let second = slab.insert(());
         assert_eq!(beside.get(second), None);
         assert_eq!(beside.remove(second), None);
+        assert_eq!(beside.get_mut(second), None);
         assert_eq!(beside.get_mut(first), Some(&mut 'a'));
         beside.insert(second, 'b');
         assert_eq!((beside.get(first), beside.get(second)), (None, Some(&'b')));
         assert_eq!(beside.remove(second), Some('b'));
         assert_eq!(beside.get(second), None);
+    }
+
+    /// By its end once less than a quarter is used, and to twice what is left.
+    #[test]
+    fn places_are_given_back_once_most_are_free() {
+        let mut slab = Slab::default();
+        let mut keys: Vec<_> = (0..2_000).map(|number| slab.insert(number)).collect();
+        keys.drain(500..).rev().for_each(|key| slab.discard(key));
+        assert_eq!((slab.slots.len(), slab.slots.capacity()), (2_000, 2_048));
+        slab.discard(keys.pop().unwrap());
+        assert_eq!((slab.slots.len(), slab.slots.capacity()), (499, 998));
+        assert_eq!((slab.free.len(), slab.free.capacity()), (0, 998));
+        keys.drain(..).rev().for_each(|key| slab.discard(key));
+        assert_eq!((slab.slots.len(), slab.len()), (256, 0), "some are kept");
+
+        let mut slab = Slab::default();
+        let keys: Vec<_> = (0..2_048).map(|number| slab.insert(number)).collect();
+        keys[512..].iter().for_each(|key| slab.discard(*key));
+        slab.discard(keys[0]);
+        assert_eq!((slab.slots.len(), slab.slots.capacity()), (512, 2_048), "a quarter is used");
+        keys[510..512].iter().for_each(|key| slab.discard(*key));
+        keys[1..400].iter().for_each(|key| slab.discard(*key));
+        assert_eq!(keys[400..510].iter().filter(|key| slab.get(**key).is_some()).count(), 110);
+        assert_eq!((slab.slots.len(), slab.len()), (510, 110));
+        assert!(slab.free.contains(&399) && !slab.free.contains(&510));
+    }
+
+    #[test]
+    fn what_lies_beside_is_given_back_from_the_end() {
+        let (mut slab, mut beside) = (Slab::default(), Beside::default());
+        let keys: Vec<_> = (0..2_000).map(|_| slab.insert(())).collect();
+        (0..).zip(&keys).for_each(|(number, key)| beside.insert(*key, number));
+        keys[512..].iter().rev().for_each(|key| assert!(beside.remove(*key).is_some()));
+        assert_eq!((beside.slots.len(), beside.slots.capacity()), (512, 2_048));
+        beside.remove(keys[511]);
+        assert_eq!((beside.slots.len(), beside.slots.capacity()), (511, 1_022));
+        beside.remove(keys[400]);
+        assert_eq!((beside.slots.len(), beside.get(keys[510])), (511, Some(&510)));
+        for key in keys[255..510].iter().filter(|key| **key != keys[400]) {
+            assert!(beside.remove(*key).is_some());
+        }
+        beside.remove(keys[510]);
+        assert_eq!((beside.slots.len(), beside.get(keys[254])), (256, Some(&254)));
+    }
+
+    #[test]
+    fn what_tables_hold_is_weighed() {
+        let own = OwnIds::<u64> { slots: Vec::with_capacity(10), free: Vec::with_capacity(3) };
+        assert_eq!(own.held_bytes(), 10 * 16 + 3 * 4);
+        let mut peers = PeerIds::<u64> { dense: Vec::with_capacity(10), ..PeerIds::default() };
+        assert_eq!(peers.held_bytes(), 160);
+        for id in [1_024, u32::MAX] {
+            assert!(peers.insert(id, 0).is_none());
+        }
+        // A node of the tree has place for half as much again.
+        assert_eq!(peers.held_bytes(), 160 + 2 * 24);
+        for (count, is_kept) in [(1_024, true), (1_025, false)] {
+            let mut own = OwnIds::default();
+            (0..count).for_each(|number| assert_eq!(own.insert(number), number));
+            (0..count).for_each(|number| assert_eq!(own.remove(number), Some(number)));
+            assert_eq!(own.held_bytes() > 0, is_kept, "{count} entries");
+        }
     }
 
     #[test]
@@ -378,6 +441,9 @@ mod tests {
         }
         assert_eq!(ids.insert(5, 6), Some(5));
         assert_eq!(ids.len(), 4);
+        assert_eq!((ids.get(0), ids.get(5), ids.get(1_024)), (Some(&0), Some(&6), Some(&1_024)));
+        assert_eq!((ids.get(6), ids.get(1_023), ids.get(1_025)), (None, None, None));
+        assert_eq!(ids.get_mut(1_024), Some(&mut 1_024));
         assert_eq!(ids.remove(u32::MAX), Some(u32::MAX));
         assert_eq!(ids.remove(u32::MAX), None);
         assert_eq!(ids.remove(1), None);

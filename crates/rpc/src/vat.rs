@@ -368,3 +368,47 @@ impl Vat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a burst took is given back once it is done with; room for the usual is kept.
+    #[test]
+    fn queues_give_back_what_a_burst_took() {
+        for (count, kept) in [(1_024, 1_024), (1_025, 0), (5_000, 0)] {
+            let mut vat = Vat::new(Limits::default());
+            assert!(vat.is_at_rest());
+            let caps = (0..count).map(|id| Some(vat.object(ObjectId(id)))).collect();
+            let mut payload = Payload::params(0);
+            payload.caps = caps;
+            vat.release_payload(payload);
+            assert_eq!(vat.work.capacity(), kept, "{count} of work");
+            assert!(!vat.is_at_rest());
+            for id in 0..count {
+                assert!(
+                    matches!(vat.poll_event(), Some(Event::Released(ObjectId(known))) if known == id)
+                );
+            }
+            assert!(vat.events.capacity() >= 1_024, "there may be more");
+            assert!(vat.poll_event().is_none());
+            assert_eq!(vat.events.capacity(), kept, "{count} events");
+            assert!(vat.is_at_rest());
+        }
+    }
+
+    #[test]
+    fn a_promise_is_one_until_it_resolves() {
+        let mut vat = Vat::new(Limits::default());
+        let [first, second] = [vat.promise(), vat.promise()];
+        let object = vat.object(ObjectId(1));
+        vat.watch(second);
+        vat.resolve(first, object);
+        let is_promise = [first, second, object].map(|cap| vat.is_promise(cap));
+        assert_eq!(is_promise, [false, true, false]);
+        assert!(vat.poll_event().is_none());
+        vat.resolve(second, first);
+        assert!(matches!(vat.poll_event(), Some(Event::Resolved(cap)) if cap == second));
+        assert_eq!(vat.resolved(second), object);
+    }
+}
