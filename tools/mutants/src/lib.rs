@@ -181,7 +181,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         for name in missed {
             let _ = writeln!(survivors, "{name}");
         }
-        files::write(&missed_file(subject)?, &format!("{}\n", missed.join("\n")))?;
+        files::write(&missed_file(subject)?, format!("{}\n", missed.join("\n")))?;
     }
     print!("{table}");
     if !survivors.is_empty() {
