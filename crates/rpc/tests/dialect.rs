@@ -63,6 +63,31 @@ fn a_finish_is_told_before_the_call_behind_it() {
     }
 }
 
+/// Two such calls right behind each other: each is seen before it ends.
+#[test]
+fn calls_that_are_finished_at_once_are_told_one_after_the_other() {
+    let mut peer = Peer::new(Limits::default());
+    let both = [1, 2]
+        .map(|question| [peer::call_on_answer(question, 0, &[]), peer::finish(question)].concat());
+    peer.send(&[peer::bootstrap(0), both.concat()].concat());
+    let mut told = Vec::new();
+    while let Some(event) = peer.vat.poll_event() {
+        match event {
+            Event::Call { call, params, .. } => {
+                peer.vat.release_payload(params);
+                told.push((call, true));
+            }
+            Event::Cancelled(call) => told.push((call, false)),
+            event => panic!("{event:?}"),
+        }
+    }
+    let [(first, true), (first_again, false), (second, true), (second_again, false)] = told[..]
+    else {
+        panic!("{told:?}")
+    };
+    assert!(first == first_again && second == second_again && first != second);
+}
+
 #[test]
 fn a_call_on_an_unknown_answer_fails_alone() {
     let mut peer = Peer::new(Limits::default());

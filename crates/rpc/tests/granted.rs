@@ -321,3 +321,111 @@ fn a_systems_connection_is_its_vats() {
     system.forget(conn);
     assert!(!system.needs_input(conn) && !system.wants_input(conn));
 }
+
+/// Whoever runs tasks is woken for what is left of them, and not for nothing.
+#[test]
+fn tasks_run_to_their_end_and_do_not_keep_others_waiting() {
+    let system = System::new(Limits::default());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    let count = || woken.0.load(Ordering::Relaxed);
+    let held = Rc::new(());
+    let inside = held.clone();
+    system.detach(async move { drop(inside) });
+    system.poll_run(&mut cx);
+    assert_eq!((Rc::strong_count(&held), count()), (1, 0), "it has ended");
+    let (polls, polled) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let counted = polls.clone();
+    system.detach(std::future::poll_fn(move |cx| {
+        counted.set(counted.get() + 1);
+        cx.waker().wake_by_ref();
+        if counted.get() < 100_000 { Poll::Pending } else { Poll::Ready(()) }
+    }));
+    let before = count();
+    system.poll_run(&mut cx);
+    polled.set(polls.get());
+    assert!((1..1_000).contains(&polls.get()), "{} at once", polls.get());
+    assert!(count() > before, "there is more to do");
+    system.poll_run(&mut cx);
+    assert!(polls.get() > polled.get());
+}
+
+/// What a task sets off runs behind it, also when it asks for that at once.
+#[test]
+fn a_task_that_runs_others_is_not_among_them() {
+    let system = System::new(Limits::default());
+    let conn = system.connect(None);
+    let log = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let (outer, inner, here) = (log.clone(), log.clone(), system.clone());
+    system.detach(async move {
+        outer.borrow_mut().push("begins");
+        here.detach(async move { inner.borrow_mut().push("another") });
+        here.run_now(conn);
+        outer.borrow_mut().push("ends");
+    });
+    system.poll_run(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(*log.borrow(), ["begins", "ends", "another"]);
+}
+
+/// A panic goes to who runs tasks, where nothing catches it; those behind have their turn the next time.
+#[test]
+fn a_panic_leaves_other_tasks_to_the_next_run() {
+    let system = System::new(Limits::default());
+    let mut cx = Context::from_waker(Waker::noop());
+    let ran = Rc::new(Cell::new(false));
+    let runs = ran.clone();
+    system.detach(async { panic!("on purpose") });
+    system.detach(async move { runs.set(true) });
+    let run = std::panic::AssertUnwindSafe(|| system.poll_run(&mut cx));
+    assert!(std::panic::catch_unwind(run).is_err());
+    assert!(!ran.get());
+    system.poll_run(&mut Context::from_waker(Waker::noop()));
+    assert!(ran.get());
+}
+
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("on purpose, in a destructor");
+    }
+}
+
+#[test]
+fn a_panic_in_a_destructor_is_caught_as_one_in_a_handler() {
+    let caught = Rc::new(Cell::new(0));
+    let catches = caught.clone();
+    let system = System::catching(Limits::default(), move |body| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).map_err(|_| {
+            catches.set(catches.get() + 1);
+            "a panic".to_owned()
+        })
+    });
+    let bad = PanicsOnDrop;
+    system.detach(std::future::poll_fn(move |_| {
+        let _ = &bad;
+        Poll::Ready(())
+    }));
+    system.poll_run(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(caught.get(), 1, "of the task that ended");
+}
+
+/// A client may be dropped while the vat is in use: its reference goes a little later.
+#[test]
+fn a_client_that_is_dropped_amid_something_is_let_go_afterwards() {
+    let system = System::new(Limits::default());
+    let [offered, other] =
+        ["offered", "other"].map(|name| system.client::<NamedClient, _>(Named(name)));
+    let conn = system.connect(Some(offered.into_client_hook()));
+    let bootstrap = peer::bootstrap(0);
+    assert_eq!(system.handle_input(NOW, conn, &bootstrap), bootstrap.len());
+    assert_eq!(system.live().0, 2);
+    let count = system.transmit_with(NOW, conn, |bytes| {
+        drop(other);
+        bytes.len()
+    });
+    assert!(count > 0);
+    system.poll_run(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(system.live().0, 1);
+}
