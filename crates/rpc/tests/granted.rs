@@ -5,7 +5,7 @@ mod peer;
 
 use capnp::capability::{
     Client, DispatchCallResult, DynClientHook, FromClientHook, FromServer, Params, Promise,
-    Results, Server,
+    Request, Results, Server,
 };
 use capnp::private::capability::ClientHook;
 use capnp::{Error, any_pointer, text};
@@ -80,6 +80,46 @@ impl FromServer<Named> for NamedClient {
 
     fn from_server(server: Rc<Named>) -> Dispatch {
         Dispatch(server)
+    }
+}
+
+/// Answers each call by one of another.
+struct Passing(NamedClient);
+
+#[derive(Clone)]
+struct Passes(Rc<Passing>);
+
+impl Deref for Passes {
+    type Target = Passing;
+
+    fn deref(&self) -> &Passing {
+        &self.0
+    }
+}
+
+impl Server for Passes {
+    fn dispatch_call(
+        self,
+        interface: u64,
+        method: u16,
+        _: Params<any_pointer::Owned>,
+        results: Results<any_pointer::Owned>,
+    ) -> DispatchCallResult {
+        let request: Request<any_pointer::Owned, any_pointer::Owned> =
+            self.0.0.0.new_call(interface, method, None);
+        DispatchCallResult::new(results.hook.tail_call(request.hook), false)
+    }
+
+    fn as_ptr(&self) -> usize {
+        Rc::as_ptr(&self.0) as usize
+    }
+}
+
+impl FromServer<Passing> for NamedClient {
+    type Dispatch = Passes;
+
+    fn from_server(server: Rc<Passing>) -> Passes {
+        Passes(server)
     }
 }
 
@@ -166,6 +206,14 @@ fn a_grant_is_taken_back_alone_and_replaced_by_the_next() {
     let two = grants.get(b"two").unwrap();
     assert_eq!(asked(&here, &*two), says("other"));
     assert!(saved(&system, two).unwrap_err().extra.contains("not now"));
+
+    // What lives here is called at once, not by a call of the grant's.
+    let never: NamedClient = system.client(Named("never"));
+    grants.insert(b"never", never.as_client_hook(), referenced("ref"));
+    let waiting = grants.get(b"never").unwrap().new_call(INTERFACE, 0, None).send();
+    system.poll_run(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(system.live().1, 1);
+    drop(waiting);
 
     let beside = grants.persistent(store.as_client_hook(), referenced("ref beside"));
     assert_eq!(asked(&here, &*beside), says("store"));
@@ -428,4 +476,38 @@ fn a_client_that_is_dropped_amid_something_is_let_go_afterwards() {
     assert!(count > 0);
     system.poll_run(&mut Context::from_waker(Waker::noop()));
     assert_eq!(system.live().0, 1);
+}
+
+/// By one of the peer's own the results stay there; by one of another vat's they are brought.
+#[test]
+fn a_handler_answers_by_another_call() {
+    let [here, there] = [(); 2].map(|()| System::new(Limits::default()));
+    let systems = [&here, &there];
+    for target in [here.client::<NamedClient, _>(Named("next")), there.client(Named("next"))] {
+        let passing: NamedClient = here.client(Passing(target));
+        assert_eq!(asked(&systems, passing.as_client_hook()), says("next"));
+    }
+
+    let (offered, resolver) = here.promise::<NamedClient>();
+    let conn = here.connect(Some(offered.into_client_hook()));
+    let passing: NamedClient = here.client(Passing(here.bootstrap(conn)));
+    resolver.resolve(&passing);
+    let ask = [peer::bootstrap(0), peer::call_on_answer(1, 0, &[])].concat();
+    assert_eq!(here.handle_input(NOW, conn, &ask), ask.len());
+    let mut buffer = vec![0; 4096];
+    let count = here.poll_transmit(NOW, conn, &mut buffer);
+    let said = peer::said(&buffer[..count]);
+    // Our question for the bootstrap, the answer to theirs, the call, and where its results are.
+    assert!(
+        matches!(
+            said[..],
+            [
+                peer::Said::Other,
+                peer::Said::Results { question: 0, .. },
+                peer::Said::Call { question: 1, .. },
+                peer::Said::Other
+            ]
+        ),
+        "{said:?}"
+    );
 }
