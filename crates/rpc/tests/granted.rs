@@ -511,3 +511,31 @@ fn a_handler_answers_by_another_call() {
         "{said:?}"
     );
 }
+
+/// Calls of a peer that does not read are not begun; they are once it has, and let go with its connection.
+#[test]
+fn calls_of_a_peer_that_has_to_read_wait_for_that() {
+    for reads in [true, false] {
+        let system = System::new(Limits { unsent_bytes_high: 500, ..Limits::default() });
+        let server = Rc::new(Named("server"));
+        let offered: NamedClient = system.client_of(server.clone());
+        let conn = system.connect(Some(offered.into_client_hook()));
+        let calls = (1..=20).map(|question| peer::call_on_answer(question, 0, &[]));
+        let ask: Vec<u8> = std::iter::once(peer::bootstrap(0)).chain(calls).flatten().collect();
+        assert_eq!(system.handle_input(NOW, conn, &ask), ask.len());
+        let mut answers = Vec::new();
+        while reads && answers.len() < 10 {
+            let mut buffer = vec![0; 4096];
+            let count = system.poll_transmit(NOW, conn, &mut buffer);
+            answers.push(peer::said(&buffer[..count]).len());
+            system.poll_run(&mut Context::from_waker(Waker::noop()));
+        }
+        if reads {
+            assert!((2..15).contains(&answers[0]) && answers[1] > 1, "{answers:?}");
+            assert_eq!(answers.iter().sum::<usize>(), 21, "{answers:?}");
+        }
+        system.handle_end(conn);
+        system.poll_run(&mut Context::from_waker(Waker::noop()));
+        assert_eq!((Rc::strong_count(&server), system.live()), (1, (0, 0)));
+    }
+}
