@@ -291,6 +291,17 @@ fn a_promised_client_stands_for_what_its_resolver_says() {
     assert!(ended(&here, waiting.promise).unwrap().is_ok());
     assert_eq!(asked(&here, hook), says("store"));
 
+    // By way of another promise, which is a step of its own.
+    let [(client, resolver), (next, last)] = [(); 2].map(|()| system.promise::<NamedClient>());
+    let more = client.as_client_hook().when_more_resolved().expect("a promise");
+    let settled = client.as_client_hook().when_resolved();
+    resolver.resolve(&next);
+    let step = ended(&here, more).expect("one step").unwrap();
+    assert_eq!(step.get_ptr(), next.as_client_hook().get_ptr());
+    assert!(ended(&here, client.as_client_hook().when_resolved()).is_none());
+    last.resolve(&store);
+    assert!(matches!(ended(&here, settled), Some(Ok(()))));
+
     let (client, resolver) = system.promise::<NamedClient>();
     resolver.reject(Exception::overloaded("too many"));
     fails(&system, client.as_client_hook(), "too many");
