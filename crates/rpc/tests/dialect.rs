@@ -63,6 +63,31 @@ fn a_finish_is_told_before_the_call_behind_it() {
     }
 }
 
+/// Two such calls right behind each other: each is seen before it ends.
+#[test]
+fn calls_that_are_finished_at_once_are_told_one_after_the_other() {
+    let mut peer = Peer::new(Limits::default());
+    let both = [1, 2]
+        .map(|question| [peer::call_on_answer(question, 0, &[]), peer::finish(question)].concat());
+    peer.send(&[peer::bootstrap(0), both.concat()].concat());
+    let mut told = Vec::new();
+    while let Some(event) = peer.vat.poll_event() {
+        match event {
+            Event::Call { call, params, .. } => {
+                peer.vat.release_payload(params);
+                told.push((call, true));
+            }
+            Event::Cancelled(call) => told.push((call, false)),
+            event => panic!("{event:?}"),
+        }
+    }
+    let [(first, true), (first_again, false), (second, true), (second_again, false)] = told[..]
+    else {
+        panic!("{told:?}")
+    };
+    assert!(first == first_again && second == second_again && first != second);
+}
+
 #[test]
 fn a_call_on_an_unknown_answer_fails_alone() {
     let mut peer = Peer::new(Limits::default());
@@ -208,14 +233,77 @@ fn a_capability_at_a_third_party_is_its_vine() {
 #[test]
 fn an_answer_to_an_unknown_message_is_no_longer_than_the_message() {
     let mut peer = Peer::new(Limits::default());
-    let overlapping = peer::overlapping(5_000);
-    peer.send(&overlapping);
-    assert!(peer.output().len() <= overlapping.len() + 256);
-    peer.is_served();
+    for count in [30, 5_000] {
+        let overlapping = peer::overlapping(count);
+        peer.send(&overlapping);
+        assert!(peer.output().len() <= overlapping.len() + 256);
+        peer.is_served();
+        peer.send(&peer::finish(1001));
+    }
     let plain = peer::build(|message| {
         let _: capnp::text::Builder<'_> = message.init_provide().init_recipient().initn_as(40_000);
     });
     peer.send(&plain);
     let Said::Unimplemented(theirs) = &peer.said()[0] else { panic!("an echo") };
     assert_eq!(*theirs, peer::canonical(&plain));
+}
+
+/// What is no longer than a limit is taken.
+#[test]
+fn as_many_fields_and_capabilities_as_the_limits_say() {
+    let limits = Limits { path_fields_max: 3, message_caps_max: 2, ..Limits::default() };
+    for (fields, reason) in
+        [(3, "no capability at this place in the results"), (4, "path_fields_max exceeded")]
+    {
+        let mut peer = Peer::new(limits);
+        peer.send(&[peer::bootstrap(0), peer::call_on_answer(1, 0, &[0; 4][..fields])].concat());
+        let Some(Said::Failed { reason: said, .. }) = peer.said().pop() else {
+            panic!("a failure")
+        };
+        assert_eq!(said, reason);
+    }
+    for (caps, taken) in [(2, true), (3, false)] {
+        let mut peer = Peer::new(limits);
+        peer.send(&peer::bootstrap(0));
+        peer.send(&peer::build(|message| {
+            let mut call = message.init_call();
+            call.set_question_id(1);
+            call.reborrow().init_target().init_promised_answer();
+            call.init_params().init_cap_table(caps);
+        }));
+        assert_eq!((peer.asked().len() == 1, peer.vat.is_closed(peer.conn)), (taken, !taken));
+    }
+}
+
+/// The message of ours that the peer does not know comes back: what it stood for is let go.
+#[test]
+fn what_the_peer_does_not_know_is_undone() {
+    let unknown = |ours: &[u8]| {
+        let options = capnp::message::ReaderOptions::new();
+        let read = capnp::serialize::read_message_from_flat_slice(&mut &ours[..], options).unwrap();
+        peer::build(|mut message| message.set_unimplemented(read.get_root().unwrap()).unwrap())
+    };
+    let mut peer = Peer::new(Limits::default());
+    let theirs = peer.vat.bootstrap(peer.conn);
+    let ours = peer.output();
+    peer.send(&unknown(&ours));
+    assert_eq!(peer.vat.broken_by(theirs).map(|reason| reason.kind), Some(Kind::Unimplemented));
+    assert_eq!(peer.vat.table_sizes(peer.conn).questions, 0);
+
+    peer.send(&[peer::bootstrap(0), peer::call_on_answer(1, 0, &[])].concat());
+    let (call, _) = peer.asked().pop().expect("the call");
+    let [promise, object] = [peer.vat.promise(), peer.vat.object(rpc::ObjectId(7))];
+    let mut results = Payload::results(0);
+    let held = peer.vat.retain(promise);
+    let write = |mut root: capnp::any_pointer::Builder<'_>| {
+        root.set_as_capability(rpc::slot::Slot(0).hook());
+    };
+    results.build(&[Some(held)], write).unwrap();
+    peer.vat.reply(call, results);
+    peer.output();
+    peer.vat.resolve(promise, object);
+    assert_eq!(peer.vat.table_sizes(peer.conn).exports, 3, "the promise, and what it is");
+    let ours = peer.output();
+    peer.send(&unknown(&ours));
+    assert_eq!(peer.vat.table_sizes(peer.conn).exports, 2);
 }

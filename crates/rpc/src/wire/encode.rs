@@ -122,7 +122,7 @@ pub(crate) enum NoResults<'a> {
 
 pub(crate) fn no_results(out: &mut Vec<u8>, answer: u32, ending: &NoResults<'_>) {
     let mut draft = draft(match ending {
-        NoResults::Exception(reason) => reason.reason.len() as u32 / 8 + 1,
+        NoResults::Exception(reason) => words_of(reason),
         _ => 0,
     });
     let mut return_ = draft.init_root::<message::Builder<'_>>().init_return();
@@ -139,7 +139,7 @@ pub(crate) fn no_results(out: &mut Vec<u8>, answer: u32, ending: &NoResults<'_>)
 
 /// Answers a call that was not taken: nothing of it is left, nor of the capabilities that it brought.
 pub(crate) fn refusal(out: &mut Vec<u8>, answer: u32, release_params: bool, reason: &Exception) {
-    let mut draft = draft(reason.reason.len() as u32 / 8 + 1);
+    let mut draft = draft(words_of(reason));
     let mut return_ = draft.init_root::<message::Builder<'_>>().init_return();
     return_.set_answer_id(answer);
     return_.set_release_param_caps(release_params);
@@ -266,6 +266,11 @@ fn write_descriptor(mut to: cap_descriptor::Builder<'_>, descriptor: &Descriptor
     }
 }
 
+/// What an exception's text takes; its final zero has room in the envelope's.
+fn words_of(reason: &Exception) -> u32 {
+    u32::try_from(reason.reason.len().div_ceil(8)).unwrap_or(u32::MAX)
+}
+
 fn write_exception(mut to: exception::Builder<'_>, reason: &Exception) {
     to.set_reason(reason.reason.as_str());
     to.set_type(match reason.kind {
@@ -309,6 +314,35 @@ mod tests {
             written(|out| release(out, 3, u32::MAX)),
             Message::Release { export: 3, count: u32::MAX }
         );
+    }
+
+    /// Each in the one segment that was made for it, and copied to where nothing is reserved in vain.
+    #[test]
+    fn messages_of_known_length_have_one_segment() {
+        let mut params = draft(20_000);
+        let call = params.init_root::<message::Builder<'_>>().init_call();
+        let _: capnp::data::Builder<'_> = call.init_params().init_content().initn_as(160_000);
+        let mut results = envelope::draft(20_000);
+        let _: capnp::data::Builder<'_> =
+            envelope::content_mut(&mut results).unwrap().initn_as(160_000);
+        for draft in [params, results] {
+            let mut out = Vec::new();
+            append(&mut out, &draft);
+            assert_eq!(out[..4], [0; 4], "one segment");
+            assert_eq!(out.capacity(), out.len());
+        }
+        for length in [0, 1, 7, 8, 500, 1_023, 1_024] {
+            let reason = Exception::failed(alloc::string::String::from("x").repeat(length));
+            let mut out = Vec::new();
+            no_results(&mut out, 5, &NoResults::Exception(&reason));
+            refusal(&mut out, 5, true, &reason);
+            let (returned, refused) = out.split_at(out.len() / 2);
+            for bytes in [returned, refused] {
+                assert_eq!(bytes[..4], [0; 4], "{length} bytes");
+                let Message::Return(header) = read(bytes) else { panic!("a return") };
+                assert_eq!(header.outcome, Outcome::Exception(reason.clone()));
+            }
+        }
     }
 
     #[test]

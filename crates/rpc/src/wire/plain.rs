@@ -302,10 +302,36 @@ mod tests {
     }
 
     #[test]
+    fn what_a_struct_does_not_have_is_zero_or_missing() {
+        let all = [1_u64, 2, 3].map(u64::to_le_bytes);
+        let words = Words(&all);
+        let one = Struct { data: 0, data_words: 1, pointers: 1, pointer_words: 1 };
+        assert_eq!([0, 1, 2].map(|index| words.data(&one, index)), [1, 0, 0]);
+        assert_eq!([0, 1, 2].map(|index| one.pointer(index)), [Some(1), None, None]);
+    }
+
+    /// Far pointers and capabilities are found otherwise than by their distance.
+    #[test]
+    fn contents_that_are_no_struct_or_list_are_left_to_the_decoder() {
+        // A payload of two pointers, the contents, and no table.
+        let found = |content: u64| {
+            let all = [0x0002_0000_0000_0000, content, 0].map(u64::to_le_bytes);
+            super::content(&Words(&all), 0)
+        };
+        assert_eq!(found(0), Some(0));
+        assert_eq!(found(5 << 32), Some(5 << 32 | 1 << 2));
+        assert_eq!(found(5 << 32 | 1), Some(5 << 32 | 1 << 2 | 1));
+        for other in [2, 3, 6, 5 << 32 | 3] {
+            assert_eq!(found(other), None, "{other:#x}");
+        }
+    }
+
+    #[test]
     fn a_pointer_is_moved_only_as_far_as_its_bits_reach() {
         let pointer = |distance: i32| u64::from((distance << 2) as u32) | 5 << 32 | 1;
         assert_eq!(moved(pointer(3), 10), Some(pointer(13)));
         assert_eq!(moved(pointer(-1), 1), Some(pointer(0)));
+        assert_eq!(moved(pointer(-(1 << 29)), 1), Some(pointer(1 - (1 << 29))));
         assert_eq!(moved(pointer((1 << 29) - 2), 1), Some(pointer((1 << 29) - 1)));
         assert_eq!(moved(pointer((1 << 29) - 1), 1), None);
     }
