@@ -78,3 +78,52 @@ fn rfc_7323_appendix_a_options_take_their_bytes_from_the_segment() {
     let first = rig.sent()[0];
     assert_eq!((first.len, first.segment.options.emitted_len()), (976, 24));
 }
+
+#[test]
+fn a_handshake_of_others_agrees_to_what_both_said() {
+    let config = Config { path_mtu_probing: false, ..Config::default() };
+    let all = config.syn_options(1_000, 500, None);
+    let none = Options { mss: Some(1_000), ..Options::NONE };
+    for (answered, offered, agreed) in
+        [(all, all, true), (all, none, false), (none, all, false), (none, none, false)]
+    {
+        let mut shared = Shared::new(config.clone());
+        let handshake = Handshake {
+            peer_initial: THEIRS - 1,
+            answered,
+            offered,
+            window: 8_000,
+            advertised: 3_000,
+            ecn: false,
+            round_trip: Some(Duration::from_millis(30)),
+        };
+        let connection = Connection::from_handshake(&mut shared, START, &open(), &handshake);
+        let mut rig = Rig { connection, shared, now: START };
+        let info = rig.connection.info(&config);
+        let shift = if agreed { 7 } else { 0 };
+        assert_eq!((info.send_window_shift, info.receive_window_shift), (shift, shift));
+        assert_eq!((info.send_window, info.receive_window), (8_000 << shift, 3_000));
+        let round_trip = Some(Duration::from_millis(30));
+        assert_eq!((info.round_trip, info.state), (round_trip, State::Established));
+        rig.arrives(&stamped(10, 500), 10);
+        let options = rig.sent()[0].segment.options;
+        assert_eq!((options.timestamps.is_some(), !options.sack.is_empty()), (agreed, agreed));
+        assert!(rig.connection.next_deadline() == Instant::NEVER);
+    }
+    // What the settings do not want is not agreed to, whoever said so.
+    let offered = all;
+    let mut rig = Rig::new(plain());
+    let handshake = Handshake {
+        peer_initial: THEIRS - 1,
+        answered: all,
+        offered,
+        window: 8_000,
+        advertised: 3_000,
+        ecn: false,
+        round_trip: None,
+    };
+    rig.connection = Connection::from_handshake(&mut rig.shared, START, &open(), &handshake);
+    rig.arrives(&stamped(10, 500), 10);
+    assert_eq!(rig.sent()[0].segment.options, Options::NONE);
+    assert_eq!(rig.connection.info(&rig.shared.config).send_window_shift, 0);
+}
