@@ -299,3 +299,28 @@ fn a_long_shared_run_ends_a_transmission() {
     }
     assert_eq!(lens, [(5_000, [200, 4_800].to_vec()), (600, [200, 400].to_vec())]);
 }
+
+#[test]
+fn rfc_7661_less_than_a_segment_of_room_is_what_holds_back() {
+    for (later, size) in [(0, 10_400), (400, 10_400), (5_000, 11_400)] {
+        let congestion_control = crate::Algorithm::Reno;
+        let mut rig = Rig::new(Config { congestion_control, ..plain() });
+        rig.connection.send.limited_at = OURS - 1;
+        rig.connection.send.window = 60_000;
+        let window = &mut rig.connection.congestion.window;
+        (window.size, window.threshold) = (10_400, 10_400);
+        rig.write(9_900);
+        rig.sent();
+        rig.write(later);
+        let sent: u32 = rig.heads().iter().map(|(_, _, len)| *len).sum();
+        rig.now = START + Duration::from_millis(100);
+        let ack = OURS + 9_900 + sent;
+        rig.arrives(&Segment { ack, window: 60_000, ..segment(0, Flags::NONE) }, 0);
+        // What is acknowledged is a little less than a window.
+        rig.sent();
+        rig.now = START + Duration::from_millis(200);
+        let next = rig.connection.send.next;
+        rig.arrives(&Segment { ack: next, window: 60_000, ..segment(0, Flags::NONE) }, 0);
+        assert_eq!(rig.connection.info(&rig.shared.config).congestion_window, size, "{later}");
+    }
+}
