@@ -194,6 +194,12 @@ fn the_pipe_is_full_when_three_rounds_do_not_bring_a_quarter_more() {
         bbr.check_full(is_app_limited);
         assert_eq!(bbr.is_full, is_full, "{bandwidth}");
     }
+    let mut bbr = Bbr { is_round_start: true, ..Bbr::new(START) };
+    for (bandwidth, is_full) in [(1_000, false), (1_240, false), (1_240, false), (1_240, true)] {
+        bbr.bandwidth.put(0, bandwidth);
+        bbr.check_full(false);
+        assert_eq!(bbr.is_full, is_full, "{bandwidth}");
+    }
 }
 
 #[test]
