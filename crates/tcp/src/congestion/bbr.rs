@@ -423,47 +423,4 @@ impl MaxFilter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_comes_in_bunches_is_excess_and_is_forgotten_after_ten_rounds() {
-        let mut excess = Excess::new(Instant::START);
-        let (bandwidth, mut now) = (1_000_000, Instant::START);
-        // Evenly: nothing but the acknowledgement itself.
-        for round in 0..4 {
-            now = now + Duration::from_millis(2);
-            excess.update(now, round, bandwidth, 1_000, 100_000);
-        }
-        assert_eq!(excess.get(bandwidth), 1_000);
-        // Ten at once: what is above the bandwidth of that time.
-        now = now + Duration::from_millis(2);
-        for _ in 0..10 {
-            excess.update(now, 4, bandwidth, 1_000, 100_000);
-        }
-        assert_eq!(excess.get(bandwidth), 10_000);
-        assert_eq!(excess.get(50_000), 5_000, "a tenth of a second at most");
-        let mut left = std::vec::Vec::new();
-        for round in 5..20 {
-            now = now + Duration::from_millis(20);
-            excess.update(now, round, bandwidth, 1_000, 100_000);
-            left.push(excess.get(bandwidth));
-        }
-        assert_eq!(left.iter().filter(|octets| **octets == 10_000).count(), 5);
-        assert_eq!(left.last(), Some(&1_000));
-    }
-
-    #[test]
-    fn the_filter_forgets_what_is_old() {
-        let mut filter = MaxFilter::default();
-        filter.put(1, 100);
-        for round in 2..11 {
-            filter.put(round, 50);
-            assert_eq!(filter.get(), 100);
-        }
-        for round in 11..14 {
-            filter.put(round, 60);
-        }
-        assert_eq!(filter.get(), 60);
-    }
-}
+mod tests;

@@ -55,6 +55,11 @@ impl Search {
         Self { largest, too_large, resume_at: now + RAISE_AFTER, probe: None, suspected: None }
     }
 
+    #[cfg(test)]
+    pub(super) fn too_large(&self) -> u16 {
+        self.too_large
+    }
+
     /// The size to be tried: the one that passed before time-outs, the largest, for a path that has become better, and
     /// then halfway.
     fn next_size(&self, passes: u16) -> u16 {

@@ -82,7 +82,6 @@ impl Connection {
         let is_plain = len.wrapping_sub(1) < mss
             && self.pending.probe == Probe::None
             && self.recovery.is_calm()
-            && self.recovery.duplicates == 0
             && self.scoreboard.is_plain()
             && (self.scoreboard.is_empty() || !self.features.nagle)
             && len <= self.usable_window()
@@ -143,10 +142,8 @@ impl Connection {
             return len;
         }
         let more = (mss - len).min(self.usable_window()).min(self.unsent());
-        if more > 0 {
-            self.scoreboard.extend_last(more);
-            self.send.next = self.send.next + more;
-        }
+        self.scoreboard.extend_last(more);
+        self.send.next = self.send.next + more;
         len + more
     }
 

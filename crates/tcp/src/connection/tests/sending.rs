@@ -253,3 +253,74 @@ fn what_is_paced_waits_for_its_time_and_probes_no_window() {
     rig.write(5_000);
     assert_eq!(rig.heads().len(), 5);
 }
+
+#[test]
+fn rfc_7661_a_window_grows_only_by_what_it_held_back() {
+    for (written, peer_window, size) in [
+        (9_000, 60_000, 10_000),
+        (9_999, 60_000, 10_000),
+        (10_000, 60_000, 11_000),
+        (10_500, 60_000, 11_000),
+        (20_000, 60_000, 11_000),
+        // The peer's window is what holds back.
+        (20_000, 9_000, 10_000),
+    ] {
+        let congestion_control = crate::Algorithm::Reno;
+        let mut rig = Rig::new(Config { congestion_control, ..plain() });
+        // An exchange before: nothing was held back until then.
+        rig.write(1_000);
+        rig.sent();
+        rig.now = START + Duration::from_millis(50);
+        let mut segment = segment(0, Flags::NONE);
+        (segment.ack, segment.window) = (OURS + 1_000, peer_window);
+        rig.arrives(&segment, 0);
+        let window = &mut rig.connection.congestion.window;
+        (window.size, window.threshold) = (10_000, 10_000);
+        rig.write(written);
+        let sent: u32 = rig.heads().iter().map(|(_, _, len)| *len).sum();
+        rig.now = START + Duration::from_millis(100);
+        rig.arrives(&Segment { ack: segment.ack + sent, ..segment }, 0);
+        let found = rig.connection.info(&rig.shared.config).congestion_window;
+        assert_eq!(found, size, "{written} {peer_window}");
+    }
+}
+
+#[test]
+fn a_long_shared_run_ends_a_transmission() {
+    let mut rig = Rig::new(plain());
+    rig.write(200);
+    let mut shared = bytes::Bytes::from(std::vec![2; 5_000]);
+    assert_eq!(rig.connection.share(&mut rig.shared, &mut shared), 5_000);
+    rig.write(400);
+    let mut lens = Vec::new();
+    while let Some(it) = rig.connection.poll_transmit(&mut rig.shared, rig.now, 65_536) {
+        let slices: Vec<_> = rig.connection.payload(&it).map(|slice| slice.bytes().len()).collect();
+        lens.push((it.len, slices));
+    }
+    assert_eq!(lens, [(5_000, [200, 4_800].to_vec()), (600, [200, 400].to_vec())]);
+}
+
+#[test]
+fn rfc_7661_less_than_a_segment_of_room_is_what_holds_back() {
+    for (later, size) in [(0, 10_400), (400, 10_400), (5_000, 11_400)] {
+        let congestion_control = crate::Algorithm::Reno;
+        let mut rig = Rig::new(Config { congestion_control, ..plain() });
+        rig.connection.send.limited_at = OURS - 1;
+        rig.connection.send.window = 60_000;
+        let window = &mut rig.connection.congestion.window;
+        (window.size, window.threshold) = (10_400, 10_400);
+        rig.write(9_900);
+        rig.sent();
+        rig.write(later);
+        let sent: u32 = rig.heads().iter().map(|(_, _, len)| *len).sum();
+        rig.now = START + Duration::from_millis(100);
+        let ack = OURS + 9_900 + sent;
+        rig.arrives(&Segment { ack, window: 60_000, ..segment(0, Flags::NONE) }, 0);
+        // What is acknowledged is a little less than a window.
+        rig.sent();
+        rig.now = START + Duration::from_millis(200);
+        let next = rig.connection.send.next;
+        rig.arrives(&Segment { ack: next, window: 60_000, ..segment(0, Flags::NONE) }, 0);
+        assert_eq!(rig.connection.info(&rig.shared.config).congestion_window, size, "{later}");
+    }
+}

@@ -272,3 +272,30 @@ fn rfc_8985_7_2_the_tail_is_probed_after_two_round_trips_and_a_delayed_acknowled
         (1, 0)
     );
 }
+
+#[test]
+fn rfc_8985_7_3_new_data_is_the_probe_and_nothing_goes_again_beside_it() {
+    let mut rig = measured();
+    rig.write(2_600);
+    assert_eq!(rig.sent().len(), 3);
+    rig.now = rig.connection.next_deadline();
+    rig.connection.handle_timeout(&mut rig.shared, rig.now);
+    rig.write(500);
+    assert_eq!(rig.heads(), [(3_600, Flags::ACK | Flags::PSH, 500)]);
+    let counters = rig.shared.counters;
+    assert_eq!((counters.loss_probes, counters.segments_retransmitted), (1, 0));
+}
+
+#[test]
+fn a_probe_that_is_answered_before_it_leaves_does_not_leave() {
+    let mut rig = Rig::new(plain());
+    rig.arrives(&Segment { window: 0, ..segment(0, Flags::NONE) }, 0);
+    rig.write(1);
+    assert_eq!(rig.heads(), []);
+    assert_eq!(rig.wait(), (1_000, [(1_000, Flags::ACK | Flags::PSH, 1)].to_vec()));
+    rig.now = rig.connection.next_deadline();
+    rig.connection.handle_timeout(&mut rig.shared, rig.now);
+    rig.arrives(&Segment { ack: OURS + 1, ..segment(0, Flags::NONE) }, 0);
+    assert_eq!((rig.heads(), rig.connection.is_drained()), (Vec::new(), true));
+    assert_eq!(rig.connection.info(&rig.shared.config).records, 0);
+}
