@@ -340,6 +340,14 @@ fn rfc_1035_an_answer_that_was_asked_for_arrives_also_in_a_flood_of_datagrams() 
     assert!(lone.stack.count(Counter::IcmpErrorsWithheld) >= 100);
     let asks = |frame: &&Vec<u8>| frame[12..14] == [8, 6] && frame[38..42] == [10, 0, 0, 77];
     assert!(frames.iter().any(|frame| asks(&frame)), "the host of that name is sought");
+    // Nobody waits for anything any more: such datagrams are like others.
+    pass(&mut lone, Duration::from_secs(2));
+    let before = lone.stack.count(Counter::IcmpErrorsWithheld);
+    for _ in 0..200 {
+        lone.wire.inject(0, udp((53, port), &answer));
+    }
+    pass(&mut lone, MOMENT);
+    assert!(lone.stack.count(Counter::IcmpErrorsWithheld) - before >= 100);
 }
 
 #[test]
@@ -467,4 +475,15 @@ fn rfc_5927_7_a_forged_message_about_a_path_changes_nothing_and_a_true_one_is_re
         let (may_be_cut, data) = last_packet(world);
         assert!(may_be_cut && (1..=512).contains(&data), "{data}");
     });
+}
+
+#[test]
+fn rfc_4861_6_3_7_machines_that_start_together_do_not_ask_for_routers_together() {
+    let addresses = vec![(OURS.into(), 24)];
+    let mut lone = Lone::new(&Config { addresses, dhcp: false, ..Config::default() });
+    let solicitations = |frames: Vec<Vec<u8>>| {
+        frames.iter().filter(|frame| frame[12..14] == [0x86, 0xdd] && frame[54] == 133).count()
+    };
+    assert_eq!(solicitations(pass(&mut lone, Duration::from_millis(99))), 0);
+    assert_eq!(solicitations(pass(&mut lone, Duration::from_millis(901))), 1);
 }
