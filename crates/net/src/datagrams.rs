@@ -175,6 +175,7 @@ mod tests {
         assert_eq!(datagrams.push(datagram(half), second), Ok(()));
         assert_eq!(datagrams.push(datagram(0), second), Err(DatagramError::Full));
         assert_eq!(datagrams.pop().map(|it| it.content.len()), Some(half));
+        assert_eq!(datagrams.push(datagram(half + 1), second), Err(DatagramError::Full));
         assert_eq!(datagrams.push(datagram(half), second), Ok(()));
         assert!(
             datagrams.pop().is_some() && datagrams.pop().is_some() && datagrams.pop().is_none()

@@ -1,8 +1,8 @@
 //! Limits and numbers that a peer reaches and does not pass: handshakes, errors, memory, routers and addresses.
 
-use flow::{Connector, FlowError, FlowExt, Listener, Target};
+use flow::{Connector, Flow, FlowError, FlowExt, Listener, Target};
 use net::{Config, Counter, DatagramError, Limits};
-use sim::by_hand::{endpoints, keep, last_from_stack, send};
+use sim::by_hand::{endpoints, keep, last_from_stack, open, send};
 use sim::{
     Link, Lone, MAC, Offloads, World, WorldConfig, address, check, reply_frame, syn_frame,
     tcp_fields,
@@ -11,13 +11,14 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration as SmolDuration;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr,
-    NdiscNeighborFlags, NdiscRepr, NdiscRouterFlags, RawHardwareAddress, TcpControl, UdpPacket,
-    UdpRepr,
+    Icmpv4Packet, Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr,
+    Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscPrefixInfoFlags, NdiscPrefixInformation,
+    NdiscRepr, NdiscRouterFlags, RawHardwareAddress, TcpControl, UdpPacket, UdpRepr,
 };
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -233,6 +234,47 @@ fn rfc_4861_6_3_4_packets_go_by_the_router_that_is_advertised_unless_one_was_wri
     }
 }
 
+#[test]
+fn rfc_4862_5_5_4_an_advertised_address_comes_and_goes_and_others_stay() {
+    let addresses = vec![("fd00::1".parse().unwrap(), 64), (OURS.into(), 24)];
+    let mut lone = Lone::new(&Config { addresses, dhcp: false, ..Config::default() });
+    pass(&mut lone, Duration::from_secs(5));
+    let shown = |lone: &Lone| {
+        let mut all: Vec<_> =
+            lone.stack.addresses().map(|(own, bits)| (own.to_string(), bits)).collect();
+        all.sort();
+        all
+    };
+    let own =
+        [("10.0.0.1", 24), ("2001:db8::ff:fe00:1", 64), ("fd00::1", 64), ("fe80::ff:fe00:1", 64)];
+    let own = own.map(|(address, bits)| (address.to_string(), bits));
+    let others: Vec<_> =
+        own.iter().filter(|(address, _)| !address.starts_with('2')).cloned().collect();
+    assert_eq!(shown(&lone), others);
+    let prefix = NdiscPrefixInformation {
+        prefix_len: 64,
+        flags: NdiscPrefixInfoFlags::ON_LINK | NdiscPrefixInfoFlags::ADDRCONF,
+        valid_lifetime: SmolDuration::from_secs(100),
+        preferred_lifetime: SmolDuration::from_secs(50),
+        prefix: "2001:db8::".parse().unwrap(),
+    };
+    let advertisement = NdiscRepr::RouterAdvert {
+        hop_limit: 64,
+        flags: NdiscRouterFlags::empty(),
+        router_lifetime: SmolDuration::from_secs(1_800),
+        reachable_time: SmolDuration::from_secs(0),
+        retrans_time: SmolDuration::from_secs(0),
+        lladdr: None,
+        mtu: None,
+        prefix_info: Some(prefix),
+    };
+    lone.wire.inject(0, neighbour_discovery("fe80::9".parse().unwrap(), advertisement));
+    pass(&mut lone, Duration::from_secs(99));
+    assert_eq!(shown(&lone), own);
+    pass(&mut lone, Duration::from_secs(2));
+    assert_eq!(shown(&lone), others);
+}
+
 fn udp(ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let caps = ChecksumCapabilities::default();
     let ip = Ipv4Repr {
@@ -298,6 +340,14 @@ fn rfc_1035_an_answer_that_was_asked_for_arrives_also_in_a_flood_of_datagrams() 
     assert!(lone.stack.count(Counter::IcmpErrorsWithheld) >= 100);
     let asks = |frame: &&Vec<u8>| frame[12..14] == [8, 6] && frame[38..42] == [10, 0, 0, 77];
     assert!(frames.iter().any(|frame| asks(&frame)), "the host of that name is sought");
+    // Nobody waits for anything any more: such datagrams are like others.
+    pass(&mut lone, Duration::from_secs(2));
+    let before = lone.stack.count(Counter::IcmpErrorsWithheld);
+    for _ in 0..200 {
+        lone.wire.inject(0, udp((53, port), &answer));
+    }
+    pass(&mut lone, MOMENT);
+    assert!(lone.stack.count(Counter::IcmpErrorsWithheld) - before >= 100);
 }
 
 #[test]
@@ -364,4 +414,76 @@ fn while_memory_is_short_one_connection_ends_in_a_tenth_of_a_second() {
             world.pass(Duration::from_millis(1));
         }
     });
+}
+
+/// A router's message that a packet of stack 0 to that port with that sequence number was too long for a link.
+fn fragmentation_needed(port: u16, seq: u32, mtu: u16) -> Vec<u8> {
+    let mut frame = [&MAC[0][..], &MAC[1][..], &[0x08, 0x00]].concat();
+    frame.extend([0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1]);
+    Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
+    frame.extend([3, 4, 0, 0, 0, 0]);
+    frame.extend(mtu.to_be_bytes());
+    frame.extend([0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    frame.extend([80_u16, port].map(u16::to_be_bytes).concat());
+    frame.extend(seq.to_be_bytes());
+    Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
+    frame
+}
+
+/// Whether routers may cut the last packet of stack 0, and its bytes of data.
+fn last_packet(world: &World) -> (bool, usize) {
+    let log = world.wire.log();
+    let mut own = log.iter().rev().filter(|(_, frame)| frame[6..12] == MAC[0]);
+    let (_, frame) = own.find(|(_, frame)| tcp_fields(frame).is_some()).unwrap();
+    (frame[20] & 0x40 == 0, tcp_fields(frame).unwrap().data)
+}
+
+#[test]
+fn rfc_5927_7_a_forged_message_about_a_path_changes_nothing_and_a_true_one_is_remembered() {
+    check("forged", &WorldConfig::default(), |world| {
+        let flows = keep(world);
+        let next = open(world, 5000, 99);
+        let mut flow = flows.borrow_mut().pop().unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(flow.poll_write_with(&mut cx, &mut |_| 2_920).is_ready());
+        world.settle();
+        for seq in [next - 1, next.wrapping_add(1 << 20), next.wrapping_sub(1 << 20)] {
+            world.wire.inject(0, fragmentation_needed(5000, seq, 68));
+        }
+        world.settle();
+        send(world, 5000, TcpControl::None, 100, Some(next + 2_920), b"");
+        assert!(flow.poll_write_with(&mut cx, &mut |_| 2_920).is_ready());
+        world.settle();
+        assert_eq!(last_packet(world), (false, 1_460));
+        let mss = |world: &World, port: u16| {
+            let all = world.stacks[0].connections();
+            all.iter().find(|it| it.peer.port() == port).map(|it| it.mss)
+        };
+        open(world, 5001, 99);
+        assert_eq!((mss(world, 5000), mss(world, 5001)), (Some(1_460), Some(1_460)));
+        world.wire.inject(0, fragmentation_needed(5000, next + 2_920, 1_000));
+        world.settle();
+        // The next connection with that peer begins with what this one has found.
+        open(world, 5002, 99);
+        assert_eq!((mss(world, 5000), mss(world, 5001)), (Some(960), Some(1_460)));
+        assert_eq!(mss(world, 5002), Some(960));
+        assert!(!last_packet(world).0);
+        // A link that is too narrow to be believed: routers cut from then on.
+        let again = next + 2_920;
+        world.wire.inject(0, fragmentation_needed(5000, again, 68));
+        world.pass(Duration::from_secs(3));
+        let (may_be_cut, data) = last_packet(world);
+        assert!(may_be_cut && (1..=512).contains(&data), "{data}");
+    });
+}
+
+#[test]
+fn rfc_4861_6_3_7_machines_that_start_together_do_not_ask_for_routers_together() {
+    let addresses = vec![(OURS.into(), 24)];
+    let mut lone = Lone::new(&Config { addresses, dhcp: false, ..Config::default() });
+    let solicitations = |frames: Vec<Vec<u8>>| {
+        frames.iter().filter(|frame| frame[12..14] == [0x86, 0xdd] && frame[54] == 133).count()
+    };
+    assert_eq!(solicitations(pass(&mut lone, Duration::from_millis(99))), 0);
+    assert_eq!(solicitations(pass(&mut lone, Duration::from_millis(901))), 1);
 }

@@ -149,6 +149,7 @@ fn a_device_that_comes_late_gets_the_listeners_of_another() {
         assert!(!world.stacks[0].listen_on(&other) && !world.stacks[0].listen_on(&listener));
         drop(taken);
         assert!(world.stacks[0].listen_on(&other));
+        assert!(!world.stacks[0].listen_on(&other), "it listens, whoever did before");
         assert!(world.stacks[0].listen(80).is_none());
         let accepted = Rc::new(RefCell::new(None));
         let (kept, connector) = (accepted.clone(), world.stacks[1].connector());

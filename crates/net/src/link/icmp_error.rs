@@ -192,6 +192,14 @@ pub(crate) mod tests {
             damaged[at] ^= 0x10;
             assert_eq!(IcmpError::parse(&damaged), None, "a wrong checksum: {at}");
         }
+        // Each byte of both ends and of the number is the inner packet's.
+        let mut frame = message(3, 3, 0x0a0b_0c0d);
+        frame.splice(54..70, 54..70);
+        Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
+        let ends = ([54, 55, 56, 57], [58, 59, 60, 61]);
+        let tuple = Tuple::v4(ends.0, ends.1, 0x3e3f, 0x4041);
+        let expected = IcmpError { tuple, seq: 0x4243_4445, kind: 3, code: 3, rest: 0x0a0b_0c0d };
+        assert_eq!(IcmpError::parse(&frame), Some(expected));
         // The inner header has options of four bytes, behind which the ports are.
         let mut frame = message(3, 3, 0);
         frame[17] += 4;

@@ -91,10 +91,7 @@ impl Slaac {
         let known = self.routers.iter().position(|(known, _)| *known == router);
         let until = now + Duration::from_secs(lifetime_seconds.into());
         match known {
-            Some(index) if lifetime_seconds == 0 => {
-                self.routers.remove(index);
-                self.has_changed = true;
-            }
+            // The time of one that is none any more is over now.
             Some(index) => self.routers[index].1 = until,
             None if lifetime_seconds > 0 && self.routers.len() < ROUTERS_MAX => {
                 self.routers.push((router, until));
@@ -423,6 +420,10 @@ pub(crate) mod tests {
         slaac.receive(seconds(19), &advertisement(0, &[]));
         assert!(slaac.poll(seconds(19)), "it is one no more");
         assert_eq!(slaac.router(), None);
+        assert!(
+            slaac.is_solicitation_due(seconds(19)),
+            "the last one has gone: perhaps there are others"
+        );
         // Of many, the first four are remembered, and the first is sent by.
         for number in 1..10 {
             let router = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, number);
