@@ -288,6 +288,7 @@ mod status {
 mod tests {
     use super::*;
     use crate::virtio::fake::{self, DeviceSide, Offer};
+    use crate::virtio::queue::Addresses;
     use std::vec;
 
     fn device(features: u64) -> (Control, DeviceSide) {
@@ -356,5 +357,108 @@ mod tests {
         }
         assert_eq!(control.check_size(3, 64), Ok(()));
         assert!(control.check_size(3, 512).is_err() && control.check_size(0, 64).is_err());
+    }
+
+    /// A device in whose status these bits are never set, and those always.
+    struct Stubborn {
+        device: DeviceSide,
+        never: u8,
+        always: u8,
+    }
+
+    impl Transport for Stubborn {
+        fn offered(&mut self) -> u64 {
+            self.device.offered()
+        }
+
+        fn accept(&mut self, features: u64) {
+            self.device.accept(features);
+        }
+
+        fn status(&self) -> u8 {
+            self.device.status() & !self.never | self.always
+        }
+
+        fn set_status(&mut self, status: u8) {
+            Transport::set_status(&mut self.device, status);
+        }
+
+        fn attach_configuration(&mut self) -> Result<(), Error> {
+            panic!("a device that agreed to nothing is left alone")
+        }
+
+        fn queue_size_max(&mut self, _queue: u16) -> u32 {
+            0
+        }
+
+        fn pair_interrupt(&mut self, _pair: u16) -> Result<Interrupt, Error> {
+            Ok(Interrupt::Shared)
+        }
+
+        fn start_queue(
+            &mut self,
+            _queue: u16,
+            _pair: u16,
+            _size: u16,
+            _at: Addresses,
+        ) -> Result<Box<dyn Doorbell>, Error> {
+            Err(Error::OutOfInterrupts)
+        }
+
+        fn take_events(&mut self) -> Events {
+            Events::default()
+        }
+
+        fn configuration(&self, _offset: usize) -> Option<u8> {
+            None
+        }
+    }
+
+    /// virtio 1.2, 3.1.1, steps 1 and 6, and 2.4.
+    #[test]
+    fn a_device_that_refuses_what_was_agreed_or_to_be_reset_is_not_used() {
+        const FEATURES_OK: u8 = 8;
+        for (never, always, expected) in [
+            (FEATURES_OK, 0, Error::Unsupported("the chosen features")),
+            (0, FEATURES_OK, Error::Broken(Fault::NeedsReset)),
+        ] {
+            let device = device(1 << 32).1;
+            let stubborn = Stubborn { device, never, always };
+            let mut control = Control::new(Kind::Network, Box::new(stubborn));
+            assert_eq!(control.negotiate(0, |features, _| features), Err(expected));
+        }
+    }
+
+    #[test]
+    fn memory_to_send_from_is_used_to_its_last_byte() {
+        let (mut control, side) = device(1 << 32);
+        control.negotiate(0, |features, _| features).unwrap();
+        let settings = PairSettings {
+            receive_buffers: 1,
+            receive_buffer_bytes: 4096,
+            transmit_buffers: 8,
+            transmit_bytes: 3 * 4096,
+            transmit_buffer_bytes_max: 4096,
+        };
+        // Queues 2 and 3 are the second pair.
+        let QueuePair { mut transmit, .. } = control.queue_pair(1, &settings).unwrap();
+        let send = |transmit: &mut TransmitRing, byte| {
+            assert!(transmit.has_room());
+            transmit.send(4096, |buffer| buffer.fill(byte));
+            transmit.publish();
+            side.take(3).unwrap()
+        };
+        let [first, second] = [1, 2].map(|byte| send(&mut transmit, byte));
+        side.put(3, first.id.into(), 0);
+        assert_eq!(transmit.reclaim(), Ok(true));
+        let third = send(&mut transmit, 3);
+        assert_eq!(third.buffers[0].0, second.buffers[0].0 + 4096, "the last third");
+        assert_eq!(transmit.reclaim(), Ok(true));
+        let fourth = send(&mut transmit, 4);
+        assert_eq!(fourth.buffers[0].0, first.buffers[0].0, "the first again");
+        assert_eq!(transmit.reclaim(), Ok(false));
+        for (byte, chain) in [(2, second), (3, third), (4, fourth)] {
+            assert_eq!(side.read(&chain), [byte; 4096]);
+        }
     }
 }

@@ -18,12 +18,15 @@ pub(super) fn devices(kind: Kind) -> Vec<Control> {
 
 /// Network cards with the legacy interface only.
 pub(super) fn unusable_cards() -> impl Iterator<Item = String> {
-    let cards = virtio_mmio::devices().filter_map(|device| registers(device, LEGACY));
-    let cards = cards.filter(|card| kind_of(card.read32(DEVICE)) == Some(Kind::Network));
-    cards.map(|_| {
-        "a legacy virtio card (QEMU: -global virtio-mmio.force-legacy=false makes it a modern one)"
-            .into()
-    })
+    virtio_mmio::devices().filter_map(remedy).map(String::from)
+}
+
+/// How to have a card that works in the place of a legacy one.
+fn remedy(device: MmioDevice) -> Option<&'static str> {
+    let is_card = kind_of(registers(device, LEGACY)?.read32(DEVICE)) == Some(Kind::Network);
+    is_card.then_some(
+        "a legacy virtio card (QEMU: -global virtio-mmio.force-legacy=false makes it a modern one)",
+    )
 }
 
 /// The device there, if it is modern and of that kind.

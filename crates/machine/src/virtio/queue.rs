@@ -339,3 +339,23 @@ impl Rings {
 
 /// More than 2.7 asks for: what the two sides write shares no cache line.
 const PART_ALIGN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// virtio 1.2, 2.7: 16 bytes for each descriptor, then 6 and 2 for each slot, then 6 and 8.
+    #[test]
+    fn the_parts_of_a_queue_of_any_size_lie_one_behind_the_other() {
+        for size in (0..=10).map(|exponent| 1 << exponent) {
+            let queue = Queue::new(size, true).unwrap();
+            let Addresses { descriptors, driver, device } = queue.addresses();
+            assert!(driver >= descriptors + 16 * u64::from(size), "{size}");
+            assert!(device >= driver + 6 + 2 * u64::from(size), "{size}");
+            assert!([descriptors, driver, device].iter().all(|at| at.is_multiple_of(64)));
+            assert_eq!((queue.size(), queue.descriptors()), (size, size));
+        }
+        let queue = Queue::in_parts(512, false).unwrap();
+        assert_eq!((queue.size(), queue.descriptors()), (512, 1024));
+    }
+}

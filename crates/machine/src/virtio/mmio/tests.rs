@@ -117,3 +117,15 @@ fn numbers_say_what_devices_are_for() {
     let expected = [(1, Kind::Network), (2, Kind::Block), (4, Kind::Entropy), (19, Kind::Socket)];
     assert_eq!(kinds, expected);
 }
+
+#[test]
+fn a_legacy_card_is_named_with_what_to_do() {
+    let memory = Memory::new();
+    let legacy_card = |version, number| {
+        memory.set(4, version);
+        memory.set(8, number);
+        remedy(memory.device(0x200))
+    };
+    assert!(legacy_card(1, 1).is_some_and(|text| text.contains("force-legacy=false")));
+    assert_eq!((legacy_card(2, 1), legacy_card(1, 2), legacy_card(1, 0)), (None, None, None));
+}

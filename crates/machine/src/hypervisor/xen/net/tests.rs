@@ -336,8 +336,10 @@ fn pages_are_zeroed_when_the_backends_domain_changes() {
         backend.send(&pattern(9000, 1), 0, false);
         receive.accept().unwrap().unwrap();
         receive.recycle();
-        send(&mut transmit, &pattern(6000, 2), Offload::default());
-        backend.take().unwrap();
+        for _ in 0..2 {
+            send(&mut transmit, &pattern(6000, 2), Offload::default());
+            backend.take().unwrap();
+        }
         receive.end();
         transmit.end();
         receive.reset(domain).unwrap();
@@ -347,9 +349,10 @@ fn pages_are_zeroed_when_the_backends_domain_changes() {
         let offers = (0..u32::from(PAGES)).map_while(|nth| backend.offer(nth));
         let references: Vec<u32> = offers.map(|offer| offer.reference).collect();
         assert_eq!(references.len(), usize::from(PAGES));
-        let run = 4;
-        let sent = (run..run + 2).map(|page| transmit.page_reference(page));
-        for references in [references, sent.collect()] {
+        // Both runs, behind four single pages.
+        let [first, second] =
+            [4, 20].map(|run| (run..run + 2).map(|page| transmit.page_reference(page)).collect());
+        for references in [references, first, second] {
             let mut bytes =
                 references.iter().flat_map(|&reference| read_page(reference, 0, PAGE_BYTES));
             assert_eq!(bytes.any(|byte| byte != 0), is_left, "domain {domain}");
