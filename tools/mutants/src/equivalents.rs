@@ -18,7 +18,7 @@ impl Equivalents {
     pub(crate) fn read() -> Result<Self> {
         match Self::parse(&files::read_text(&paths::root().join(FILE))?) {
             Ok(equivalents) => Ok(equivalents),
-            Err(line) => fail!("{FILE}:{line}: expected `FILE: MUTATION = REASON`"),
+            Err(line) => fail!("{FILE}:{line}: expected `FILE: MUTATION = REASON`, each once"),
         }
     }
 
@@ -30,8 +30,12 @@ impl Equivalents {
                 continue;
             }
             match line.rsplit_once(" = ") {
-                Some((name, reason)) if name.contains(".rs: ") && !reason.trim().is_empty() => {
-                    names.push(name.into());
+                Some((name, reason))
+                    if name.contains(".rs: ")
+                        && !reason.trim().is_empty()
+                        && !names.iter().any(|other| other == name) =>
+                {
+                    names.push(String::from(name));
                 }
                 _ => return Err(index + 1),
             }
@@ -56,5 +60,7 @@ mod tests {
         {
             assert_eq!(Equivalents::parse(&format!("# one\n{line}\n")).err(), Some(2), "{line}");
         }
+        let one = "a.rs: delete ! in f = same\n";
+        assert_eq!(Equivalents::parse(&one.repeat(2)).err(), Some(2));
     }
 }
