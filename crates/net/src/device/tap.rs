@@ -81,12 +81,13 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Seen(RefCell<Vec<(bool, Vec<u8>, Vec<u8>)>>);
+    struct Seen(RefCell<Vec<(bool, Vec<u8>)>>);
 
     impl FrameTap for Seen {
         fn frame(&self, frame: &TappedFrame<'_>) {
-            let row = (frame.is_outbound, frame.head.to_vec(), frame.tail.to_vec());
-            self.0.borrow_mut().push(row);
+            let bytes = [frame.head, b"|", frame.tail].concat();
+            assert_eq!(frame.bytes() + 1, bytes.len());
+            self.0.borrow_mut().push((frame.is_outbound, bytes));
         }
     }
 
@@ -100,7 +101,7 @@ mod tests {
             assert_eq!(tapped.is_ready(), takes);
             assert_eq!(tapped.transmit(frame, &mut |head| head.fill(7)), takes);
         }
-        let expected = [(true, [7; 3].into(), Vec::new()), (true, [7; 2].into(), b"tail".into())];
+        let expected = [&b"\x07\x07\x07|"[..], b"\x07\x07|tail"].map(|row| (true, row.to_vec()));
         assert_eq!(seen.0.take(), expected);
     }
 }
