@@ -434,6 +434,56 @@ fn while_memory_is_short_one_connection_ends_in_a_tenth_of_a_second() {
     });
 }
 
+/// Whether its peer takes nothing, or nobody reads what that sent.
+#[test]
+fn memory_is_taken_from_who_has_not_moved_for_a_second_and_from_nobody_before() {
+    let limits = Limits { buffers_max_bytes: 1 << 20, ..Limits::default() };
+    let config = WorldConfig { limits: [limits, Limits::default()], ..WorldConfig::default() };
+    const SECOND: Duration = Duration::from_secs(1);
+    let (half, moment) = (SECOND / 2, Duration::from_micros(1));
+    for (reads, pause, ended) in [
+        (false, SECOND - moment, 0),
+        (false, SECOND, 1),
+        (true, half, 0),
+        (true, SECOND - moment, 0),
+        (true, SECOND, 1),
+    ] {
+        check("stalled", &config, |world| {
+            let flows = keep(world);
+            for port in 1_000..1_060 {
+                fill(world, port);
+            }
+            if reads {
+                world.pass(half);
+                let cx = &mut Context::from_waker(Waker::noop());
+                // Those that came when there was no memory have nothing to read, and go.
+                flows
+                    .borrow_mut()
+                    .retain_mut(|flow| flow.poll_read_with(cx, &mut |_| 1).is_ready());
+                assert!(flows.borrow().len() > 20);
+            }
+            world.pass(pause);
+            let before = world.stacks[0].count(Counter::NoBufferMemory);
+            for port in 2_000..2_010 {
+                fill(world, port);
+            }
+            let stack = &world.stacks[0];
+            assert!(stack.count(Counter::NoBufferMemory) > before, "somebody is refused");
+            assert_eq!(stack.count(Counter::Relieved), ended, "{reads} {pause:?}");
+            let mut flows = flows.take();
+            let ends = flows.iter_mut().filter_map(|flow| {
+                let _ = read(flow);
+                match read(flow) {
+                    Poll::Ready(end) => Some(end),
+                    Poll::Pending => None,
+                }
+            });
+            let expected = vec![Err(FlowError::TimedOut); ended as usize];
+            assert_eq!(ends.collect::<Vec<_>>(), expected, "{reads} {pause:?}");
+        });
+    }
+}
+
 #[test]
 fn who_comes_while_memory_is_scarce_may_send_two_segments() {
     let limits = Limits { buffers_max_bytes: 1 << 20, ..Limits::default() };
