@@ -289,7 +289,10 @@ impl Transmit for LinkDevice {
 
 /// Whether a frame has data for more than one segment.
 fn is_cut(frame: &[u8], size: NonZeroU16) -> bool {
-    segments(frame, size.get().into()).len() > 1
+    tcp_at(frame).is_some_and(|at| {
+        let tcp = TcpPacket::new_unchecked(&frame[at..]);
+        frame.len() - at - usize::from(tcp.header_len()) > usize::from(size.get())
+    })
 }
 
 /// What a device with segmentation offload makes of a large frame.
