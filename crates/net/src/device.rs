@@ -260,4 +260,28 @@ mod tests {
         frame.write(&mut |head| head.fill(7), &mut place);
         assert_eq!((&place[..14], &place[14..]), (&[7; 14][..], &b"tail"[..]));
     }
+    /// A card whose driver says only what it has to.
+    struct Terse(Discard);
+
+    impl NetDevice for Terse {
+        fn receive(&mut self, _: &mut dyn FnMut(RxFrame<'_>, &mut dyn Transmit)) -> bool {
+            false
+        }
+
+        fn transmitter(&mut self) -> &mut dyn Transmit {
+            &mut self.0
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities::new(1_500)
+        }
+    }
+
+    #[test]
+    fn a_card_that_does_not_say_otherwise_is_up_and_has_nothing_to_do() {
+        let mut card = Terse(Discard::default());
+        card.flush();
+        assert!(card.link_up() && card.prepare_to_wait());
+        assert_eq!((card.driver(), card.counters()), ("none", Counters::default()));
+    }
 }

@@ -5,7 +5,7 @@ use net::device::{Capabilities, NetDevice, PAGE_BYTES, RxFrame, Transmit, TxFram
 use smoltcp::wire::{IpAddress, Ipv4Packet, Ipv6Packet, TcpPacket};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -269,6 +269,7 @@ impl Transmit for LinkDevice {
                 let len = bytes.len();
                 assert!(len <= link.mtu + 14, "a frame of {len} bytes without segmentation");
             }
+            Some(size) if !is_cut(&bytes, size) => panic!("nothing is to be cut"),
             Some(size) if split => {
                 for segment in segments(&bytes, usize::from(size.get())) {
                     assert!(segment.len() <= link.mtu + 14, "a segment larger than the link takes");
@@ -284,6 +285,14 @@ impl Transmit for LinkDevice {
         state.send(self.end, &bytes);
         true
     }
+}
+
+/// Whether a frame has data for more than one segment.
+fn is_cut(frame: &[u8], size: NonZeroU16) -> bool {
+    tcp_at(frame).is_some_and(|at| {
+        let tcp = TcpPacket::new_unchecked(&frame[at..]);
+        frame.len() - at - usize::from(tcp.header_len()) > usize::from(size.get())
+    })
 }
 
 /// What a device with segmentation offload makes of a large frame.

@@ -140,6 +140,29 @@ fn rfc_6056_3_3_3_all_ports_of_the_range_are_used_and_no_others() {
     });
 }
 
+/// One port is held all the time; the others are free again when they are asked for.
+#[test]
+fn rfc_6056_3_3_3_ports_are_given_in_turn_and_what_is_passed_over_counts() {
+    let limits = Limits { ephemeral_ports: (50_000, 50_003), ..Limits::default() };
+    let config = WorldConfig { limits: [Limits::default(), limits], ..WorldConfig::default() };
+    check("turns", &config, |world| {
+        let _listener = world.stacks[0].listen(80).unwrap();
+        world.pass(Duration::from_secs(5));
+        let port = |world: &World| {
+            let all = world.stacks[1].connections();
+            all.iter().min_by_key(|it| it.age).unwrap().local.port()
+        };
+        let _held = connect(world, 1);
+        let first = port(world);
+        for distance in [1, 2, 3, 1, 2, 3, 1] {
+            let flow = connect(world, 1);
+            assert_eq!((port(world) + 4 - first) % 4, distance);
+            drop(flow);
+            world.pass(Duration::from_millis(100));
+        }
+    });
+}
+
 #[test]
 fn sixty_four_names_are_looked_up_at_a_time() {
     let addresses = vec![([10, 0, 0, 1].into(), 24)];

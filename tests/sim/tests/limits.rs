@@ -2,7 +2,7 @@
 
 use flow::{Connector, Flow, FlowError, FlowExt, Listener, Target};
 use net::{Config, Counter, DatagramError, Limits};
-use sim::by_hand::{endpoints, keep, last_from_stack, open, send};
+use sim::by_hand::{endpoints, keep, last_from_stack, open, read, send};
 use sim::{
     Link, Lone, MAC, Offloads, World, WorldConfig, address, check, reply_frame, syn_frame,
     tcp_fields,
@@ -18,7 +18,7 @@ use smoltcp::wire::{
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -47,6 +47,24 @@ fn rfc_9293_3_10_7_4_a_handshake_is_completed_by_the_numbers_of_our_syn_ack_only
             let expected = if opens { (1, 0) } else { (0, 1) };
             assert_eq!(seen, expected, "{ahead} {acknowledges}");
             assert_eq!(last_from_stack(world).flags.2, !opens, "others are reset");
+        });
+    }
+}
+
+#[test]
+fn rfc_9293_3_10_7_4_an_end_may_complete_a_handshake_with_data_and_without() {
+    for data in [&b""[..], b"abc"] {
+        check("end-first", &WorldConfig::default(), |world| {
+            let flows = keep(world);
+            let (from, to) = endpoints(5000);
+            world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, 99));
+            world.settle();
+            let next = last_from_stack(world).seq.wrapping_add(1);
+            send(world, 5000, TcpControl::Fin, 100, Some(next), data);
+            assert_eq!(last_from_stack(world).ack, 101 + data.len() as u32);
+            let flow = &mut flows.borrow_mut()[0];
+            assert_eq!(read(flow), Poll::Ready(Ok(data.to_vec())));
+            assert_eq!(read(flow), Poll::Ready(Ok(Vec::new())), "the end");
         });
     }
 }
@@ -413,6 +431,75 @@ fn while_memory_is_short_one_connection_ends_in_a_tenth_of_a_second() {
             world.pass(Duration::from_millis(99));
             world.pass(Duration::from_millis(1));
         }
+    });
+}
+
+/// Whether its peer takes nothing, or nobody reads what that sent.
+#[test]
+fn memory_is_taken_from_who_has_not_moved_for_a_second_and_from_nobody_before() {
+    let limits = Limits { buffers_max_bytes: 1 << 20, ..Limits::default() };
+    let config = WorldConfig { limits: [limits, Limits::default()], ..WorldConfig::default() };
+    const SECOND: Duration = Duration::from_secs(1);
+    let (half, moment) = (SECOND / 2, Duration::from_micros(1));
+    for (reads, pause, ended) in [
+        (false, SECOND - moment, 0),
+        (false, SECOND, 1),
+        (true, half, 0),
+        (true, SECOND - moment, 0),
+        (true, SECOND, 1),
+    ] {
+        check("stalled", &config, |world| {
+            let flows = keep(world);
+            for port in 1_000..1_060 {
+                fill(world, port);
+            }
+            if reads {
+                world.pass(half);
+                let cx = &mut Context::from_waker(Waker::noop());
+                // Those that came when there was no memory have nothing to read, and go.
+                flows
+                    .borrow_mut()
+                    .retain_mut(|flow| flow.poll_read_with(cx, &mut |_| 1).is_ready());
+                assert!(flows.borrow().len() > 20);
+            }
+            world.pass(pause);
+            let before = world.stacks[0].count(Counter::NoBufferMemory);
+            for port in 2_000..2_010 {
+                fill(world, port);
+            }
+            let stack = &world.stacks[0];
+            assert!(stack.count(Counter::NoBufferMemory) > before, "somebody is refused");
+            assert_eq!(stack.count(Counter::Relieved), ended, "{reads} {pause:?}");
+            let mut flows = flows.take();
+            let ends = flows.iter_mut().filter_map(|flow| {
+                let _ = read(flow);
+                match read(flow) {
+                    Poll::Ready(end) => Some(end),
+                    Poll::Pending => None,
+                }
+            });
+            let expected = vec![Err(FlowError::TimedOut); ended as usize];
+            assert_eq!(ends.collect::<Vec<_>>(), expected, "{reads} {pause:?}");
+        });
+    }
+}
+
+#[test]
+fn who_comes_while_memory_is_scarce_may_send_two_segments() {
+    let limits = Limits { buffers_max_bytes: 1 << 20, ..Limits::default() };
+    let config = WorldConfig { limits: [limits, Limits::default()], ..WorldConfig::default() };
+    check("scarce", &config, |world| {
+        let _flows = keep(world);
+        for port in 1_000..1_060 {
+            let before = world.stacks[0].gauges().buffer_bytes;
+            let (from, to) = endpoints(port);
+            world.wire.inject(0, syn_frame((MAC[1], MAC[0]), from, to, 99));
+            world.settle();
+            let expected = if before > 3 << 18 { 2_920 } else { 65_535 };
+            assert_eq!(last_from_stack(world).window, expected, "{before} bytes are held");
+            fill(world, port);
+        }
+        assert!(world.stacks[0].gauges().buffer_bytes > 3 << 18);
     });
 }
 

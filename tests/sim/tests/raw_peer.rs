@@ -253,6 +253,25 @@ fn rfc_9293_3_4_1_time_wait_lasts_a_minute() {
 }
 
 #[test]
+fn rfc_9293_3_10_7_4_a_repeated_end_begins_time_wait_anew_and_nothing_else_does() {
+    for (control, seq, is_over) in [(TcpControl::Fin, 100, false), (TcpControl::Psh, 99, true)] {
+        run("time-wait-anew", |world| {
+            let flows = keep(world);
+            let (send_next, _) = into_time_wait(world, &flows);
+            world.pass(Duration::from_secs(30));
+            send(world, 5000, control, seq, Some(send_next), b"");
+            assert!(!last_from_stack(world).flags.2);
+            world.pass(Duration::from_secs(58));
+            send(world, 5000, TcpControl::Psh, 99, Some(send_next), b"");
+            assert_eq!(last_from_stack(world).flags.2, is_over, "{control:?}");
+            world.pass(Duration::from_secs(3));
+            send(world, 5000, TcpControl::Fin, 100, Some(send_next), b"");
+            assert!(last_from_stack(world).flags.2, "over a minute after the last");
+        });
+    }
+}
+
+#[test]
 fn a_dropped_flow_resets_and_a_finished_one_delivers() {
     run("drop", |world| {
         let flows = keep(world);
@@ -276,6 +295,7 @@ fn a_dropped_flow_resets_and_a_finished_one_delivers() {
         send(world, 5001, TcpControl::Psh, 100, Some(next + 4), &[b'x'; 1_000]);
         world.pass(Duration::from_millis(20));
         assert_eq!(last_from_stack(world).ack, 1_100);
+        assert_eq!(world.stacks[0].gauges().buffer_bytes, 0);
         world.pass(Duration::from_secs(18));
         assert_eq!(world.stacks[0].gauges().connections, 1);
         world.pass(Duration::from_secs(3));
@@ -320,7 +340,8 @@ fn probes_tell_what_happens() {
         assert_eq!(connection.state, net::TcpState::Established);
         assert!(!connection.is_orphan && connection.age >= Duration::from_secs(3));
         assert_eq!((connection.mss, connection.peer_window), (1_460, 0xffff << 7));
-        assert_eq!(flows.borrow().len(), 1);
+        let [flow] = &flows.borrow()[..] else { panic!("one is accepted") };
+        assert_eq!(format!("{flow:?}"), "TcpFlow(10.0.0.1:80 to 10.0.0.2:5000)");
     });
 }
 

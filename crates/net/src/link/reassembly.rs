@@ -289,6 +289,18 @@ mod tests {
         }
     }
 
+    /// The numbers of section 3, and sums with one carry and with two.
+    #[test]
+    fn rfc_1071_carries_count() {
+        for (header, expected) in [
+            (&[0, 1, 0xf2, 3, 0xf4, 0xf5, 0xf6, 0xf7][..], 0x220d),
+            (&[0xff, 0xff, 0, 2], 0xfffd),
+            (&[0xff, 0xff, 0xff, 0xff, 0, 1], 0xfffe),
+        ] {
+            assert_eq!(checksum(header), expected, "{header:x?}");
+        }
+    }
+
     #[test]
     fn rfc_8200_4_5_the_fragment_header_is_gone_afterwards() {
         for behind_options in [false, true] {

@@ -238,3 +238,22 @@ pub(crate) fn beyond(used: SeqNumber, initial: u32) -> u32 {
 /// within the window of a SYN-ACK.
 const FIRST_WINDOW_MAX: u32 = 0xffff;
 const MILLISECOND: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc_1122_4_2_2_13_numbers_begin_after_those_that_were_used() {
+        for (used, initial, expected) in [
+            (100, 101, 101),
+            (100, 100, 131_172),
+            (100, 99, 131_172),
+            (100, 0x8000_0063, 0x8000_0063),
+            (u32::MAX, 0, 0),
+            (u32::MAX, u32::MAX - 1, 131_071),
+        ] {
+            assert_eq!(beyond(SeqNumber(used), initial), expected, "{used} {initial}");
+        }
+    }
+}

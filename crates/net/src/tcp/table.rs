@@ -158,3 +158,68 @@ impl Table {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+    use crate::device::Capabilities;
+    use crate::tcp::connection::Owner;
+    use crate::tcp::context::TcpContext;
+    use crate::wire::template::HeaderTemplate;
+    use ::tcp::{Open, SeqNumber};
+
+    fn connection(port: u16) -> Rc<Connection> {
+        let device = Capabilities::new(1_500);
+        let context = Rc::new(TcpContext::new(Limits::default(), &device, Instant::START));
+        let local = core::net::SocketAddr::from(([10, 0, 0, 1], port));
+        let tuple = Tuple::new(local, "10.0.0.2:9".parse().unwrap());
+        let open = Open { initial: SeqNumber(7), mss: 1_460, path_mss: None, timestamp_offset: 0 };
+        let engine =
+            ::tcp::Connection::connect(&mut context.shared.borrow_mut(), Instant::START, &open);
+        let template = HeaderTemplate { ethernet: [0; 14], checksum: true, may_fragment: false };
+        Connection::new(tuple, context, engine, template, Owner::Flow)
+    }
+
+    fn schedule(table: &mut Table, connection: &Connection, micros: u64) {
+        connection.tcb().deadline = Instant::from_micros(micros);
+        table.schedule(connection);
+    }
+
+    #[test]
+    fn a_deadline_is_queued_once_and_an_earlier_one_beside_it() {
+        let mut table = Table::new(TupleHasher::new(7));
+        let one = connection(80);
+        table.insert(one.clone());
+        one.tcb().deadline = Instant::NEVER;
+        table.schedule(&one);
+        assert_eq!((table.deadlines.len(), table.next_deadline()), (0, None));
+        for (micros, queued, next) in [(900, 1, 900), (900, 1, 900), (901, 1, 900), (899, 2, 899)] {
+            schedule(&mut table, &one, micros);
+            let expected = (queued, Some(Instant::from_micros(next)));
+            assert_eq!((table.deadlines.len(), table.next_deadline()), expected, "{micros}");
+        }
+    }
+
+    /// Four for each of those that live, and 64.
+    #[test]
+    fn deadlines_that_were_moved_do_not_pile_up() {
+        for (moved, left) in [(71, 72), (72, 2)] {
+            let mut table = Table::new(TupleHasher::new(7));
+            let all = [80, 81, 82].map(connection);
+            all.iter().for_each(|connection| table.insert(connection.clone()));
+            schedule(&mut table, &all[0], 5_000);
+            for step in 0..moved {
+                schedule(&mut table, &all[1], 4_000 - step);
+            }
+            assert!(table.remove(all[2].tcb().slot).is_some());
+            // Too many: one of each that lives is left.
+            assert_eq!(table.deadlines.len(), left, "{moved}");
+            assert_eq!(table.next_deadline(), Some(Instant::from_micros(4_001 - moved)));
+            for connection in &all[..2] {
+                assert!(table.remove(connection.tcb().slot).is_some());
+            }
+            assert_eq!((table.len(), table.next_deadline()), (0, None));
+        }
+    }
+}

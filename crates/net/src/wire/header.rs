@@ -162,4 +162,23 @@ mod tests {
         let packet = written(&v6, &segment, None);
         assert_eq!(Ipv6Packet::new_checked(&packet).unwrap().traffic_class(), 2);
     }
+
+    /// With each identification, so that each sum occurs, with one carry and with two.
+    #[test]
+    fn rfc_1071_the_checksum_of_an_ipv4_header_is_right_whatever_is_in_it() {
+        let segment = Segment::new(SeqNumber(1), SeqNumber(2), Flags::ACK);
+        for (local, remote) in
+            [("10.0.0.1:80", "10.0.0.2:9"), ("192.168.255.254:80", "203.0.113.255:9")]
+        {
+            let tuple = Tuple::new(local.parse().unwrap(), remote.parse().unwrap());
+            for id in 0..=u16::MAX {
+                let headers = Headers { fragment_id: Some(id), ..Headers::new(&tuple, &segment) };
+                let mut packet = [0; 40];
+                headers.emit(0, &mut packet);
+                let words = packet[..20].chunks(2);
+                let sum: u32 = words.map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+                assert_eq!(sum % 0xffff, 0, "{local} {id}");
+            }
+        }
+    }
 }
