@@ -294,6 +294,17 @@ fn what_is_paced_waits_for_its_time_and_probes_no_window() {
     assert_eq!((rig.heads(), rig.connection.info(&rig.shared.config).in_flight), (Vec::new(), 0));
     assert_eq!(rig.connection.next_deadline(), START + Duration::from_micros(11_498));
     assert!(!rig.connection.timers.is_probing_window());
+    // What is short waits as well.
+    let mut rig = Rig::new(Config { pacing: true, ..plain() });
+    rig.connection.rtt.sample(START, Duration::from_millis(100), Duration::from_millis(100));
+    let window = &mut rig.connection.congestion.window;
+    (window.size, window.threshold) = (20_000, 20_000);
+    for (micros, written, sent) in [(0, 1_000, 1), (1_000, 500, 0), (3_165, 0, 0), (3_166, 0, 1)] {
+        rig.now = START + Duration::from_micros(micros);
+        rig.write(written);
+        rig.connection.handle_timeout(&mut rig.shared, rig.now);
+        assert_eq!(rig.heads().len(), sent, "{micros}");
+    }
     // Off, all of it leaves at once.
     let mut rig = Rig::new(plain());
     rig.connection.rtt.sample(START, Duration::from_millis(100), Duration::from_millis(100));
