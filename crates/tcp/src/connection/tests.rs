@@ -4,6 +4,7 @@ mod congestion;
 mod ends;
 mod expected;
 mod path;
+mod receiving;
 mod sending;
 mod times;
 mod writing;

@@ -257,6 +257,15 @@ mod tests {
             let since = if millis < 50 { Instant::START } else { now };
             assert_eq!(window.read_at(), Some(since));
         }
+        // As much as before, in segments of any size, is no reason for more.
+        for (taken, limit) in [(16_384, 65_536), (16_385, 176_790)] {
+            let mut window = ReceiveWindow::new(64 << 10);
+            window.sample(Duration::from_millis(50));
+            window.measure(Instant::START, SeqNumber(0), 9_000, 6 << 20, false);
+            let now = Instant::START + Duration::from_millis(50);
+            window.measure(now, SeqNumber(taken), 9_000, 6 << 20, false);
+            assert_eq!(window.limit(), limit, "{taken}");
+        }
         let mut window = ReceiveWindow::new(64 << 10);
         window.limit_to(65_535);
         window.limit_to(70_000);

@@ -130,6 +130,15 @@ fn a_rate_is_what_was_delivered_in_the_longer_of_both_times() {
         bbr.measure(&sent(10_000, 0, 0, 0, true), &Ack::new(100, 0, 0).get());
         assert_eq!(bbr.bandwidth(), bandwidth, "{before}");
     }
+    // A path that has become slower is believed to be that ten rounds later, but not by such a rate.
+    for (round, is_app_limited, bandwidth) in
+        [(9, false, 50_000), (10, false, 10_000), (10, true, 50_000)]
+    {
+        let mut bbr = Bbr { round, ..Bbr::new(START) };
+        bbr.bandwidth.put(0, 50_000);
+        bbr.measure(&sent(10_000, 0, 0, 0, is_app_limited), &Ack::new(100, 0, 0).get());
+        assert_eq!(bbr.bandwidth(), bandwidth, "{round} {is_app_limited}");
+    }
     // A round ends when what was sent after its beginning arrives.
     let mut bbr = Bbr::new(START);
     for (delivered, is_start, round) in

@@ -182,3 +182,37 @@ fn rfc_8899_5_2_what_passes_is_used_and_what_does_not_is_halved() {
     assert_eq!(rig.connection.search.as_ref().unwrap().too_large(), 801);
     assert_eq!((rig.connection.mss(), sent > 3_000), (600, true));
 }
+
+#[test]
+fn rfc_8899_4_3_a_black_hole_is_suspected_where_smaller_segments_would_be_other_ones() {
+    for (path_mtu_probing, mss_base, mss, written, smaller) in [
+        // To the base; with the timestamps that it may have, 588 bytes would be the same segment.
+        (true, 600, 1_000, 1_000, 600),
+        (true, 600, 1_000, 589, 600),
+        (true, 600, 1_000, 588, 1_000),
+        (false, 600, 1_000, 1_000, 1_000),
+        (true, 999, 1_000, 1_000, 999),
+        // From the base on to the half, and no further than what every path takes.
+        (true, 1_000, 1_000, 1_000, 500),
+        (true, 1_000, 1_000, 489, 500),
+        (true, 1_000, 1_000, 488, 1_000),
+        (true, 1_000, 434, 400, 217),
+        (true, 1_000, 430, 400, 216),
+        (true, 1_000, 217, 217, 216),
+        (true, 1_000, 216, 216, 216),
+    ] {
+        let mut rig = Rig::new(Config { path_mtu_probing, mss_base, ..plain() });
+        rig.connection.handle_path_mss(rig.now, mss, None);
+        rig.write(written);
+        assert_eq!(rig.sent().len(), 1);
+        for found in [mss, mss, smaller] {
+            rig.wait();
+            assert_eq!(rig.connection.mss(), found, "{mss_base} {mss} {written}");
+        }
+        let counters = rig.shared.counters;
+        assert_eq!(counters.retransmission_timeouts, 3);
+        assert_eq!(counters.black_holes, u64::from(smaller < mss), "{mss_base} {mss} {written}");
+        // Nobody is told: perhaps the link is gone for a while.
+        assert!(!rig.connection.take_events().has(Events::PATH_MSS));
+    }
+}

@@ -66,6 +66,30 @@ fn rfc_2883_4_what_tells_of_a_duplicate_tells_of_nothing_new() {
 }
 
 #[test]
+fn rfc_8985_6_2_a_duplicate_of_the_last_gigabyte_widens_the_time_for_reordering() {
+    const GIGABYTE: u32 = 1 << 30;
+    for (acknowledged, duplicate, millis) in [
+        (0, None, 125),
+        (0, Some(1u32.wrapping_neg()), 150),
+        (0, Some(GIGABYTE.wrapping_neg()), 125),
+        (0, Some((GIGABYTE - 1).wrapping_neg()), 150),
+        // Below the acknowledgement, and inside of what is above.
+        (1_000, Some(0), 150),
+        (0, Some(3_000), 150),
+        (0, Some(2_999), 125),
+    ] {
+        let mut rig = ten(true);
+        let above = (3_000, 3_000 + 1_000);
+        let blocks = [duplicate.map(|start| (start, start.wrapping_add(1))), Some(above)];
+        let blocks: Vec<_> = blocks.into_iter().flatten().collect();
+        rig.arrives(&heard(acknowledged, &blocks), 0);
+        // A round trip after the transmission, and a quarter of it for each duplicate and one more.
+        let found = rig.connection.next_deadline();
+        assert_eq!(found, START + Duration::from_millis(millis), "{duplicate:?}");
+    }
+}
+
+#[test]
 fn rfc_8985_6_2_three_segments_above_a_gap_show_its_loss_and_the_window_shrinks() {
     let mut rig = ten(true);
     rig.arrives(&heard(0, &[(1_000, 3_000)]), 0);
@@ -167,6 +191,30 @@ fn rfc_9293_3_8_6_no_more_leaves_than_the_peers_window_and_the_congestion_window
 }
 
 #[test]
+fn no_transmission_is_larger_than_is_asked_for() {
+    for nagle in [false, true] {
+        for (written, lens) in [
+            (999, &[999][..]),
+            (1_000, &[1_000]),
+            (1_001, &[1_000, 1]),
+            (2_000, &[1_000, 1_000]),
+            (2_001, &[1_000, 1_000, 1]),
+        ] {
+            let mut rig = Rig::new(Config { nagle, ..plain() });
+            rig.write(written);
+            let found: Vec<_> = rig.heads().iter().map(|(_, _, len)| *len).collect();
+            // Nagle holds the rest back, as long as something is in flight.
+            let wanted = if nagle && lens.len() > 1 && written % 1_000 > 0 {
+                &lens[..lens.len() - 1]
+            } else {
+                lens
+            };
+            assert_eq!(found, wanted, "{written} {nagle}");
+        }
+    }
+}
+
+#[test]
 fn rfc_9293_3_8_6_2_2_the_window_that_is_announced_moves_by_a_segment() {
     for (read, window) in [(0, 63_535), (999, 63_535), (1_000, 64_535), (2_000, 65_535)] {
         let mut rig = Rig::new(plain());
@@ -246,6 +294,17 @@ fn what_is_paced_waits_for_its_time_and_probes_no_window() {
     assert_eq!((rig.heads(), rig.connection.info(&rig.shared.config).in_flight), (Vec::new(), 0));
     assert_eq!(rig.connection.next_deadline(), START + Duration::from_micros(11_498));
     assert!(!rig.connection.timers.is_probing_window());
+    // What is short waits as well.
+    let mut rig = Rig::new(Config { pacing: true, ..plain() });
+    rig.connection.rtt.sample(START, Duration::from_millis(100), Duration::from_millis(100));
+    let window = &mut rig.connection.congestion.window;
+    (window.size, window.threshold) = (20_000, 20_000);
+    for (micros, written, sent) in [(0, 1_000, 1), (1_000, 500, 0), (3_165, 0, 0), (3_166, 0, 1)] {
+        rig.now = START + Duration::from_micros(micros);
+        rig.write(written);
+        rig.connection.handle_timeout(&mut rig.shared, rig.now);
+        assert_eq!(rig.heads().len(), sent, "{micros}");
+    }
     // Off, all of it leaves at once.
     let mut rig = Rig::new(plain());
     rig.connection.rtt.sample(START, Duration::from_millis(100), Duration::from_millis(100));
@@ -322,5 +381,80 @@ fn rfc_7661_less_than_a_segment_of_room_is_what_holds_back() {
         let next = rig.connection.send.next;
         rig.arrives(&Segment { ack: next, window: 60_000, ..segment(0, Flags::NONE) }, 0);
         assert_eq!(rig.connection.info(&rig.shared.config).congestion_window, size, "{later}");
+    }
+}
+
+#[test]
+fn rfc_7661_an_application_that_sends_little_opens_no_window() {
+    for (rounds, written, threshold, size) in [
+        // In slow start more than half of the window has to be in flight.
+        (1, 5_000, 1 << 30, 10_000),
+        (3, 5_000, 1 << 30, 10_000),
+        (1, 5_001, 1 << 30, 15_001),
+        // Later it has to be what holds back, however much comes to be acknowledged.
+        (1, 9_000, 10_000, 10_000),
+        (3, 9_000, 10_000, 10_000),
+        (1, 10_000, 10_000, 11_000),
+    ] {
+        let congestion_control = crate::Algorithm::Reno;
+        let mut rig = Rig::new(Config { congestion_control, ..plain() });
+        rig.connection.send.limited_at = OURS - 1;
+        rig.connection.send.window = 60_000;
+        let window = &mut rig.connection.congestion.window;
+        (window.size, window.threshold) = (10_000, threshold);
+        for round in 1..=rounds {
+            rig.write(written);
+            rig.sent();
+            rig.now = START + Duration::from_millis(100 * round);
+            let ack = rig.connection.send.next;
+            rig.arrives(&Segment { ack, window: 60_000, ..segment(0, Flags::NONE) }, 0);
+        }
+        let found = rig.connection.info(&rig.shared.config).congestion_window;
+        assert_eq!(found, size, "{rounds} {written} {threshold}");
+    }
+}
+
+#[test]
+fn rfc_7661_room_that_is_not_worth_a_transmission_is_held_back_by_the_window() {
+    for (written, size) in [(40_000, 11_000), (8_000, 10_000)] {
+        let congestion_control = crate::Algorithm::Reno;
+        let mut rig = Rig::new(Config { congestion_control, ..plain() });
+        rig.connection.send.limited_at = OURS - 1;
+        rig.connection.send.window = 60_000;
+        let window = &mut rig.connection.congestion.window;
+        (window.size, window.threshold) = (10_000, 10_000);
+        for round in 1..=2 {
+            if written == 8_000 || round == 1 {
+                rig.write(written);
+            }
+            let mut lens = Vec::new();
+            while let Some(it) = rig.connection.poll_transmit(&mut rig.shared, rig.now, 4_000) {
+                lens.push(it.len);
+            }
+            // The 2,000 that are left are less than a third of the window.
+            assert_eq!(lens, [4_000, 4_000], "{written} {round}");
+            rig.now = START + Duration::from_millis(100 * round);
+            let ack = rig.connection.send.next;
+            rig.arrives(&Segment { ack, window: 60_000, ..segment(0, Flags::NONE) }, 0);
+        }
+        let found = rig.connection.info(&rig.shared.config).congestion_window;
+        assert_eq!(found, size, "{written}");
+    }
+}
+
+#[test]
+fn the_rate_of_delivery_is_told_where_it_is_measured() {
+    use crate::Algorithm::{Bbr, Cubic, Off, Reno};
+    for (congestion_control, rate) in
+        [(Bbr, Some(30_000)), (Cubic, None), (Reno, None), (Off, None)]
+    {
+        let mut rig = Rig::new(Config { congestion_control, ..plain() });
+        rig.write(3_000);
+        let sent: u32 = rig.heads().iter().map(|(_, _, len)| *len).sum();
+        assert_eq!(rig.connection.info(&rig.shared.config).delivery_rate, None);
+        rig.now = START + Duration::from_millis(100);
+        rig.arrives(&Segment { ack: OURS + sent, ..segment(0, Flags::NONE) }, 0);
+        let found = rig.connection.info(&rig.shared.config).delivery_rate;
+        assert_eq!((found, sent), (rate, 3_000), "{congestion_control:?}");
     }
 }

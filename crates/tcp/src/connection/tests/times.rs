@@ -65,6 +65,30 @@ fn rfc_6298_5_3_an_acknowledgement_starts_the_time_anew_for_what_is_left() {
 }
 
 #[test]
+fn rfc_6298_5_1_what_is_sent_while_the_time_runs_does_not_start_it_anew() {
+    for sack in [false, true] {
+        let mut rig = Rig::new(Config { sack, ..plain() });
+        rig.write(1_000);
+        assert_eq!(rig.sent().len(), 1);
+        for millis in [400, 999] {
+            rig.now = START + Duration::from_millis(millis);
+            rig.write(1_000);
+            assert_eq!(rig.sent().len(), 1);
+            assert_eq!(rig.connection.next_deadline(), START + secs(1), "{sack} {millis}");
+        }
+    }
+    // Where there is a tail to be probed, that is two round trips after the last of it.
+    let mut rig = measured();
+    rig.write(1_000);
+    assert_eq!(rig.sent().len(), 1);
+    assert_eq!(rig.connection.next_deadline(), START + Duration::from_millis(300));
+    rig.now = START + Duration::from_millis(50);
+    rig.write(1_000);
+    assert_eq!(rig.sent().len(), 1);
+    assert_eq!(rig.connection.next_deadline(), START + Duration::from_millis(250));
+}
+
+#[test]
 fn rfc_9293_3_8_3_an_open_asks_at_doubled_times_and_ends_in_silence() {
     let mut rig = Rig::active(plain());
     let syn = (999, Flags::SYN, 0);
@@ -75,6 +99,9 @@ fn rfc_9293_3_8_3_an_open_asks_at_doubled_times_and_ends_in_silence() {
     let (end, again) = course.split_last().unwrap();
     assert!(again.iter().all(|(_, sent)| *sent == [syn]), "{again:?}");
     assert_eq!((end.1.len(), rig.connection.close_reason()), (0, CloseReason::TimedOut));
+    let counters = rig.shared.counters;
+    assert_eq!((counters.segments_sent, counters.retransmission_timeouts), (8, 7));
+    assert_eq!((counters.timed_out, counters.segments_retransmitted), (1, 0));
 }
 
 #[test]
@@ -101,6 +128,51 @@ fn rfc_9293_3_8_6_1_a_closed_window_is_probed_at_doubled_times() {
         (counters.window_probes, counters.timed_out, counters.retransmission_timeouts),
         (7, 1, 0)
     );
+}
+
+#[test]
+fn who_has_more_to_say_does_not_delay_the_probe_of_a_window() {
+    let mut rig = Rig::new(plain());
+    rig.arrives(&Segment { window: 0, ..segment(0, Flags::NONE) }, 0);
+    for millis in [0, 400, 999] {
+        rig.now = START + Duration::from_millis(millis);
+        rig.write(100);
+        assert_eq!(rig.heads(), []);
+        assert_eq!(rig.connection.next_deadline(), START + secs(1), "{millis}");
+    }
+    assert_eq!(rig.wait(), (1_000, [(1_000, Flags::ACK, 1)].to_vec()));
+}
+
+#[test]
+fn the_silence_of_a_peer_counts_from_when_there_was_something_to_say() {
+    for (written, end) in
+        [(0, 40_000), (1_000, 40_000), (1_001, 41_001), (30_000, 70_000), (100_000, 140_000)]
+    {
+        let config = Config { user_timeout: secs(40), rto_max: secs(8), ..plain() };
+        let mut rig = Rig::new(config);
+        rig.arrives(&Segment { window: 0, ..segment(0, Flags::NONE) }, 0);
+        rig.now = START + Duration::from_millis(written);
+        rig.write(100);
+        assert_eq!(rig.heads(), []);
+        let times = millis(&course(&mut rig));
+        assert_eq!((times[0], times[times.len() - 1]), (written + 1_000, end), "{written}");
+        assert_eq!(rig.connection.close_reason(), CloseReason::TimedOut);
+    }
+}
+
+#[test]
+fn rfc_9293_3_8_6_2_1_what_a_small_window_lets_leaves_after_a_timeout_and_goes_again() {
+    let mut rig = Rig::new(plain());
+    rig.arrives(&Segment { window: 500, ..segment(0, Flags::NONE) }, 0);
+    rig.write(3_000);
+    assert_eq!(rig.heads(), []);
+    let filled = (1_000, Flags::ACK, 500);
+    assert_eq!(rig.wait(), (1_000, [filled].to_vec()));
+    assert_eq!(rig.wait(), (3_000, [filled].to_vec()));
+    let counters = rig.shared.counters;
+    assert_eq!((counters.window_probes, counters.retransmission_timeouts), (1, 1));
+    rig.arrives(&Segment { ack: OURS + 500, ..segment(0, Flags::NONE) }, 0);
+    assert_eq!(rig.heads(), [(1_500, Flags::ACK, 1_000)]);
 }
 
 #[test]

@@ -101,3 +101,28 @@ fn events_are_told_once_in_their_order() {
     assert!(!told.has(Events::WRITABLE | Events::CLOSED));
     assert_eq!(rig.connection.take_events(), Events::default());
 }
+
+#[test]
+fn who_filled_the_first_window_before_it_was_open_is_not_told_of_room() {
+    let wanted = |is_told| {
+        let told = [Some(Event::Connected), Some(Event::Writable).filter(|_| is_told)];
+        told.into_iter().flatten().collect::<Vec<_>>()
+    };
+    // The initial window is ten segments (RFC 6928).
+    for (written, is_told) in [(0, true), (1, true), (9_999, true), (10_000, false)] {
+        let mut rig = Rig::active(plain());
+        rig.sent();
+        rig.write(written);
+        let mut answer = segment(-1, Flags::SYN);
+        answer.options.mss = Some(1_000);
+        rig.arrives(&answer, 0);
+        let told: Vec<_> = core::iter::from_fn(|| rig.connection.poll_event()).collect();
+        assert_eq!(told, wanted(is_told), "{written}");
+        let mut rig = Rig::passive(plain());
+        rig.sent();
+        rig.write(written);
+        rig.arrives(&segment(0, Flags::NONE), 0);
+        let told: Vec<_> = core::iter::from_fn(|| rig.connection.poll_event()).collect();
+        assert_eq!(told, wanted(is_told), "{written}");
+    }
+}
