@@ -234,6 +234,21 @@ mod fake {
 mod tests {
     use super::*;
 
+    /// 64 MiB behind 4 GiB, where the memory map of a host, which has none, names nothing.
+    #[test]
+    fn the_window_has_an_address_for_every_page() {
+        const START: u64 = 1 << 32;
+        page_tables::fake::start();
+        assert_eq!(page_tables::fake::physical(START), None);
+        assert_eq!(open(), Some(START));
+        for at in [START, START + (2 << 20), START + (64 << 20) - 4096] {
+            assert_eq!(page_tables::fake::physical(at), Some(at), "{at:#x}");
+        }
+        for at in [START - 4096, START + (64 << 20)] {
+            assert_eq!(page_tables::fake::physical(at), None, "{at:#x}");
+        }
+    }
+
     #[test]
     fn places_are_used_again_and_no_more_are_given_than_there_are() {
         let mut window = Window { start: Some(1 << 32), begun: 0, free: Vec::new() };
