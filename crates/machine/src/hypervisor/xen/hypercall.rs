@@ -3,6 +3,9 @@
 //! By the instruction itself rather than through a hypercall page: which of the two it is depends
 //! on the CPU's maker alone, and Xen takes it from ring 0 at any time.
 
+#[cfg(test)]
+pub(super) mod fake;
+
 use crate::arch::instructions;
 use core::arch::asm;
 use core::ffi::c_void;
@@ -175,35 +178,6 @@ unsafe fn call(number: u64, first: u64, second: u64, third: u64) -> Result<u64, 
         }
     }
     u64::try_from(answer).map_err(|_| Errno(answer.unsigned_abs() as u32))
-}
-
-/// A Xen that answers as a test wants.
-#[cfg(test)]
-pub(super) mod fake {
-    use super::Errno;
-    use core::cell::RefCell;
-    use std::boxed::Box;
-    use std::thread_local;
-
-    /// Answers a call by its number and its arguments.
-    type Xen = Box<dyn FnMut([u64; 4]) -> Result<u64, Errno>>;
-
-    thread_local! {
-        static XEN: RefCell<Option<Xen>> = const { RefCell::new(None) };
-    }
-
-    /// Has this thread's calls answered by `xen`.
-    pub(in super::super) fn answer_by(xen: impl FnMut([u64; 4]) -> Result<u64, Errno> + 'static) {
-        XEN.set(Some(Box::new(xen)));
-    }
-
-    pub(super) fn is_there() -> bool {
-        XEN.with_borrow(Option::is_some)
-    }
-
-    pub(super) fn answer(call: [u64; 4]) -> Result<u64, Errno> {
-        XEN.with_borrow_mut(|xen| xen.as_mut().expect("somebody who answers")(call))
-    }
 }
 
 #[cfg(test)]
