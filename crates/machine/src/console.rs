@@ -172,6 +172,7 @@ impl Write for Raw<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hypervisor::fake;
     use std::boxed::Box;
     use std::string::String;
 
@@ -244,9 +245,43 @@ mod tests {
         }
         write("text");
         core::mem::forget(CONSOLE.lock());
+        fake::take_sent();
         let mut emergency = Emergency::take();
-        assert!(is_empty());
-        emergency.line(format_args!("{}", 1));
-        assert!(is_empty());
+        assert_eq!((is_empty(), &*fake::take_sent()), (true, "text"));
+        emergency.line(format_args!("{} line", 1));
+        emergency.text(format_args!("and more"));
+        assert_eq!((is_empty(), &*fake::take_sent()), (true, "1 line\nand more"));
+    }
+
+    #[test]
+    fn an_interrupt_is_wanted_while_there_is_text() {
+        let mut console = Box::new(Console::new());
+        console.want_interrupt();
+        assert_eq!(fake::WANTED.take(), Some(false));
+        console.push(b"text");
+        assert_eq!(fake::WANTED.take(), Some(true));
+        fake::set_room(|_| 3);
+        console.pump();
+        assert_eq!((&*fake::take_sent(), fake::WANTED.take()), ("tex", Some(true)));
+        console.pump();
+        assert_eq!((&*fake::take_sent(), fake::WANTED.take()), ("t", Some(false)));
+        console.pump();
+        assert_eq!((&*fake::take_sent(), fake::WANTED.take(), fake::looks()), ("", None, 2));
+    }
+
+    /// A million looks without a byte, counted from the last byte that went.
+    #[test]
+    fn a_transmitter_that_is_stuck_is_given_up() {
+        let mut console = Box::new(Console::new());
+        console.push(b"text");
+        fake::set_room(|_| 0);
+        console.flush();
+        assert_eq!((fake::looks(), &*text(&console)), (1_000_000, "text"));
+        fake::set_room(|look| usize::from(look == 999_999));
+        console.flush();
+        assert_eq!((fake::looks(), &*text(&console)), (2_000_000, "ext"));
+        fake::set_room(|_| 1);
+        console.flush();
+        assert_eq!((fake::looks(), &*text(&console), &*fake::take_sent()), (3, "", "text"));
     }
 }

@@ -169,6 +169,15 @@ mod tests {
     }
 
     #[test]
+    fn who_is_rung_at_learns_of_it_once() {
+        let server = fake::Server::new(PAGE_BYTES);
+        let [first, second] = [1, 2].map(|id| server.device(id));
+        first.ring(2);
+        assert!(!first.take_interrupt());
+        assert!(second.take_interrupt() && !second.take_interrupt());
+    }
+
+    #[test]
     fn memory_is_whole_pages_where_a_device_may_be() {
         for (place, bytes) in [
             (0xe000_0000_u32, 4095),

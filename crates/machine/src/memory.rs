@@ -71,6 +71,55 @@ impl Drop for Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::alloc::GlobalAlloc;
+    use core::cell::Cell;
+    use std::alloc::System;
+    use std::thread_local;
+
+    thread_local! {
+        /// Blocks at multiples of [`ALIGN_PAGES`] that the thread has taken and not given back.
+        static BLOCKS: Cell<isize> = const { Cell::new(0) };
+    }
+
+    /// No other test wants such.
+    const ALIGN_PAGES: usize = 32;
+
+    struct Counting;
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    fn count(layout: Layout, change: isize) {
+        if layout.align() == ALIGN_PAGES * PAGE_BYTES {
+            BLOCKS.set(BLOCKS.get() + change);
+        }
+    }
+
+    // SAFETY: that of the system.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            count(layout, 1);
+            // SAFETY: the caller's duty.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+            count(layout, -1);
+            // SAFETY: the caller's duty.
+            unsafe { System.dealloc(start, layout) }
+        }
+    }
+
+    #[test]
+    fn pages_are_given_back_when_dropped_unless_they_are_kept_for_ever() {
+        let pages = [1, 2].map(|count| Pages::new(count, ALIGN_PAGES).unwrap());
+        assert_eq!(BLOCKS.get(), 2);
+        let [first, second] = pages;
+        drop(first);
+        assert_eq!(BLOCKS.get(), 1);
+        second.leak();
+        assert_eq!(BLOCKS.get(), 1);
+    }
 
     #[test]
     fn pages_are_aligned_and_zeroed() {

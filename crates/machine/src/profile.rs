@@ -210,8 +210,15 @@ mod tests {
         assert_eq!(take(&buffer), ([deep[..FRAMES_MAX].to_vec()].into(), 0));
     }
 
+    /// All tests of what all of a process has are here.
     #[test]
-    fn a_host_has_no_samples() {
-        assert!(start(100).is_none());
+    fn the_next_sample_is_due_a_period_later_and_none_once_nobody_wants_them() {
+        assert!(start(100).is_none(), "a host has no samples");
+        PERIOD_NANOS.store(7, Ordering::Relaxed);
+        sample(|_| {});
+        assert_eq!(DUE_NANOS.load(Ordering::Relaxed), 7, "by a clock that stands at 0");
+        IS_ON.store(true, Ordering::Relaxed);
+        drop(Sampling(()));
+        assert!(pause().is_none());
     }
 }

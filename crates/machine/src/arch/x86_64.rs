@@ -7,6 +7,7 @@ pub(crate) mod instructions;
 pub(crate) mod io_apic;
 pub(crate) mod memcpy;
 pub(crate) mod page_tables;
+#[cfg_attr(test, path = "x86_64/port/fake.rs")]
 pub(crate) mod port;
 pub(crate) mod rtc;
 mod self_extract;

@@ -167,6 +167,27 @@ mod tests {
         ROOT_POINTER.store(0, Ordering::Relaxed);
     }
 
+    /// ACPI 6.5, section 5.2.5.1: at a multiple of 16 bytes from 0xe0000 to 0xfffff, and 20 bytes that add up to zero.
+    #[test]
+    fn without_a_pointer_the_bios_area_is_searched() {
+        let area = host::fixed(0xe_0000, 0x2_0000);
+        assert_eq!(scan(), None);
+        let mut root = *b"RSD PTR \0BOCHS \0____";
+        root[8] = root.iter().fold(0_u8, |sum, &byte| sum.wrapping_sub(byte));
+        area[0x1_eff0..][..20].copy_from_slice(&root);
+        assert_eq!(scan(), Some(0xf_eff0));
+        // Damaged, of another name, and where none is looked for.
+        for (at, byte) in [(8, root[8] ^ 1), (0, b'r')] {
+            area[0x20..0x34].copy_from_slice(&root);
+            area[0x20 + at] = byte;
+            assert_eq!(scan(), Some(0xf_eff0), "byte {at}");
+        }
+        area[0x48..0x5c].copy_from_slice(&root);
+        assert_eq!(scan(), Some(0xf_eff0));
+        area[..20].copy_from_slice(&root);
+        assert_eq!(scan(), Some(0xe_0000));
+    }
+
     #[test]
     fn what_cannot_be_a_table_is_none() {
         let whole = sealed(b"APIC", &[]);

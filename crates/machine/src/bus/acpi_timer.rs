@@ -49,6 +49,12 @@ mod tests {
     }
 
     #[test]
+    fn its_lower_24_bits_count() {
+        port::set(0x608, 0xff12_3456);
+        assert_eq!(AcpiTimer { port: 0x608 }.count(), 0x12_3456);
+    }
+
+    #[test]
     fn a_machine_without_the_timer_says_so_in_one_of_three_ways() {
         let without = |change: fn(&mut [u8; 244])| {
             let mut fadt = fadt();

@@ -216,6 +216,26 @@ mod tests {
         assert!(Button::arm(&[0; 115], Line::allocate().unwrap()).is_none(), "cut off");
     }
 
+    /// ACPI 6.5, section 4.8.3.1: the enable register is the second half of the block.
+    #[test]
+    fn the_fixed_button_alone_is_enabled_and_shows_in_its_status_bit_once_its_line_is_raised() {
+        let _alone = free_lines();
+        let mut fadt = [0; 128];
+        fadt[56..58].copy_from_slice(&0x600_u16.to_le_bytes());
+        fadt[88] = 4;
+        fadt[46] = 9;
+        let button = Button::arm(&fadt, Line::allocate().unwrap()).unwrap();
+        assert_eq!(port::take_written(), [(0x600, 0xffff), (0x602, 0x100)]);
+        let Button::Fixed { line, .. } = &button else { panic!("an event device") };
+        for (status, is_pressed) in [(0, false), (0xfeff, false), (0x100, true), (0x101, true)] {
+            port::set(0x600, status);
+            assert!(!button.take() && port::take_written().is_empty(), "nothing was raised");
+            line.raise();
+            assert_eq!((button.take(), button.take()), (is_pressed, false), "{status:#x}");
+            assert_eq!(port::take_written(), [(0x600, status)], "what was there is cleared");
+        }
+    }
+
     #[test]
     fn what_switches_off_has_the_sleep_type_and_the_bit_that_enables_it() {
         assert_eq!([0, 5, 7, 8].map(off_bits), [0x2000, 0x3400, 0x3c00, 0x2000]);

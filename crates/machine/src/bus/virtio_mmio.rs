@@ -97,6 +97,23 @@ mod tests {
         assert_eq!(devices(line), expected);
     }
 
+    /// Linux's `memparse`, as far as QEMU and operators use it.
+    #[test]
+    fn numbers_are_decimal_or_hexadecimal_and_have_factors() {
+        for (text, value) in [
+            ("512", 512),
+            ("0x1fF", 511),
+            ("4K", 4096),
+            ("12k", 12_288),
+            ("3M", 3 << 20),
+            ("10m", 10 << 20),
+            ("0x10M", 16 << 20),
+        ] {
+            assert_eq!(number(text), Some(value), "{text}");
+        }
+        assert!(["", "M", "0x", "1G", "x1", "1 "].iter().all(|text| number(text).is_none()));
+    }
+
     #[test]
     fn command_line_words_that_are_wrong_are_left_out() {
         for word in [

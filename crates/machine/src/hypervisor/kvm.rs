@@ -73,6 +73,37 @@ fn scaled_rate(multiplier: u32, shift: i8) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::instructions::fake::set_leaves;
+
+    /// The CPU's leaf 0x15 first, then KVM's 0x10, each where there are so many (cpuid.rst; Intel SDM volume 2).
+    #[test]
+    fn a_rate_is_told_by_the_first_leaf_that_knows_it() {
+        const IS_GUEST: (u32, [u32; 4]) = (1, [0, 0, 1 << 31, 0]);
+        let words = |text: &[u8; 4]| u32::from_le_bytes(*text);
+        let kvm = |base, last| (base, [last, words(b"KVMK"), words(b"VMKV"), words(b"M\0\0\0")]);
+        // 24 MHz, 250 to 2: 3 GHz.
+        let crystal = (0x15, [2, 250, 24_000_000, 0]);
+        let (third, half) = (Some((1 << 32) / 3), Some(1 << 31));
+        for (last, base, told_last, kilohertz, expected) in [
+            (0x15, 0x4000_0000, 0x4000_0010, 2_000_000, third),
+            (0x14, 0x4000_0000, 0x4000_0010, 2_000_000, half),
+            (0x14, 0x4000_0100, 0x4000_0110, 2_000_000, half),
+            (0x14, 0x4000_0100, 0x4000_010f, 2_000_000, None),
+            (0x14, 0x4000_0000, 0x4000_0010, 0, None),
+            (0x16, 0x4000_0000, 0x4000_0001, 0, third),
+        ] {
+            let told = (base + 0x10, [kilohertz, 0, 0, 0]);
+            let leaves = [(0, [last, 0, 0, 0]), IS_GUEST, crystal, kvm(base, told_last), told];
+            set_leaves(&leaves);
+            assert_eq!(rate(), expected, "{last:#x} {told_last:#x}");
+            assert!(find().is_some());
+        }
+        // No guest, and one of somebody else's.
+        set_leaves(&[(0, [0x15, 0, 0, 0]), crystal, kvm(0x4000_0000, 0x4000_0010)]);
+        assert!(rate().is_none() && find().is_none());
+        set_leaves(&[(0, [0x15, 0, 0, 0]), crystal, IS_GUEST, (0x4000_0000, [0x4000_0010; 4])]);
+        assert!(rate().is_none() && find().is_none());
+    }
 
     #[test]
     fn rates_below_and_above_a_gigahertz() {

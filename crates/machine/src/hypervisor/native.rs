@@ -208,6 +208,61 @@ pub(super) fn rate_of(hertz: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::dma::host;
+
+    /// QEMU's docs/specs/pvpanic: a device says that it knows of panics by bit 0.
+    #[test]
+    fn a_crash_alone_is_told_to_what_ends_qemu_and_to_a_panic_device_that_is_there() {
+        NATIVE.shut_down(Shutdown::Off);
+        NATIVE.shut_down(Shutdown::Reboot);
+        assert_eq!(port::take_written(), [], "no table says how");
+        for events in [0xff, 0, 2] {
+            port::set(0x505, events);
+            NATIVE.shut_down(Shutdown::Crash);
+            assert_eq!(port::take_written(), [(0xf4, 16)], "{events:#x}");
+        }
+    }
+
+    /// All tests of the clock and the timer that all of a process has are here. Registers of the local APIC: Intel SDM volume 3,
+    /// table 11-1.
+    #[test]
+    fn the_timer_is_armed_for_a_second_at_most_and_is_not_once_it_has_gone_off() {
+        const INITIAL_COUNT: usize = 0x380;
+        const LVT_TIMER: usize = 0x320;
+        let apic = host::fixed(0xfee0_0000, 4096);
+        let count =
+            |apic: &[u8]| u32::from_le_bytes(apic[INITIAL_COUNT..][..4].try_into().unwrap());
+        // No deadlines, and all that the real-time clock's registers show is eleven: 2011-11-11 11:11:11.
+        instructions::fake::set_leaves(&[]);
+        port::set(0x71, 0x11);
+        assert_eq!(NATIVE.start_clock(), Duration::from_secs(1_321_009_871));
+        assert_eq!(apic[LVT_TIMER..][..4], [idt::line_vector(interrupt::TIMER), 0, 0, 0]);
+        // Half a count per nanosecond.
+        Cpu::current().apic.set_timer_rate(1 << 31);
+        for (at, now, armed, counts) in [
+            (7, 3, 7, 3),
+            (1_000_000_003, 3, 1_000_000_003, 500_000_001),
+            (1_000_000_004, 3, 1_000_000_003, 500_000_001),
+        ] {
+            assert_eq!((arm_timer(at, now), count(apic)), (armed, counts), "{at}");
+        }
+        // A clock that has gone on behind each wait, and one that stands.
+        let timer = &Cpu::current().timer;
+        RATE.store(1 << 32, Ordering::Relaxed);
+        let now = NATIVE.nanos();
+        NATIVE.wait(Some(now + 1), now);
+        assert_eq!((timer.armed(), count(apic)), (u64::MAX, 1));
+        RATE.store(0, Ordering::Relaxed);
+        NATIVE.wait(Some(9), 1);
+        assert_eq!((timer.armed(), count(apic)), (9, 5));
+        NATIVE.wait(Some(10), 1);
+        assert_eq!((timer.armed(), count(apic)), (9, 5), "one that fires early is left alone");
+        NATIVE.wait(None, 1);
+        assert_eq!(timer.armed(), 9);
+        NATIVE.wait(Some(5), 1);
+        assert_eq!((timer.armed(), count(apic)), (5, 3));
+        timer.disarm();
+    }
 
     #[test]
     fn a_rate_is_nanoseconds_per_tick() {

@@ -126,3 +126,20 @@ impl Hypervisor for Xen {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a host the shared page has no time in it: Xen's stands.
+    #[test]
+    fn the_clock_goes_on_from_where_it_is_told_and_the_power_button_is_nobodys() {
+        let xen = Xen { start: clock::Start::new() };
+        for nanos in [0, 7, 1 << 40] {
+            xen.start_clock_at(nanos);
+            assert_eq!(xen.nanos(), nanos);
+        }
+        xen.start_power();
+        assert!(!xen.take_power_button());
+    }
+}

@@ -4,6 +4,9 @@
 //! reports, without which a read that fell short would pass for a whole one. Each request has a *slot*, which is a header, a
 //! status and room for data. What is read is copied out of its slot: the device keeps no way to bytes that others look at.
 
+#[cfg(test)]
+mod tests;
+
 use super::bridge::{Bridge, Memory};
 use super::control::Control;
 use super::error::{Error, Fault};

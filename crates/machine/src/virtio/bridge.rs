@@ -190,3 +190,27 @@ impl Transport for Bridge {
         Err(virtio_drivers::Error::Unsupported)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::virtio::fake::{self, Offer};
+    use crate::virtio::feature::VERSION_1;
+    use alloc::vec::Vec;
+
+    /// A device whose queues have no interrupt of their own raises the one of all.
+    #[test]
+    fn interrupts_are_taken_once_for_queues_and_for_the_configuration() {
+        let (kind, queue_sizes) = (Kind::Block, Vec::from([8]));
+        let offer = Offer { kind, features: VERSION_1, configuration: Vec::from([0]), queue_sizes };
+        let (control, side) = fake::device(offer);
+        let mut bridge = Bridge::new(control).unwrap();
+        // 4.1.4.5: bit 0 is for queues, bit 1 for the configuration.
+        let mut taken = || bridge.ack_interrupt().bits();
+        assert_eq!(taken(), 0);
+        side.interrupt();
+        assert_eq!((taken(), taken()), (1, 0));
+        side.configure(0, 1);
+        assert_eq!((taken(), taken()), (2, 0));
+    }
+}

@@ -158,6 +158,12 @@ impl LocalApic {
         *self.timer_began.lock() = None;
     }
 
+    /// Lets the timer's rate be known.
+    #[cfg(test)]
+    pub(crate) fn set_timer_rate(&self, rate: u64) {
+        self.timer_rate.store(rate, Ordering::Relaxed);
+    }
+
     fn read(&self, register: u32) -> u32 {
         if self.eoi_register.load(Ordering::Relaxed) == 0 {
             // SAFETY: in x2APIC mode the register is this MSR.

@@ -7,6 +7,7 @@ pub(crate) const MSR_APIC_BASE: u32 = 0x1b;
 pub(crate) const MSR_TSC_DEADLINE: u32 = 0x6e0;
 
 /// A CPUID leaf's registers.
+#[cfg_attr(test, derive(Clone, Copy, Default))]
 pub(crate) struct Leaf {
     pub(crate) eax: u32,
     pub(crate) ebx: u32,
@@ -16,6 +17,10 @@ pub(crate) struct Leaf {
 
 /// Leaves and subleaves that do not exist read as zero or as another leaf: check the maximum.
 pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> Leaf {
+    #[cfg(test)]
+    if let Some(leaf) = fake::leaf(leaf) {
+        return leaf;
+    }
     let found = __cpuid_count(leaf, subleaf);
     Leaf { eax: found.eax, ebx: found.ebx, ecx: found.ecx, edx: found.edx }
 }
@@ -131,5 +136,32 @@ fn halt_forever() -> ! {
     loop {
         // SAFETY: with interrupts off the CPU sleeps and changes nothing.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) }
+    }
+}
+
+/// A CPU that says what a test wants.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::Leaf;
+    use core::cell::RefCell;
+    use std::thread_local;
+    use std::vec::Vec;
+
+    thread_local! {
+        static LEAVES: RefCell<Option<Vec<(u32, Leaf)>>> = const { RefCell::new(None) };
+    }
+
+    /// The leaves of this thread's CPU from now on: EAX, EBX, ECX and EDX of each. All others are zeros.
+    pub(crate) fn set_leaves(leaves: &[(u32, [u32; 4])]) {
+        let leaf =
+            |&(leaf, [eax, ebx, ecx, edx]): &(u32, [u32; 4])| (leaf, Leaf { eax, ebx, ecx, edx });
+        LEAVES.set(Some(leaves.iter().map(leaf).collect()));
+    }
+
+    pub(super) fn leaf(number: u32) -> Option<Leaf> {
+        LEAVES.with_borrow(|leaves| {
+            let mut leaves = leaves.as_ref()?.iter();
+            Some(leaves.find(|leaf| leaf.0 == number).map_or_else(Leaf::default, |leaf| leaf.1))
+        })
     }
 }

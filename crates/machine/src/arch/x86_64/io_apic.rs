@@ -97,6 +97,7 @@ impl IoApic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::dma::host;
 
     fn entry(kind: u8, address: u32, first_pin: u32) -> std::vec::Vec<u8> {
         let mut entry = std::vec![kind, 12, 0, 0];
@@ -115,6 +116,22 @@ mod tests {
         let second = IoApic { address: 0xfec1_0000, first_pin: 24 };
         assert_eq!(listed(&madt), [DEFAULT, second]);
         assert_eq!(listed(&madt[..madt.len() - 1]), [DEFAULT], "what is cut off is none");
+    }
+
+    /// 82093AA data sheet, section 3.2: a register is selected by the first word, and is in the fifth; the version's (1) bits 16 to
+    /// 23 are the last pin.
+    #[test]
+    fn one_has_as_many_pins_as_it_says_from_its_first_on() {
+        let memory = host::low(32);
+        let io_apic = IoApic { address: memory.as_ptr() as u32, first_pin: 24 };
+        memory[0x10..0x14].copy_from_slice(&0xff17_ff20_u32.to_le_bytes());
+        assert_eq!((io_apic.pins(), memory[0]), (24, 1));
+        assert_eq!(
+            [0, 23, 24, 47, 48].map(|pin| io_apic.has(pin)),
+            [false, false, true, true, false]
+        );
+        io_apic.write(0x12, 0x0403_0201);
+        assert_eq!((memory[0], &memory[0x10..0x14]), (0x12, &[1, 2, 3, 4][..]));
     }
 
     #[test]

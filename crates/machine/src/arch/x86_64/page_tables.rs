@@ -186,3 +186,31 @@ fn set(entry: NonNull<u64>, value: u64) {
 fn new_table() -> Option<u64> {
     Pages::new(1, 1).map(|pages| pages.leak().as_ptr() as u64)
 }
+
+/// Tables of a test, which no CPU uses.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::*;
+
+    /// Begins with empty ones. The process must have no other test of them.
+    pub(crate) fn start() {
+        ROOT.store(new_table().unwrap(), Ordering::Relaxed);
+    }
+
+    /// What is mapped at an address: where it physically is.
+    pub(crate) fn physical(address: u64) -> Option<u64> {
+        let mut table = ROOT.load(Ordering::Relaxed);
+        for level in (1..=4).rev() {
+            let entry = get(slot(table, index(address, level)));
+            if entry & PRESENT == 0 {
+                return None;
+            }
+            table = entry & ADDRESS;
+            if level == PAGE || entry & IS_LARGE != 0 {
+                let page_bytes = (PAGE_BYTES as u64) << (9 * (level - 1));
+                return Some(table | address & (page_bytes - 1));
+            }
+        }
+        None
+    }
+}

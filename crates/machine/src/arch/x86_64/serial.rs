@@ -79,3 +79,68 @@ impl Serial {
         unsafe { port::read8(BASE + 5) & 0x20 != 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interrupt::tests::free_lines;
+
+    const LINE_STATUS: u16 = 0x3fd;
+    const SCRATCH: u16 = 0x3ff;
+
+    fn serial() -> Serial {
+        Serial { is_present: AtomicBool::new(false), line: OneShotMutex::new(None) }
+    }
+
+    /// PC16550D data sheet: 115,200 baud are a divisor of 1, and an empty transmitter (bit 5 of the line status) takes 16 bytes.
+    #[test]
+    fn an_empty_transmitter_is_given_what_its_fifo_takes() {
+        let serial = serial();
+        port::set(SCRATCH, 0x5a);
+        serial.start();
+        let setting = [(0x3f9, 0), (0x3fb, 0x80), (0x3f8, 1), (0x3f9, 0), (0x3fb, 3)];
+        let fifo_and_modem = [(SCRATCH, 0x5a), (0x3fa, 7), (0x3fc, 0xb)];
+        let written = port::take_written();
+        assert_eq!(written[..1], fifo_and_modem[..1]);
+        assert_eq!(written[1..6], setting);
+        assert_eq!(written[6..], fifo_and_modem[1..]);
+        for (status, taken) in [(0xdf, 0), (0x20, 16), (0x60, 16)] {
+            port::set(LINE_STATUS, status);
+            assert_eq!(serial.send(&mut (0..20)), taken, "{status:#x}");
+            let bytes: std::vec::Vec<_> = (0..taken as u32).map(|byte| (0x3f8, byte)).collect();
+            assert_eq!(port::take_written(), bytes);
+        }
+        assert_eq!(serial.send(&mut (0..3)), 3);
+    }
+
+    #[test]
+    fn what_is_sent_where_no_port_is_goes_nowhere() {
+        let serial = serial();
+        serial.start();
+        port::take_written();
+        assert_eq!((serial.send(&mut (0..20)), port::take_written().len()), (20, 0));
+    }
+
+    #[test]
+    fn interrupts_are_asked_for_where_there_are_any() {
+        let _alone = free_lines();
+        let serial = serial();
+        serial.want_interrupt(true);
+        serial.acknowledge();
+        serial.start_interrupt();
+        assert!(serial.line.lock().is_none(), "a host has no pins");
+        assert_eq!(port::take_written(), []);
+        *serial.line.lock() = Line::allocate();
+        serial.want_interrupt(true);
+        serial.want_interrupt(false);
+        assert_eq!(port::take_written(), [(0x3f9, 2), (0x3f9, 0)]);
+        serial.line.lock().as_ref().unwrap().raise();
+        serial.acknowledge();
+        assert!(!serial.line.lock().as_ref().unwrap().take());
+        // Who reports a fault does not wait for who was interrupted.
+        let _held = serial.line.lock();
+        serial.want_interrupt(true);
+        serial.acknowledge();
+        assert_eq!(port::take_written(), []);
+    }
+}

@@ -60,6 +60,47 @@ fn page_address(page: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hypervisor::Transmitter;
+    use crate::hypervisor::xen::console::CONSOLE;
+    use crate::hypervisor::xen::event;
+    use crate::hypervisor::xen::store_ring::StoreRing;
+    use crate::memory::dma::host;
+
+    /// public/hvm/params.h: xenstore has parameters 1 and 2, the console 17 and 18. HVMOP_get_param is 1, of hvm_op (34).
+    #[test]
+    fn the_rings_of_the_console_and_of_xenstore_are_where_the_toolstack_says() {
+        const DOMID_SELF: u16 = 0x7ff0;
+        let _alone = event::restoring();
+        let [console, store] = [host::low(4096), host::low(4096)];
+        let [console_page, store_page] =
+            [&*console, &*store].map(|page| page.as_ptr() as u64 >> 12);
+        hypercall::fake::answer_by(move |[number, command, argument, _]| {
+            if number != 34 {
+                return Ok(0);
+            }
+            // SAFETY: the command's argument is this structure.
+            let argument = unsafe { &mut *(argument as *mut Argument) };
+            assert_eq!((command, argument.domain), (1, DOMID_SELF));
+            argument.value = match argument.index {
+                1 => store_page,
+                2 => 4001,
+                17 => console_page,
+                18 => 4002,
+                other => return Err(Errno(other)),
+            };
+            Ok(0)
+        });
+        CONSOLE.start();
+        assert_eq!(CONSOLE.send(&mut b"text".iter().copied()), 4);
+        assert_eq!(console[1024..1028], *b"text");
+        let ring = StoreRing::find().expect("a ring");
+        assert_eq!(ring.send(&mut b"asked".to_vec()), Ok(true));
+        assert_eq!(store[..5], *b"asked");
+        hypercall::fake::answer_by(|_| Err(Errno(38)));
+        CONSOLE.start();
+        assert_eq!(CONSOLE.send(&mut b"text".iter().copied()), 0);
+        assert!(StoreRing::find().is_none());
+    }
 
     #[test]
     fn what_the_toolstack_left_out_is_not_there() {

@@ -233,6 +233,75 @@ mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hypervisor::xen::event;
+    use core::cell::RefCell;
+    use std::rc::Rc;
+
+    /// A page that Xen is asked to map: its place, and the grant.
+    type Asked = Vec<(u64, u32)>;
+
+    /// Xen's end of the window: of grants from 100 on it refuses to map, and to unmap from 50 on. What it was asked to map.
+    fn xen() -> Rc<RefCell<Asked>> {
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        let mapped = asked.clone();
+        hypercall::fake::answer_by(move |[number, command, elements, count]| {
+            assert_eq!(number, 20, "grant_table_op");
+            for nth in 0..count as usize {
+                if command == 0 {
+                    // SAFETY: the command's elements are these structures.
+                    let map = unsafe { &mut *(elements as *mut Map).wrapping_add(nth) };
+                    mapped.borrow_mut().push((map.address, map.reference));
+                    map.handle = 1000 + map.reference;
+                    map.status = if map.reference < 100 { 0 } else { -3 };
+                } else {
+                    // SAFETY: as above.
+                    let unmap = unsafe { &mut *(elements as *mut Unmap).wrapping_add(nth) };
+                    unmap.status = if unmap.handle < 1050 { 0 } else { -1 };
+                }
+            }
+            Ok(0)
+        });
+        asked
+    }
+
+    /// 64 MiB behind 4 GiB, where the memory map of a host, which has none, names nothing. All tests of the window that all of a
+    /// process has are here.
+    #[test]
+    fn pages_have_places_of_the_window_which_are_used_again_once_xen_has_left_them() {
+        const START: u64 = 1 << 32;
+        let _alone = event::restoring();
+        let asked = xen();
+        page_tables::fake::start();
+        assert_eq!(page_tables::fake::physical(START), None);
+        let frames = map(7, &[1, 2, 51]).unwrap();
+        for at in [START, START + (2 << 20), START + (64 << 20) - 4096] {
+            assert_eq!(page_tables::fake::physical(at), Some(at), "{at:#x}");
+        }
+        for at in [START - 4096, START + (64 << 20)] {
+            assert_eq!(page_tables::fake::physical(at), None, "{at:#x}");
+        }
+        let place = |page: u64| START + page * 4096;
+        let starts: Vec<_> = frames.iter().map(|frame| frame.start().as_ptr() as u64).collect();
+        assert_eq!(starts, [place(0), place(1), place(2)]);
+        assert_eq!(asked.take(), [(place(0), 1), (place(1), 2), (place(2), 51)]);
+        // The last of them is not left.
+        unmap(frames);
+        assert_eq!(WINDOW.lock().free, [place(0), place(1)]);
+        // One is refused, and so are all; their places are free again.
+        assert_eq!(map(7, &[3, 100, 4]).err(), Some(MapError::Refused(-3)));
+        assert_eq!(asked.take(), [(place(0), 3), (place(1), 100), (place(3), 4)]);
+        assert_eq!(WINDOW.lock().free, [place(0), place(3), place(1)]);
+        // What was mapped before the domain was restored is not unmapped again.
+        let mut frames = map(7, &[5]).unwrap();
+        assert_eq!(WINDOW.lock().free, [place(0), place(3)]);
+        frames[0].restorations = restorations().wrapping_sub(1);
+        frames[0].handle = 1051;
+        unmap(frames);
+        assert_eq!(WINDOW.lock().free, [place(0), place(3), place(1)]);
+        hypercall::fake::answer_by(|_| Err(hypercall::Errno(38)));
+        assert_eq!(map(7, &[6]).err(), Some(MapError::Refused(-1)));
+        assert_eq!(WINDOW.lock().free.len(), 3);
+    }
 
     #[test]
     fn places_are_used_again_and_no_more_are_given_than_there_are() {

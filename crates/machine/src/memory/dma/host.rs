@@ -70,6 +70,18 @@ pub(crate) fn low(bytes: usize) -> &'static mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(at as *mut u8, bytes) }
 }
 
+/// Zeroed memory at just that address for ever, where a machine has something that is nowhere else. Once for each.
+#[cfg(test)]
+pub(crate) fn fixed(address: usize, bytes: usize) -> &'static mut [u8] {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: replaces nothing that is there.
+    let start = unsafe { libc::mmap(address as *mut _, bytes, access, flags, -1, 0) };
+    assert_eq!(start as usize, address, "the range is not free");
+    // SAFETY: mapped just now, and never given back.
+    unsafe { core::slice::from_raw_parts_mut(start.cast(), bytes) }
+}
+
 /// What a device reads at a physical address.
 pub(crate) fn read(physical: u64, bytes: usize) -> Vec<u8> {
     let shared = SHARED.lock();

@@ -334,3 +334,17 @@ fn requests_at_the_same_time_have_pages_of_their_own() {
         assert!(complete(&mut ring) == expected, "request {nth}");
     }
 }
+
+/// The page that lists the others is its slot's own, the last slot's too.
+#[test]
+fn requests_that_the_backend_takes_late_are_as_they_were_made() {
+    let (mut ring, mut backend) = pair();
+    let data = [0, 1, 2, 3].map(|seed| pattern(12 * PAGE_BYTES, seed));
+    let slots = data.each_ref().map(|data| ring.submit(Request::Write { sector: 0, data }));
+    assert_eq!(slots, [Some(0), Some(1), Some(2), Some(3)]);
+    assert!(ring.publish());
+    for (nth, data) in data.iter().enumerate() {
+        let taken = backend.take().expect("a request");
+        assert!(taken.bytes() == data.len() && taken.read() == *data, "request {nth}");
+    }
+}

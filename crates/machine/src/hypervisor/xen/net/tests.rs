@@ -64,6 +64,20 @@ fn parts_that_do_not_fill_their_pages_are_joined() {
     assert_eq!(receive.bytes(), b"onetwothree.");
 }
 
+/// A gap stays one, also where the first part's place and length make the next one's place if multiplied.
+#[test]
+fn a_part_in_the_middle_of_its_page_is_joined_to_the_next() {
+    let (mut receive, _, mut backend) = pair();
+    for (offset, more, bytes) in [(2048, MORE_DATA, &b"12"[..]), (0, 0, b"345")] {
+        let offer = backend.offer(0).unwrap();
+        write_page(offer.reference, usize::from(offset), bytes);
+        backend.answer(offer.id, offset, more, bytes.len() as i16);
+    }
+    backend.publish();
+    assert_eq!(receive.accept().unwrap().unwrap().bytes, 5);
+    assert_eq!(receive.bytes(), b"12345");
+}
+
 #[test]
 fn a_frame_waits_until_all_of_it_is_there() {
     let (mut receive, _, mut backend) = pair();
@@ -252,6 +266,26 @@ fn sent_frames_of_every_length_reach_the_backend() {
         }
     }
     assert_eq!(transmit.refusals().total(), 0);
+}
+
+/// One of 64 KiB that is to be cut takes 17 of the ring's 256 entries, while pages for it are there.
+#[test]
+fn a_ring_with_no_room_for_the_longest_frame_is_not_ready() {
+    let longest = pattern(65_535, 1);
+    let offload = Offload { checksum: true, segment: NonZeroU16::new(1448), is_ipv6: false };
+    for (short, is_ready) in [(1, true), (2, false)] {
+        let mut transmit = TransmitRing::new(0, 8, 15).unwrap();
+        (0..14).for_each(|_| send(&mut transmit, &longest, offload));
+        (0..short).for_each(|_| send(&mut transmit, &[1; 60], Offload::default()));
+        assert_eq!(transmit.ready(), Ok(is_ready), "238 entries and {short}");
+        if is_ready {
+            send(&mut transmit, &longest, offload);
+        }
+    }
+    // Without long frames one entry is enough.
+    let mut transmit = TransmitRing::new(0, 8, 0).unwrap();
+    (0..8).for_each(|_| send(&mut transmit, &[1; 60], Offload::default()));
+    assert_eq!(transmit.ready(), Ok(false), "no page is free");
 }
 
 #[test]
