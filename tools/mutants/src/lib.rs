@@ -369,7 +369,8 @@ fn start(program: &Path) -> Result<Command> {
         // A mutant is one line, and nobody debugs it: most of its time is the compiler's and the linker's.
         .envs([("CARGO_INCREMENTAL", "1"), ("CARGO_PROFILE_DEV_DEBUG", "0")])
         // The tree is copied anew for each run, and so are our crates compiled anew; others' are not.
-        .env("CARGO_TARGET_DIR", paths::made("mutants")?.join("target"))
+        // Apart from those of the tree with switches: cargo tells packages by their place in the workspace, and takes one for the other.
+        .env("CARGO_TARGET_DIR", paths::made("mutants")?.join("target-alone"))
         .stdin(Stdio::null())
         .stdout(std::io::stderr());
     Ok(command)
