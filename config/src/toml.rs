@@ -691,6 +691,7 @@ peers_bytes_max = 1"
             "[http]\nport = 99999999999999999999",
             "# \u{7}",
             "[http]\nindex = \"a/b\"",
+            "[[site_host]]\nnames = [\"a\"]\nroot = \"b\"\nindex = \"a/b\"",
             "[http]\nsite_root = \"../etc\"",
             "[network]\naddresses = \"10.0.0.1/8\"",
             "[network]\naddresses = [[\"10.0.0.1/8\"]]",
