@@ -1,11 +1,14 @@
 //! Frames made and read by hand, for peers that do not behave.
 
+use crate::MAC;
 use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::time::Duration as SmolDuration;
 use smoltcp::wire::{
-    EthernetFrame, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, TcpControl, TcpPacket,
-    TcpRepr, TcpSeqNumber,
+    EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, Icmpv6Repr,
+    IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, NdiscPrefixInformation,
+    NdiscRepr, NdiscRouterFlags, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
 };
-use std::net::SocketAddrV4;
+use std::net::{Ipv6Addr, SocketAddrV4};
 
 /// What a TCP frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +113,71 @@ pub fn with_tcp_options(frame: &[u8], options: &[u8]) -> Vec<u8> {
     tcp.set_header_len(20 + options.len() as u8);
     tcp.fill_checksum(&ends[0], &ends[1]);
     frame
+}
+
+/// A router's message that a packet of stack 0 from port 80 to that port with this sequence number was too long for a link.
+pub fn fragmentation_needed(port: u16, seq: u32, mtu: u16) -> Vec<u8> {
+    let mut frame = [&MAC[0][..], &MAC[1][..], &[0x08, 0x00]].concat();
+    frame.extend([0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1]);
+    Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
+    frame.extend([3, 4, 0, 0, 0, 0]);
+    frame.extend(mtu.to_be_bytes());
+    frame.extend([0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    frame.extend([80_u16, port].map(u16::to_be_bytes).concat());
+    frame.extend(seq.to_be_bytes());
+    Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
+    frame
+}
+
+/// An Ethernet frame. `macs` are source and destination.
+pub fn ethernet_frame(macs: ([u8; 6], [u8; 6]), kind: EthernetProtocol, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; 14 + payload.len()];
+    let mut header = EthernetFrame::new_unchecked(&mut frame);
+    header.set_src_addr(EthernetAddress(macs.0));
+    header.set_dst_addr(EthernetAddress(macs.1));
+    header.set_ethertype(kind);
+    header.payload_mut().copy_from_slice(payload);
+    frame
+}
+
+/// An ICMPv6 message to a group, or to stack 0.
+pub fn icmpv6_frame(
+    from: [u8; 6],
+    source: Ipv6Addr,
+    target: Ipv6Addr,
+    message: &Icmpv6Repr<'_>,
+) -> Vec<u8> {
+    let ip = Ipv6Repr {
+        src_addr: source,
+        dst_addr: target,
+        next_header: IpProtocol::Icmpv6,
+        payload_len: message.buffer_len(),
+        hop_limit: 255,
+    };
+    let mut packet = vec![0; 40 + message.buffer_len()];
+    ip.emit(&mut Ipv6Packet::new_unchecked(&mut packet));
+    let mut body = Icmpv6Packet::new_unchecked(&mut packet[40..]);
+    message.emit(&source, &target, &mut body, &ChecksumCapabilities::default());
+    let [.., a, b, c, d] = target.octets();
+    let to = if target.is_multicast() { [0x33, 0x33, a, b, c, d] } else { MAC[0] };
+    ethernet_frame((from, to), EthernetProtocol::Ipv6, &packet)
+}
+
+/// What a router says of itself and of a prefix; it is one for so many seconds.
+pub fn router_advertisement(
+    lifetime_seconds: u64,
+    prefix_info: Option<NdiscPrefixInformation>,
+) -> NdiscRepr<'static> {
+    NdiscRepr::RouterAdvert {
+        hop_limit: 64,
+        flags: NdiscRouterFlags::empty(),
+        router_lifetime: SmolDuration::from_secs(lifetime_seconds),
+        reachable_time: SmolDuration::from_secs(0),
+        retrans_time: SmolDuration::from_secs(0),
+        lladdr: None,
+        mtu: None,
+        prefix_info,
+    }
 }
 
 fn tcp_repr(

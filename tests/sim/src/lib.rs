@@ -13,7 +13,10 @@ mod random;
 mod wire;
 mod world;
 
-pub use frames::{TcpFields, ack_frame, reply_frame, syn_frame, tcp_fields, with_tcp_options};
+pub use frames::{
+    TcpFields, ack_frame, ethernet_frame, fragmentation_needed, icmpv6_frame, reply_frame,
+    router_advertisement, syn_frame, tcp_fields, with_tcp_options,
+};
 pub use lone::Lone;
 pub use random::Random;
 pub use wire::{Faults, Filter, Link, LinkDevice, Offloads, Wire};

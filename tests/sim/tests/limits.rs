@@ -4,16 +4,15 @@ use flow::{Connector, Flow, FlowError, FlowExt, Listener, Target};
 use net::{Config, Counter, DatagramError, Limits};
 use sim::by_hand::{endpoints, keep, last_from_stack, open, read, send};
 use sim::{
-    Link, Lone, MAC, Offloads, World, WorldConfig, address, check, reply_frame, syn_frame,
-    tcp_fields,
+    Link, Lone, MAC, Offloads, World, WorldConfig, address, check, ethernet_frame,
+    fragmentation_needed, icmpv6_frame, reply_frame, router_advertisement, syn_frame, tcp_fields,
 };
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration as SmolDuration;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    Icmpv4Packet, Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr,
-    Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscPrefixInfoFlags, NdiscPrefixInformation,
-    NdiscRepr, NdiscRouterFlags, RawHardwareAddress, TcpControl, UdpPacket, UdpRepr,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetProtocol, Icmpv6Repr, IpAddress,
+    IpProtocol, Ipv4Packet, Ipv4Repr, NdiscNeighborFlags, NdiscPrefixInfoFlags,
+    NdiscPrefixInformation, NdiscRepr, RawHardwareAddress, TcpControl, UdpPacket, UdpRepr,
 };
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -158,32 +157,13 @@ fn rfc_4862_5_4_4_connections_of_an_address_that_is_given_up_end_and_no_others()
     });
 }
 
+/// The hardware address of neighbours.
+const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 9];
+
 /// A message of neighbour discovery to all nodes.
 fn neighbour_discovery(source: Ipv6Addr, message: NdiscRepr<'_>) -> Vec<u8> {
     let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-    let message = Icmpv6Repr::Ndisc(message);
-    let ip = Ipv6Repr {
-        src_addr: source,
-        dst_addr: all_nodes,
-        next_header: IpProtocol::Icmpv6,
-        payload_len: message.buffer_len(),
-        hop_limit: 255,
-    };
-    let mut packet = vec![0; 40 + message.buffer_len()];
-    ip.emit(&mut Ipv6Packet::new_unchecked(&mut packet));
-    let mut body = Icmpv6Packet::new_unchecked(&mut packet[40..]);
-    message.emit(&source, &all_nodes, &mut body, &ChecksumCapabilities::default());
-    ethernet([0x33, 0x33, 0, 0, 0, 1], EthernetProtocol::Ipv6, &packet)
-}
-
-fn ethernet(to: [u8; 6], kind: EthernetProtocol, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; 14 + payload.len()];
-    let mut header = EthernetFrame::new_unchecked(&mut frame);
-    header.set_src_addr(EthernetAddress([2, 0, 0, 0, 0, 9]));
-    header.set_dst_addr(EthernetAddress(to));
-    header.set_ethertype(kind);
-    header.payload_mut().copy_from_slice(payload);
-    frame
+    icmpv6_frame(OTHER, source, all_nodes, &Icmpv6Repr::Ndisc(message))
 }
 
 /// What leaves within so much time.
@@ -203,19 +183,7 @@ const MOMENT: Duration = Duration::from_millis(10);
 #[test]
 fn rfc_4861_6_3_4_packets_go_by_the_router_that_is_advertised_unless_one_was_written_down() {
     let advertise = |router: Ipv6Addr, seconds| {
-        neighbour_discovery(
-            router,
-            NdiscRepr::RouterAdvert {
-                hop_limit: 64,
-                flags: NdiscRouterFlags::empty(),
-                router_lifetime: SmolDuration::from_secs(seconds),
-                reachable_time: SmolDuration::from_secs(0),
-                retrans_time: SmolDuration::from_secs(0),
-                lladdr: None,
-                mtu: None,
-                prefix_info: None,
-            },
-        )
+        neighbour_discovery(router, router_advertisement(seconds, None))
     };
     let [router, other, written]: [Ipv6Addr; 3] =
         ["fe80::9", "fe80::8", "fd00::99"].map(|router| router.parse().unwrap());
@@ -276,16 +244,7 @@ fn rfc_4862_5_5_4_an_advertised_address_comes_and_goes_and_others_stay() {
         preferred_lifetime: SmolDuration::from_secs(50),
         prefix: "2001:db8::".parse().unwrap(),
     };
-    let advertisement = NdiscRepr::RouterAdvert {
-        hop_limit: 64,
-        flags: NdiscRouterFlags::empty(),
-        router_lifetime: SmolDuration::from_secs(1_800),
-        reachable_time: SmolDuration::from_secs(0),
-        retrans_time: SmolDuration::from_secs(0),
-        lladdr: None,
-        mtu: None,
-        prefix_info: Some(prefix),
-    };
+    let advertisement = router_advertisement(1_800, Some(prefix));
     lone.wire.inject(0, neighbour_discovery("fe80::9".parse().unwrap(), advertisement));
     pass(&mut lone, Duration::from_secs(99));
     assert_eq!(shown(&lone), own);
@@ -309,7 +268,7 @@ fn udp(ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let mut datagram = UdpPacket::new_unchecked(&mut packet[20..]);
     let copy = |place: &mut [u8]| place.copy_from_slice(payload);
     repr.emit(&mut datagram, &from, &to, payload.len(), copy, &caps);
-    ethernet(MAC[0], EthernetProtocol::Ipv4, &packet)
+    ethernet_frame((OTHER, MAC[0]), EthernetProtocol::Ipv4, &packet)
 }
 
 /// RFC 826: where the peer is.
@@ -323,7 +282,7 @@ fn arp_reply() -> Vec<u8> {
     };
     let mut payload = vec![0; reply.buffer_len()];
     reply.emit(&mut ArpPacket::new_unchecked(&mut payload));
-    ethernet(MAC[0], EthernetProtocol::Arp, &payload)
+    ethernet_frame((OTHER, MAC[0]), EthernetProtocol::Arp, &payload)
 }
 
 /// The limit of ICMP errors is not one of the answers that somebody waits for.
@@ -501,20 +460,6 @@ fn who_comes_while_memory_is_scarce_may_send_two_segments() {
         }
         assert!(world.stacks[0].gauges().buffer_bytes > 3 << 18);
     });
-}
-
-/// A router's message that a packet of stack 0 to that port with that sequence number was too long for a link.
-fn fragmentation_needed(port: u16, seq: u32, mtu: u16) -> Vec<u8> {
-    let mut frame = [&MAC[0][..], &MAC[1][..], &[0x08, 0x00]].concat();
-    frame.extend([0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1]);
-    Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
-    frame.extend([3, 4, 0, 0, 0, 0]);
-    frame.extend(mtu.to_be_bytes());
-    frame.extend([0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-    frame.extend([80_u16, port].map(u16::to_be_bytes).concat());
-    frame.extend(seq.to_be_bytes());
-    Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
-    frame
 }
 
 /// Whether routers may cut the last packet of stack 0, and its bytes of data.

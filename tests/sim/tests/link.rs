@@ -2,7 +2,7 @@
 
 use flow::{ConnectError, Connector, Target};
 use net::{Config, Counter, DatagramError};
-use sim::{Lone, MAC, reply_frame, syn_frame, tcp_fields};
+use sim::{Lone, MAC, ethernet_frame, icmpv6_frame, reply_frame, syn_frame, tcp_fields};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
@@ -71,16 +71,6 @@ impl Host {
     }
 }
 
-fn ethernet(from: [u8; 6], to: [u8; 6], kind: EthernetProtocol, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; 14 + payload.len()];
-    let mut header = EthernetFrame::new_unchecked(&mut frame);
-    header.set_src_addr(EthernetAddress(from));
-    header.set_dst_addr(EthernetAddress(to));
-    header.set_ethertype(kind);
-    header.payload_mut().copy_from_slice(payload);
-    frame
-}
-
 fn arp(operation: ArpOperation, from: [u8; 6], source: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     let arp = ArpRepr::EthernetIpv4 {
         operation,
@@ -91,7 +81,7 @@ fn arp(operation: ArpOperation, from: [u8; 6], source: Ipv4Addr, target: Ipv4Add
     };
     let mut payload = vec![0; arp.buffer_len()];
     arp.emit(&mut ArpPacket::new_unchecked(&mut payload));
-    ethernet(from, ALL, EthernetProtocol::Arp, &payload)
+    ethernet_frame((from, ALL), EthernetProtocol::Arp, &payload)
 }
 
 fn read_arp(frame: &[u8]) -> Option<(ArpOperation, Ipv4Addr, Ipv4Addr)> {
@@ -118,7 +108,7 @@ fn v4(to: [u8; 6], source: Ipv4Addr, target: Ipv4Addr, protocol: u8, payload: &[
     let mut packet = vec![0; 20 + payload.len()];
     ip.emit(&mut Ipv4Packet::new_unchecked(&mut packet), &ChecksumCapabilities::default());
     packet[20..].copy_from_slice(payload);
-    ethernet(MAC[1], to, EthernetProtocol::Ipv4, &packet)
+    ethernet_frame((MAC[1], to), EthernetProtocol::Ipv4, &packet)
 }
 
 fn icmp(message: &Icmpv4Repr<'_>) -> Vec<u8> {
@@ -147,20 +137,7 @@ fn ndisc(source: Ipv6Addr, target: Ipv6Addr, message: NdiscRepr) -> Vec<u8> {
 }
 
 fn v6(source: Ipv6Addr, target: Ipv6Addr, message: &Icmpv6Repr<'_>) -> Vec<u8> {
-    let ip = Ipv6Repr {
-        src_addr: source,
-        dst_addr: target,
-        next_header: IpProtocol::Icmpv6,
-        payload_len: message.buffer_len(),
-        hop_limit: 255,
-    };
-    let mut packet = vec![0; 40 + message.buffer_len()];
-    ip.emit(&mut Ipv6Packet::new_unchecked(&mut packet));
-    let mut body = Icmpv6Packet::new_unchecked(&mut packet[40..]);
-    message.emit(&source, &target, &mut body, &ChecksumCapabilities::default());
-    let [.., a, b, c, d] = target.octets();
-    let to = if target.is_multicast() { [0x33, 0x33, a, b, c, d] } else { MAC[0] };
-    ethernet(OTHER, to, EthernetProtocol::Ipv6, &packet)
+    icmpv6_frame(OTHER, source, target, message)
 }
 
 /// The hop limit of an IPv6 frame is one less, as after a router.
@@ -571,7 +548,7 @@ fn packet_v6(from: Ipv6Addr, next_header: IpProtocol, payload: &[u8]) -> Vec<u8>
     let mut packet = vec![0; 40 + payload.len()];
     ip.emit(&mut Ipv6Packet::new_unchecked(&mut packet));
     packet[40..].copy_from_slice(payload);
-    ethernet(MAC[1], MAC[0], EthernetProtocol::Ipv6, &packet)
+    ethernet_frame((MAC[1], MAC[0]), EthernetProtocol::Ipv6, &packet)
 }
 
 /// Each word of the address counts: connections of all of them, with the same ports, are connections of their own.
@@ -640,7 +617,7 @@ fn rfc_3810_6_2_a_query_for_groups_is_answered() {
     ip.emit(&mut Ipv6Packet::new_unchecked(&mut packet));
     packet[40..49].copy_from_slice(&[58, 0, 5, 2, 0, 0, 1, 0, 130]);
     Icmpv6Packet::new_unchecked(&mut packet[48..]).fill_checksum(&router, &all_nodes);
-    let query = ethernet(OTHER, [0x33, 0x33, 0, 0, 0, 1], EthernetProtocol::Ipv6, &packet);
+    let query = ethernet_frame((OTHER, [0x33, 0x33, 0, 0, 0, 1]), EthernetProtocol::Ipv6, &packet);
     let reports = host.ask(query);
     let [report] = &reports[..] else { panic!("{} answers", reports.len()) };
     assert_eq!(report[..6], [0x33, 0x33, 0, 0, 0, 0x16]);

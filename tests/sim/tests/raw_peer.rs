@@ -3,8 +3,10 @@
 use flow::{Flow, FlowError, FlowExt, Listener};
 use net::{Counter, Limits};
 use sim::by_hand::{Flows, endpoints, keep, last_from_stack, open, read, send};
-use sim::{MAC, World, WorldConfig, check, reply_frame, syn_frame, tcp_fields};
-use smoltcp::wire::{Icmpv4Packet, Ipv4Packet, TcpControl};
+use sim::{
+    MAC, World, WorldConfig, check, fragmentation_needed, reply_frame, syn_frame, tcp_fields,
+};
+use smoltcp::wire::{Ipv4Packet, TcpControl};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -589,20 +591,6 @@ fn a_panic_beside_connections_leaves_them_alone() {
         send(world, 5000, TcpControl::Psh, 105, Some(next + 5), b"again");
         assert_eq!(last_from_stack(world).ack, 110);
     });
-}
-
-/// A router's message that a packet of stack 0 with this sequence number was too long for a link.
-fn fragmentation_needed(port: u16, seq: u32, mtu: u16) -> Vec<u8> {
-    let mut frame = [&MAC[0][..], &MAC[1][..], &[0x08, 0x00]].concat();
-    frame.extend([0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1]);
-    Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
-    frame.extend([3, 4, 0, 0, 0, 0]);
-    frame.extend(mtu.to_be_bytes());
-    frame.extend([0x45, 0, 5, 220, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-    frame.extend([80_u16, port].map(u16::to_be_bytes).concat());
-    frame.extend(seq.to_be_bytes());
-    Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
-    frame
 }
 
 #[test]

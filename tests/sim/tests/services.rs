@@ -4,14 +4,14 @@ use flow::registry::{ResolvingConnector, StaticRegistry, WayPolicy, Ways};
 use flow::time::Timers;
 use flow::{ConnectError, Connector, Target};
 use net::Config;
-use sim::{Lone, MAC};
+use sim::{Lone, MAC, router_advertisement};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration as SmolDuration;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress,
     EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet,
     Icmpv6Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr,
-    NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr, NdiscRouterFlags, UdpPacket, UdpRepr,
+    NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr, UdpPacket, UdpRepr,
 };
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -221,16 +221,7 @@ impl Network {
             preferred_lifetime: SmolDuration::from_secs(10_000),
             prefix: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
         };
-        let answer = Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert {
-            hop_limit: 64,
-            flags: NdiscRouterFlags::empty(),
-            router_lifetime: SmolDuration::from_secs(1_800),
-            reachable_time: SmolDuration::from_secs(0),
-            retrans_time: SmolDuration::from_secs(0),
-            lladdr: None,
-            mtu: None,
-            prefix_info: Some(prefix),
-        });
+        let answer = Icmpv6Repr::Ndisc(router_advertisement(1_800, Some(prefix)));
         let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
         let ip = Ipv6Repr {
             src_addr: ROUTER_V6,
