@@ -321,6 +321,21 @@ pub(crate) mod testing {
             Self { now: Instant::START, rtt, next: SeqNumber(0) }
         }
 
+        /// One without anything in flight, which says this.
+        pub(crate) fn acknowledgement<'a>(&'a self, delivery: &'a Delivery) -> Acknowledgement<'a> {
+            Acknowledgement {
+                now: self.now,
+                delivery,
+                rtt: &self.rtt,
+                unacknowledged: SeqNumber(0),
+                next: SeqNumber(0),
+                flight_before: 0,
+                in_flight: 0,
+                is_limited: true,
+                is_recovering: false,
+            }
+        }
+
         /// A round trip in which the window is sent, and acknowledged by twos.
         pub(crate) fn round(&mut self, congestion: &mut Congestion, millis: u64) {
             let size = congestion.size();

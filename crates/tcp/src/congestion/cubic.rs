@@ -265,20 +265,7 @@ mod tests {
         window.size = 14_000;
         let grow = |cubic: &mut Cubic, path: &Path, window: &mut Window, count| {
             let delivery = Delivery { acknowledged: count, delivered: count, ..Delivery::NONE };
-            cubic.avoid(
-                window,
-                &Acknowledgement {
-                    now: path.now,
-                    delivery: &delivery,
-                    rtt: &path.rtt,
-                    unacknowledged: SeqNumber(0),
-                    next: SeqNumber(0),
-                    flight_before: 0,
-                    in_flight: 0,
-                    is_limited: true,
-                    is_recovering: false,
-                },
-            );
+            cubic.avoid(window, &path.acknowledgement(&delivery));
             window.size
         };
         // A window acknowledged at once is 1,000 * 9 / 17 = 529 bytes; the cubic function says 14,000, and 14,702 later.

@@ -73,20 +73,7 @@ mod tests {
             (25_000, 14_000),
         ] {
             let delivery = Delivery { acknowledged: count, delivered: count, ..Delivery::NONE };
-            reno.on_acknowledgement(
-                &mut window,
-                &Acknowledgement {
-                    now: path.now,
-                    delivery: &delivery,
-                    rtt: &path.rtt,
-                    unacknowledged: SeqNumber(0),
-                    next: SeqNumber(0),
-                    flight_before: 0,
-                    in_flight: 0,
-                    is_limited: true,
-                    is_recovering: false,
-                },
-            );
+            reno.on_acknowledgement(&mut window, &path.acknowledgement(&delivery));
             assert_eq!(window.size, size, "{count}");
         }
     }

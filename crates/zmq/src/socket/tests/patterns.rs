@@ -1,6 +1,7 @@
 //! Patterns where peers leave, answer at odd times, or send what does not suit.
 
-use super::sums::{carry, raw};
+use super::stream::streaming;
+use super::sums::{carry, in_the_middle, raw};
 use super::*;
 
 #[test]
@@ -134,12 +135,7 @@ fn rfc29_what_an_xsub_takes_back_nobody_is_asked_for_any_more() {
 
 #[test]
 fn a_message_that_streams_and_is_sent_away_in_the_middle_is_lost_and_that_is_said() {
-    let mut socket =
-        Socket::new(Options { stream_over_bytes: Some(100), ..Options::new(SocketType::Pull) });
-    let (mut push, peer) = raw(&mut socket, SocketType::Push);
-    push.begin_part(1000, false).unwrap();
-    push.send_piece(vec![7; 300]).unwrap();
-    carry(&mut push, &mut socket, peer).unwrap();
+    let (mut socket, _, peer) = in_the_middle();
     assert!(socket.recv_from().unwrap().part_left > 0);
     let mut turns = Turns::default();
     while turns.more(socket.poll_event().is_some()) {}
@@ -153,8 +149,7 @@ fn a_message_that_streams_and_is_sent_away_in_the_middle_is_lost_and_that_is_sai
 fn rfc28_what_is_no_request_is_discarded_whole_and_the_next_one_is_not() {
     let long = |text: &str| text.repeat(500);
     for bad in [vec!["x"], vec!["no", "delimiter"], vec!["no", &*long("n")], vec![&*long("n")]] {
-        let mut socket =
-            Socket::new(Options { stream_over_bytes: Some(100), ..Options::new(SocketType::Rep) });
+        let mut socket = Socket::new(streaming(SocketType::Rep));
         let (mut dealer, peer) = raw(&mut socket, SocketType::Dealer);
         dealer.send(message(&bad)).unwrap();
         dealer.send(message(&["", &long("y")])).unwrap();
@@ -183,8 +178,7 @@ fn parts_over_the_bound_stream_when_so_much_has_come_and_others_come_whole() {
     for len in [99, 100, 101, 300] {
         for step in [1, 60, 10_000] {
             let mut net = Net::new(step);
-            let options =
-                Options { stream_over_bytes: Some(100), ..Options::new(SocketType::Pull) };
+            let options = streaming(SocketType::Pull);
             let (push, pull) = (net.socket(SocketType::Push), net.with(options));
             net.join(push, pull);
             net.send(push, &[&"x".repeat(len)]).unwrap();
@@ -207,7 +201,7 @@ fn parts_over_the_bound_stream_when_so_much_has_come_and_others_come_whole() {
 
 #[test]
 fn a_part_that_is_not_to_stream_is_refused_by_its_length_and_a_longer_one_by_its_start() {
-    let mut options = Options { stream_over_bytes: Some(100), ..Options::new(SocketType::Pull) };
+    let mut options = streaming(SocketType::Pull);
     options.config.limits.message_bytes_max = 90;
     for (len, taken, outcome) in [
         (90, 1, Ok(())),

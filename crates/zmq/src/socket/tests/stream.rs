@@ -3,7 +3,7 @@
 use super::*;
 
 /// Options of a socket that receives parts over 100 bytes in pieces.
-fn streaming(socket_type: SocketType) -> Options {
+pub(super) fn streaming(socket_type: SocketType) -> Options {
     Options { stream_over_bytes: Some(100), ..Options::new(socket_type) }
 }
 

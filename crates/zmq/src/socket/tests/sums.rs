@@ -1,5 +1,6 @@
 //! What is counted of the memory that peers make a socket hold.
 
+use super::stream::streaming;
 use super::*;
 
 /// A connection of this type to a socket, past its handshake.
@@ -11,6 +12,16 @@ pub(super) fn raw(socket: &mut Socket, socket_type: SocketType) -> (Connection, 
     }
     assert!(connection.is_ready());
     (connection, peer)
+}
+
+/// A socket that has got 300 bytes of a part of 1000, which it receives in pieces, and who sends them.
+pub(super) fn in_the_middle() -> (Socket, Connection, PeerId) {
+    let mut socket = Socket::new(streaming(SocketType::Pull));
+    let (mut push, peer) = raw(&mut socket, SocketType::Push);
+    push.begin_part(1000, false).unwrap();
+    push.send_piece(vec![7; 300]).unwrap();
+    carry(&mut push, &mut socket, peer).unwrap();
+    (socket, push, peer)
 }
 
 /// Carries what a connection has to send, up to 1 MiB, and what is answered.
@@ -87,12 +98,7 @@ fn parts_of_a_message_that_is_not_whole_weigh_with_their_list() {
 
 #[test]
 fn pieces_of_a_message_that_streams_weigh_what_they_take() {
-    let mut socket =
-        Socket::new(Options { stream_over_bytes: Some(100), ..Options::new(SocketType::Pull) });
-    let (mut push, peer) = raw(&mut socket, SocketType::Push);
-    push.begin_part(1000, false).unwrap();
-    push.send_piece(vec![7; 300]).unwrap();
-    carry(&mut push, &mut socket, peer).unwrap();
+    let (mut socket, mut push, peer) = in_the_middle();
     let received = socket.recv_from().unwrap();
     assert_eq!(received.part_left + received.message.body_bytes() as u64, 1000);
     let before = socket.peer_held_bytes(peer);
